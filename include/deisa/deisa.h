@@ -1,0 +1,336 @@
+/* deisa.h - connect a running simulation to deisa-ray analytics.
+ *
+ * One bridge per rank. A rank defines its arrays, calls deisa_ready() once, then
+ * sends one chunk of each array per timestep and closes:
+ *
+ *   deisa_options options = DEISA_OPTIONS_INIT;
+ *   deisa_bridge* bridge = NULL;
+ *   deisa_error error;
+ *   deisa_open(&options, &bridge, &error);
+ *   deisa_define(bridge, "temperature", &layout, &error);
+ *   deisa_ready(bridge, &error);                        // collective
+ *   deisa_send(bridge, "temperature", data, step, &error);
+ *   deisa_close(&bridge, last_step + 1, &error);        // collective
+ *
+ * Conventions, for every function below:
+ *  - A negative status is an error that the caller must handle; zero is success;
+ *    a positive status is success with something to know (see deisa_status).
+ *  - `error` is the caller's, may be NULL, and is filled in for every status but DEISA_OK.
+ *  - Pointers passed in are borrowed for the length of the call unless a comment says more.
+ *  - No C++ exception, no signal and no abort leaves a function.
+ *  - "Collective" functions must be called by every rank, in the same order.
+ *  - A bridge may be used from several threads; its calls are serialised. deisa_close()
+ *    and deisa_abandon() must be the last call.
+ *  - With DEISA_DISABLE=1 in the environment, every function is a cheap success.
+ */
+#ifndef DEISA_DEISA_H
+#define DEISA_DEISA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define DEISA_EXPORT __attribute__((visibility("default")))
+#else
+#define DEISA_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DEISA_VERSION "0.1.0"
+
+/* ---- Status and errors ---------------------------------------------------- */
+
+typedef enum deisa_status {
+  DEISA_OK = 0,
+  /* Positive: the call succeeded, or was dealt with. */
+  DEISA_SKIPPED = 1,   /* this step is dropped on every rank alike */
+  DEISA_NOT_FOUND = 2, /* deisa_get*: no such value; the default was returned */
+  DEISA_REPORTED = 3,  /* a failure was given to the exception handler; go on */
+  DEISA_PENDING = 4,   /* not finished yet */
+  /* Negative: the caller must act. */
+  DEISA_ERROR_ARGUMENT = -1,    /* an argument or option is invalid */
+  DEISA_ERROR_CONTRACT = -2,    /* the contract between simulation and analytics is violated */
+  DEISA_ERROR_TIMEOUT = -3,     /* a wait ended; the message names whom it waited for */
+  DEISA_ERROR_COMMUNICATOR = -4, /* the communicator failed or was broken before */
+  DEISA_ERROR_CONNECTION = -5,  /* Ray, the node actor or its socket cannot be reached */
+  DEISA_ERROR_RESOURCE = -6,    /* out of memory, descriptors or room in the object store */
+  DEISA_ERROR_UNSUPPORTED = -7, /* known, but not supported */
+  DEISA_ERROR_INTERNAL = -8     /* a defect of this library */
+} deisa_status;
+
+/* Where and why a call failed. Owned by the caller, reusable; strings are NUL-terminated. */
+typedef struct deisa_error {
+  deisa_status status;
+  int32_t rank;      /* the bridge that failed, or -1 */
+  int64_t timestep;  /* or DEISA_NO_TIMESTEP */
+  char array[256];   /* or "" */
+  char message[4096]; /* what was wrong, where, what was expected, what to do */
+} deisa_error;
+
+#define DEISA_NO_TIMESTEP INT64_MIN
+/* deisa_get*: the newest value, whatever its timestep. */
+#define DEISA_LATEST INT64_MIN
+
+/* The name of a status, such as "contract violation". Static storage. */
+DEISA_EXPORT const char* deisa_status_string(deisa_status status);
+
+/* The version of the library that is loaded, such as "0.1.0". Static storage. */
+DEISA_EXPORT const char* deisa_version(void);
+
+/* ---- Communicator ---------------------------------------------------------- */
+
+/* How ranks meet. deisa_mpi.h makes one from an MPI communicator, deisa_gloo.h one without
+ * MPI, and a program may fill in its own. The functions are called from one thread at a time,
+ * by all ranks in the same order. `timeout` is in seconds. They return DEISA_OK or an error,
+ * with `error` filled in; after an error the communicator is broken for good.
+ * The struct is copied; `self` stays the owner's until `release` is called on it. */
+typedef struct deisa_communicator {
+  size_t struct_size;
+  void* self;
+  int32_t (*rank)(void* self);
+  int32_t (*size)(void* self);
+  deisa_status (*barrier)(void* self, double timeout, deisa_error* error);
+  /* Every rank gives `bytes` bytes (the same number); `received` holds size*bytes bytes, in
+   * rank order, on `root` only (NULL elsewhere). */
+  deisa_status (*gather)(void* self, const void* sent, size_t bytes, void* received, int32_t root,
+                         double timeout, deisa_error* error);
+  /* `bytes` bytes of `data` go from `root` to every rank. */
+  deisa_status (*broadcast)(void* self, void* data, size_t bytes, int32_t root, double timeout,
+                            deisa_error* error);
+  /* Called once, by deisa_close or deisa_abandon; may be NULL. */
+  void (*release)(void* self);
+} deisa_communicator;
+
+/* ---- Options ---------------------------------------------------------------- */
+
+/* When a send returns. */
+typedef enum deisa_acknowledge {
+  DEISA_RECEIVED = 0, /* the node actor holds the bytes: they outlive this process */
+  DEISA_STORED = 1,   /* they are an object in Ray's object store */
+  DEISA_ANNOUNCED = 2 /* the head actor knows them */
+} deisa_acknowledge;
+
+/* What happens to a failure that is not a violation of the contract. */
+typedef enum deisa_error_mode {
+  DEISA_ERRORS_REPORT = 0, /* to the handler (default: stderr); the call returns DEISA_REPORTED */
+  DEISA_ERRORS_RAISE = 1   /* the call returns the error */
+} deisa_error_mode;
+
+/* Called with a failure in mode DEISA_ERRORS_REPORT, on the thread that made the call.
+ * `error` is valid during the call. Must not call into the same bridge. */
+typedef void (*deisa_error_handler)(void* user_data, const deisa_error* error);
+
+/* Options of a bridge. Start from DEISA_OPTIONS_INIT. Each has an environment variable of the
+ * same name (DEISA_COMM_TIMEOUT, ...), which takes precedence. Strings are copied. */
+typedef struct deisa_options {
+  size_t struct_size;
+  int32_t bridge_id;  /* 0 ... world_size-1; -1: the communicator's rank, 0 without one */
+  int32_t world_size; /* >= 1; -1: the communicator's size, 1 without one */
+  const char* master_address; /* host of bridge 0, for the rendezvous; NULL: 127.0.0.1 */
+  int32_t master_port;        /* 1 ... 65535, for the rendezvous; -1: 29400 */
+  const char* ray_address;    /* host:port of Ray; NULL: RAY_ADDRESS, else the local cluster */
+  const deisa_communicator* communicator; /* NULL: Gloo, or none for one rank */
+  double comm_timeout;  /* seconds, > 0: rendezvous, barriers */
+  double ready_timeout; /* seconds, > 0: all of deisa_ready */
+  double send_timeout;  /* seconds, > 0: one wait in a send, a step or a flush */
+  const char* node_id;  /* NULL: this node of Ray; tests name several nodes on one machine */
+  const char* node_actor; /* "module:Class" of the node actor; NULL: deisa-ray's own, extended */
+  int32_t init_retries; /* >= 1: attempts to create the node actor */
+  deisa_acknowledge acknowledge;
+  int32_t max_in_flight; /* >= 1: steps held for this rank outside the object store */
+  deisa_error_mode error_mode;
+  deisa_error_handler error_handler; /* NULL: report on stderr */
+  void* error_handler_data;          /* passed to error_handler; stays the caller's */
+} deisa_options;
+
+#define DEISA_OPTIONS_INIT                                                                \
+  {                                                                                       \
+    sizeof(deisa_options), -1, -1, NULL, -1, NULL, NULL, 120.0, 600.0, 120.0, NULL, NULL, \
+        3, DEISA_RECEIVED, 2, DEISA_ERRORS_REPORT, NULL, NULL                             \
+  }
+
+/* ---- Arrays ------------------------------------------------------------------ */
+
+typedef enum deisa_dtype {
+  DEISA_BOOL = 1, /* one byte, 0 or 1 */
+  DEISA_INT8,
+  DEISA_INT16,
+  DEISA_INT32,
+  DEISA_INT64,
+  DEISA_UINT8,
+  DEISA_UINT16,
+  DEISA_UINT32,
+  DEISA_UINT64,
+  DEISA_FLOAT16,
+  DEISA_FLOAT32,
+  DEISA_FLOAT64,
+  DEISA_COMPLEX64, /* two float32: real, imaginary */
+  DEISA_COMPLEX128 /* two float64 */
+} deisa_dtype;
+
+#define DEISA_MAX_DIMENSIONS 32
+
+/* One rank's chunk of an array. Start from DEISA_LAYOUT_INIT. All pointers have `ndim`
+ * elements, first dimension slowest in the analytics' view (NumPy's C order). */
+typedef struct deisa_layout {
+  size_t struct_size;
+  deisa_dtype dtype;
+  int32_t ndim;                     /* 1 ... DEISA_MAX_DIMENSIONS */
+  const int64_t* chunk_shape;       /* elements, > 0 */
+  const int64_t* nb_chunks_per_dim; /* the chunk grid; or NULL with global_shape */
+  const int64_t* global_shape;      /* or NULL with nb_chunks_per_dim */
+  const int64_t* chunk_position;    /* in the grid, 0 <= position < nb_chunks_per_dim */
+  int64_t nb_chunks_of_node; /* chunks of this array on this node; -1: agreed by the bridges */
+  const int64_t* strides;    /* bytes between neighbours per dimension, any sign; NULL: contiguous,
+                                last dimension fastest. Element 0 is at the pointer that is sent. */
+} deisa_layout;
+
+#define DEISA_LAYOUT_INIT \
+  { sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL }
+
+/* ---- The bridge ---------------------------------------------------------------- */
+
+typedef struct deisa_bridge deisa_bridge;
+
+/* Makes a bridge from options. Local: contacts nobody. `*out` is the caller's until deisa_close
+ * or deisa_abandon. On an error `*out` is NULL, and the message lists every invalid option. */
+DEISA_EXPORT deisa_status deisa_open(const deisa_options* options, deisa_bridge** out,
+                                     deisa_error* error);
+
+/* Defines the array `name` (UTF-8, 1 ... 255 bytes, not starting with "__deisa_"). Local.
+ * The message lists every problem of the layout. */
+DEISA_EXPORT deisa_status deisa_define(deisa_bridge* bridge, const char* name,
+                                       const deisa_layout* layout, deisa_error* error);
+
+/* Defines several arrays from `arrays_metadata` as a JSON object: name -> {"chunk_shape",
+ * "nb_chunks_per_dim" or "global_shape", "nb_chunks_of_node", "dtype", "chunk_position"}.
+ * Local. All problems are reported together, and then nothing is defined. */
+DEISA_EXPORT deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata,
+                                            deisa_error* error);
+
+/* Collective. Meets the other ranks, connects each node to Ray, registers every array and waits
+ * for the analytics; all within ready_timeout. Fails alike on every rank. */
+DEISA_EXPORT deisa_status deisa_ready(deisa_bridge* bridge, deisa_error* error);
+
+/* Sends this rank's chunk of `name` for `timestep`. `data` may be reused on return. */
+DEISA_EXPORT deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data,
+                                     int64_t timestep, deisa_error* error);
+
+/* A step: all chunks put between begin and end travel in one message. DEISA_SKIPPED: leave the
+ * step out; puts and end_step are then accepted and do nothing. May wait, up to send_timeout. */
+DEISA_EXPORT deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep,
+                                           deisa_error* error);
+/* Copies this rank's chunk of `name` into the open step. `data` may be reused on return. */
+DEISA_EXPORT deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
+                                    deisa_error* error);
+/* Hands the step over. A step may be empty: it tells the others not to wait for this rank. */
+DEISA_EXPORT deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* error);
+
+/* Waits until everything that was sent has been announced, up to send_timeout. */
+DEISA_EXPORT deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error);
+
+/* Collective. Flushes, waits for every rank, sends the end marker with `timestep` (at least the
+ * newest that was sent), and frees the bridge. Sets `*bridge` to NULL, whatever it returns.
+ * DEISA_OK when `*bridge` is NULL already. */
+DEISA_EXPORT deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* error);
+
+/* Local and immediate: frees the bridge without meeting anyone. When bridge 0 abandons, its node
+ * actor sends the end marker after everything it received. Sets `*bridge` to NULL. */
+DEISA_EXPORT void deisa_abandon(deisa_bridge** bridge);
+
+/* ---- Feedback -------------------------------------------------------------------- */
+
+#define DEISA_COLLECTIVE 1 /* flag: bridge 0 reads, every rank gets the same answer */
+
+/* The value that the analytics set under `key`, for `timestep` or DEISA_LATEST. Never waits for
+ * a value. DEISA_NOT_FOUND leaves `*value` as it was, so set a default first. Numbers and bools
+ * convert when they fit exactly; another type is DEISA_ERROR_ARGUMENT. */
+DEISA_EXPORT deisa_status deisa_get_double(deisa_bridge* bridge, const char* key, int64_t timestep,
+                                           int flags, double* value, deisa_error* error);
+DEISA_EXPORT deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key, int64_t timestep,
+                                          int flags, int64_t* value, deisa_error* error);
+/* Any value, as MessagePack in memory of the library: valid until the next deisa_get* on this
+ * bridge. NumPy arrays are extension type 1: MessagePack [dtype name, shape, bytes]. */
+DEISA_EXPORT deisa_status deisa_get_packed(deisa_bridge* bridge, const char* key, int64_t timestep,
+                                           int flags, const void** data, size_t* size,
+                                           deisa_error* error);
+/* Hides the value from the bridges of this node until the analytics set a newer one. */
+DEISA_EXPORT deisa_status deisa_delete(deisa_bridge* bridge, const char* key, deisa_error* error);
+
+/* ---- Status ------------------------------------------------------------------------ */
+
+/* Counters of this bridge since deisa_open. Set struct_size before the call. */
+typedef struct deisa_bridge_status {
+  size_t struct_size;
+  int64_t steps_sent;      /* distinct timesteps handed over */
+  int64_t chunks_sent;
+  int64_t chunks_stored;
+  int64_t chunks_announced;
+  int64_t chunks_failed;
+  int64_t steps_dropped;
+  int64_t chunks_in_flight; /* sent, not yet stored */
+  int64_t bytes_sent;
+  int64_t bytes_copied;    /* by this library, on the simulation's time */
+  double seconds_blocked;  /* waiting inside send, begin_step, end_step and flush */
+} deisa_bridge_status;
+
+/* Never waits. `out->struct_size` must be set. */
+DEISA_EXPORT deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out,
+                                           deisa_error* error);
+
+/* ---- Arrow C Data Interface ---------------------------------------------------------- */
+
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+struct ArrowSchema {
+  const char* format;
+  const char* name;
+  const char* metadata;
+  int64_t flags;
+  int64_t n_children;
+  struct ArrowSchema** children;
+  struct ArrowSchema* dictionary;
+  void (*release)(struct ArrowSchema*);
+  void* private_data;
+};
+struct ArrowArray {
+  int64_t length;
+  int64_t null_count;
+  int64_t offset;
+  int64_t n_buffers;
+  int64_t n_children;
+  const void** buffers;
+  struct ArrowArray** children;
+  struct ArrowArray* dictionary;
+  void (*release)(struct ArrowArray*);
+  void* private_data;
+};
+#endif
+
+/* As deisa_send and deisa_put, from an Arrow array: a primitive array of the chunk's elements, or
+ * a fixed-shape tensor (fixed-size lists) of its shape. The memory is viewed, and copied once.
+ * Takes ownership of both structs: they are released on return, also after an error. */
+DEISA_EXPORT deisa_status deisa_send_arrow(deisa_bridge* bridge, const char* name,
+                                           struct ArrowArray* array, struct ArrowSchema* schema,
+                                           int64_t timestep, deisa_error* error);
+DEISA_EXPORT deisa_status deisa_put_arrow(deisa_bridge* bridge, const char* name,
+                                          struct ArrowArray* array, struct ArrowSchema* schema,
+                                          deisa_error* error);
+
+/* Exports contiguous chunk memory as one fixed-shape tensor, without a copy. `data` stays the
+ * caller's and must outlive both structs; `layout` is copied. The caller releases both structs. */
+DEISA_EXPORT deisa_status deisa_export_arrow(const void* data, const deisa_layout* layout,
+                                             struct ArrowArray* array, struct ArrowSchema* schema,
+                                             deisa_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* DEISA_DEISA_H */

@@ -1,0 +1,20 @@
+// The element types of arrays: their sizes, NumPy names and Arrow formats.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include "deisa/deisa.h"
+
+namespace deisa {
+
+// Bytes of one element; 0 for a value that is no dtype.
+size_t dtype_size(deisa_dtype dtype) noexcept;
+// NumPy's name, such as "float64"; "unknown" for a value that is no dtype.
+const char* dtype_name(deisa_dtype dtype) noexcept;
+std::optional<deisa_dtype> dtype_from_name(std::string_view name) noexcept;
+// All names, for messages: "bool, int8, ..., complex128".
+const char* dtype_names() noexcept;
+
+}  // namespace deisa

@@ -1,0 +1,109 @@
+// The wire format between a rank and the node actor: written down here once, used by both ends.
+//
+// A Unix-domain socket of type SOCK_SEQPACKET: one send is one message. Every message is a header
+// of 48 bytes in the machine's byte order (both ends are on one machine), then `payload` bytes.
+// A message is at most kMaxMessage bytes. One file descriptor may travel with HELLO and VALUE.
+//
+//   offset size field     meaning
+//        0    4 magic     0x41534944 ("DISA")
+//        4    2 kind      Kind, below
+//        6    2 flags     kLastOfStep in STEP
+//        8    8 sequence  the rank's number of the request, 1, 2, ...; answers repeat it
+//       16    8 timestep  of the data or of the feedback; kNoTimestep if none
+//       24    4 array     index in the order of DEFINE; kNone if none
+//       28    4 slot      index of a slot of that array; kNone if none
+//       32    4 status    a deisa_status, in answers
+//       36    4 payload   bytes that follow the header
+//       40    8 value     depends on the kind
+//
+// From the rank:
+//   HELLO     value = protocol version; payload = JSON {"bridge_id", "world_size", "session",
+//             "max_in_flight", "step_timeout"}; the memfd of all slots travels along
+//   DEFINE    array; payload = SlotGeometry, then JSON {"name", "dtype", "chunk_shape",
+//             "nb_chunks_per_dim", "chunk_position", "nb_chunks_of_node"}
+//   READY     every array is defined                                -> WELCOME or REFUSED
+//   STEP      timestep; payload = Item[]: chunks that are in their slots -> RECEIVED at once, then
+//             STORED and ANNOUNCED, or FAILED, for each chunk. A step may have no chunk.
+//   PROGRESS  timestep: this rank will send nothing older. No answer.
+//   GET       timestep or kNoTimestep; payload = key                -> VALUE
+//   DELETE    payload = key                                         -> DONE
+//   END       timestep: send the end marker (bridge 0 only)         -> ANNOUNCED or FAILED
+//   BYE       value = 1 closed, 0 abandoned; the socket is closed next. No answer.
+// From the node actor:
+//   WELCOME, DONE   the request succeeded
+//   REFUSED         status; payload = text. The connection is useless from then on.
+//   RECEIVED        the actor holds all chunks of STEP `sequence`
+//   STORED          array, slot: the chunk is an object in the store; the slot is free
+//   ANNOUNCED       array: the head actor knows the chunk
+//   FAILED          status, timestep, array, slot; payload = text. slot == kNone: it is still in use
+//                   (a late report, STORED comes later or came before); else the slot is free
+//                   and nothing more follows for this chunk
+//   VALUE           status DEISA_OK or DEISA_NOT_FOUND or an error; payload = MessagePack, or text
+//                   for an error; value = size. A value that does not fit travels as a memfd.
+//   NOTICE          status; payload = text: a failure that belongs to no request
+#pragma once
+
+#include <cstdint>
+
+namespace deisa::wire {
+
+inline constexpr uint32_t kMagic = 0x41534944;
+inline constexpr uint64_t kVersion = 1;
+inline constexpr uint32_t kNone = 0xFFFFFFFFu;
+inline constexpr int64_t kNoTimestep = INT64_MIN;
+inline constexpr uint32_t kMaxMessage = 65536;
+inline constexpr uint16_t kLastOfStep = 1;
+
+enum class Kind : uint16_t {
+  kHello = 1,
+  kDefine = 2,
+  kReady = 3,
+  kStep = 4,
+  kProgress = 5,
+  kGet = 6,
+  kDelete = 7,
+  kEnd = 8,
+  kBye = 9,
+  kWelcome = 64,
+  kRefused = 65,
+  kReceived = 66,
+  kStored = 67,
+  kAnnounced = 68,
+  kFailed = 69,
+  kValue = 70,
+  kDone = 71,
+  kNotice = 72,
+};
+
+struct Header {
+  uint32_t magic = kMagic;
+  Kind kind{};
+  uint16_t flags = 0;
+  uint64_t sequence = 0;
+  int64_t timestep = kNoTimestep;
+  uint32_t array = kNone;
+  uint32_t slot = kNone;
+  int32_t status = 0;
+  uint32_t payload = 0;
+  uint64_t value = 0;
+};
+static_assert(sizeof(Header) == 48);
+
+// One chunk of a STEP.
+struct Item {
+  uint32_t array;
+  uint32_t slot;
+};
+static_assert(sizeof(Item) == 8);
+
+// Where the slots of an array lie in the memfd: slot i starts at offset + i * stride.
+struct SlotGeometry {
+  uint64_t offset; // a multiple of the page size
+  uint64_t stride; // a multiple of the page size, >= bytes
+  uint64_t bytes;  // of one chunk
+  uint32_t count;
+  uint32_t reserved = 0;
+};
+static_assert(sizeof(SlotGeometry) == 32);
+
+}  // namespace deisa::wire
