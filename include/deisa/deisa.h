@@ -233,8 +233,9 @@ DEISA_EXPORT deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* erro
 DEISA_EXPORT deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error);
 
 /* Collective. Flushes, waits for every rank, sends the end marker with `timestep` (at least the
- * newest that was sent), and frees the bridge. Sets `*bridge` to NULL, whatever it returns.
- * DEISA_OK when `*bridge` is NULL already. */
+ * newest that was sent), and frees the bridge. Sets `*bridge` to NULL, unless it returns
+ * DEISA_ERROR_ARGUMENT or DEISA_ERROR_CONTRACT: then nothing was done. DEISA_OK when `*bridge` is
+ * NULL already. */
 DEISA_EXPORT deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* error);
 
 /* Local and immediate: frees the bridge without meeting anyone. When bridge 0 abandons, its node

@@ -35,9 +35,9 @@
 //   RECEIVED        the actor holds all chunks of STEP `sequence`
 //   STORED          array, slot: the chunk is an object in the store; the slot is free
 //   ANNOUNCED       array: the head actor knows the chunk
-//   FAILED          status, timestep, array, slot; payload = text. slot == kNone: it is still in use
-//                   (a late report, STORED comes later or came before); else the slot is free
-//                   and nothing more follows for this chunk
+//   FAILED          status, timestep, array, slot; payload = text. The slot, unless kNone, is free
+//                   now. DEISA_ERROR_TIMEOUT is a report on the way: the chunk is kept, and STORED
+//                   and ANNOUNCED may still come. Any other status is final for this chunk.
 //   VALUE           status DEISA_OK or DEISA_NOT_FOUND or an error; payload = MessagePack, or text
 //                   for an error; value = size. A value that does not fit travels as a memfd.
 //   NOTICE          status; payload = text: a failure that belongs to no request
