@@ -1,0 +1,133 @@
+package io.deisa.bridge.control;
+
+import io.ray.api.ObjectRef;
+import io.ray.api.PyActorHandle;
+import io.ray.api.Ray;
+import io.ray.api.exception.RayTimeoutException;
+import io.ray.api.function.PyActorMethod;
+import io.ray.api.function.PyFunction;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A connection to Ray that runs the preparing task and calls the node actor. Requests and replies are JSON texts that
+ * the Python package {@code deisa_bridge} understands; this class does not look into them.
+ *
+ * <p>Not thread-safe: the native library makes all its calls on one thread.
+ */
+public final class Control implements AutoCloseable {
+    /** The namespace of deisa-ray's actors. */
+    public static final String NAMESPACE = "deisa_ray";
+
+    private static final String MODULE = "deisa_bridge.control";
+
+    private final boolean joined;
+    private boolean closed;
+
+    private Control(boolean joined) {
+        this.joined = joined;
+    }
+
+    /**
+     * Joins Ray as a driver, or uses the Ray that this JVM has initialised before and leaves it alone at close. May
+     * wait as long as Ray does: the caller watches the time.
+     *
+     * @param address host:port of the cluster
+     * @param codeSearchPath the folder that holds the Python package {@code deisa_bridge}
+     * @param nodeIp the address under which this machine's raylet is registered, or "" to let Ray choose
+     * @throws ControlException when Ray cannot be joined
+     */
+    public static Control connect(String address, String codeSearchPath, String nodeIp) throws ControlException {
+        try {
+            if (Ray.isInitialized()) {
+                return new Control(false);
+            }
+            UnpackedLibrary library = UnpackedLibrary.before();
+            try (TemporaryProperties ignored = new TemporaryProperties(properties(address, codeSearchPath, nodeIp))) {
+                Ray.init();
+            } finally {
+                library.removeNew();
+            }
+            return new Control(true);
+        } catch (NoClassDefFoundError e) {
+            throw new ControlException(ControlException.Kind.CONNECTION,
+                    "Ray's Java library is not on the class path (" + e.getMessage() + " is missing): add ray_dist.jar,"
+                            + " which is in the folder ray/jars of the installed Python package ray", e);
+        } catch (RuntimeException | LinkageError e) {
+            throw new ControlException(ControlException.Kind.CONNECTION,
+                    "joining Ray at " + address + " failed: " + Failures.describe(e), e);
+        }
+    }
+
+    /**
+     * Runs {@code deisa_bridge.control.prepare(request)} as a Ray task without CPUs and returns its reply. The
+     * request gets the driver's node as {@code "ray_node_id"}.
+     *
+     * @param request a JSON object
+     * @param timeoutMs milliseconds, at least 1
+     */
+    public String prepare(String request, long timeoutMs) throws ControlException {
+        return run("the Ray task " + MODULE + ".prepare", timeoutMs,
+                () -> Ray.task(PyFunction.of(MODULE, "prepare", String.class),
+                        Requests.with(request, "ray_node_id", nodeId())).setResource("CPU", 0.0).remote());
+    }
+
+    /**
+     * Calls {@code method(request)} of a named actor and returns its reply.
+     *
+     * @param actor the actor's name in {@link #NAMESPACE}
+     * @param timeoutMs milliseconds, at least 1
+     */
+    public String call(String actor, String method, String request, long timeoutMs) throws ControlException {
+        String what = "the call of " + method + " of the actor " + actor;
+        return run(what, timeoutMs, () -> {
+            Optional<PyActorHandle> handle = Ray.getActor(actor, NAMESPACE);
+            return handle.orElseThrow(() -> new ControlException(ControlException.Kind.CONNECTION,
+                            "there is no actor " + actor + " in Ray's namespace " + NAMESPACE
+                                    + ": it was never created, or it has ended"))
+                    .task(PyActorMethod.of(method, String.class), request).remote();
+        });
+    }
+
+    /** The hexadecimal id of the Ray node that this driver belongs to. */
+    public String nodeId() {
+        return Ray.getRuntimeContext().getCurrentNodeId().toString();
+    }
+
+    /** Leaves Ray, if {@link #connect} joined it. Does nothing the second time. */
+    @Override
+    public void close() {
+        if (joined && !closed) {
+            Ray.shutdown();
+        }
+        closed = true;
+    }
+
+    @FunctionalInterface
+    private interface Submission {
+        ObjectRef<String> submit() throws ControlException;
+    }
+
+    private String run(String what, long timeoutMs, Submission submission) throws ControlException {
+        if (closed) {
+            throw new ControlException(ControlException.Kind.INTERNAL, what + ": the connection to Ray is closed");
+        }
+        try {
+            return submission.submit().get(timeoutMs);
+        } catch (RayTimeoutException e) {
+            throw new ControlException(ControlException.Kind.TIMEOUT,
+                    what + " did not return within " + timeoutMs / 1000.0 + " s", e);
+        } catch (RuntimeException | LinkageError e) {
+            throw new ControlException(ControlException.Kind.CONNECTION, what + " failed: " + Failures.describe(e), e);
+        }
+    }
+
+    private static Map<String, String> properties(String address, String codeSearchPath, String nodeIp) {
+        // A property that the program's owner has set stays as it is, but for the address, which he gave us.
+        return nodeIp.isEmpty() || System.getProperty("ray.node-ip") != null
+                ? Map.of("ray.address", address, "ray.job.code-search-path", codeSearchPath,
+                        "ray.job.namespace", NAMESPACE)
+                : Map.of("ray.address", address, "ray.job.code-search-path", codeSearchPath,
+                        "ray.job.namespace", NAMESPACE, "ray.node-ip", nodeIp);
+    }
+}
