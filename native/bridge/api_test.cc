@@ -1,0 +1,478 @@
+// One rank through the C ABI, against a node actor that the test plays.
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "bridge/testing/fake_node.hpp"
+#include "bridge/testing/rank.hpp"
+
+namespace deisa::testing {
+namespace {
+
+class ApiTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    set_node("", &node);
+    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    rank.options.send_timeout = 20;
+  }
+  void start() {
+    ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+    ASSERT_EQ(rank.define("t"), DEISA_OK) << rank.message();
+    ASSERT_EQ(rank.define("u"), DEISA_OK) << rank.message();
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+  }
+  void expect_contract(deisa_status status, const std::string& text) const {
+    EXPECT_EQ(status, DEISA_ERROR_CONTRACT);
+    EXPECT_TRUE(contains(rank.error.message, text));
+    EXPECT_EQ(rank.error.rank, 0);
+  }
+  deisa_bridge_status status() {
+    deisa_bridge_status out = {};
+    out.struct_size = sizeof(out);
+    EXPECT_EQ(deisa_get_status(rank.bridge, &out, &rank.error), DEISA_OK);
+    return out;
+  }
+  std::string text_of(double value) const {
+    const auto data = Rank::values(value);
+    return std::string(reinterpret_cast<const char*>(data.data()), sizeof(data));
+  }
+
+  FakeNode node;
+  Rank rank;
+};
+
+TEST_F(ApiTest, SendsTheBytes) {
+  start();
+  EXPECT_EQ(rank.send("t", 1.5, 7), DEISA_OK);
+  EXPECT_EQ(rank.close(8), DEISA_OK);
+  EXPECT_EQ(rank.bridge, nullptr);
+  const auto chunks = node.chunks();
+  ASSERT_EQ(chunks.size(), 1u);
+  EXPECT_EQ(chunks[0].timestep, 7);
+  EXPECT_EQ(chunks[0].bytes, text_of(1.5));
+  EXPECT_EQ(rank.close(8), DEISA_OK) << "close is idempotent";
+}
+
+TEST_F(ApiTest, DescribesItsArraysAndTheEndMarker) {
+  start();
+  const auto marker = nlohmann::json::parse(node.definition(0, 0));
+  EXPECT_EQ(marker.at("name"), "__deisa_last_iteration_array");
+  EXPECT_EQ(marker.at("dtype"), "int16");
+  EXPECT_EQ(marker.at("chunk_shape"), nlohmann::json({1, 1}));
+  EXPECT_EQ(marker.at("nb_chunks_of_node"), 1);
+  const auto array = nlohmann::json::parse(node.definition(0, 1));
+  EXPECT_EQ(array.at("name"), "t");
+  EXPECT_EQ(array.at("chunk_shape"), nlohmann::json({2, 3}));
+  EXPECT_EQ(array.at("nb_chunks_of_node"), 1) << "derived";
+}
+
+TEST_F(ApiTest, ClosePromisesFlushesAndEnds) {
+  start();
+  ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK);
+  ASSERT_EQ(rank.close(5), DEISA_OK);
+  const auto log = node.log();
+  const std::vector<std::string> expected = {"READY 0", "STEP 0 t=1 n=1",
+                                             "PROGRESS 0 t=9223372036854775807", "END 0 t=5"};
+  ASSERT_GE(log.size(), expected.size());
+  EXPECT_EQ(std::vector<std::string>(log.begin(), log.begin() + 4), expected);
+}
+
+TEST_F(ApiTest, TimestepsOfAnArrayGrow) {
+  start();
+  ASSERT_EQ(rank.send("t", 0, 3), DEISA_OK);
+  expect_contract(rank.send("t", 0, 3), "array 't': timestep 3 was sent before");
+  EXPECT_EQ(rank.error.timestep, 3);
+  EXPECT_STREQ(rank.error.array, "t");
+  expect_contract(rank.send("t", 0, 2), "timestep 2 is older than the last one");
+  EXPECT_EQ(rank.send("u", 0, 3), DEISA_OK) << "another array of the same timestep";
+  expect_contract(rank.send("u", 0, 3), "was sent before");
+  EXPECT_EQ(rank.send("t", 0, 10), DEISA_OK) << "timesteps may jump";
+  expect_contract(rank.send("u", 0, 9), "analytics see timesteps in order");
+  EXPECT_EQ(node.chunks().size(), 3u);
+}
+
+TEST_F(ApiTest, ReservedTimesteps) {
+  start();
+  expect_contract(rank.send("t", 0, INT64_MIN), "is reserved");
+  expect_contract(rank.send("t", 0, INT64_MAX), "is reserved");
+  EXPECT_EQ(rank.send("t", 0, -5), DEISA_OK) << "negative timesteps are timesteps";
+}
+
+TEST_F(ApiTest, UnknownArrays) {
+  start();
+  expect_contract(rank.send("nope", 0, 0), "unknown array 'nope': expected one that was defined on "
+                                           "this rank: 't', 'u'");
+  expect_contract(rank.send("__deisa_last_iteration_array", 0, 0), "unknown array");
+}
+
+TEST_F(ApiTest, StepsTravelInOneMessage) {
+  start();
+  ASSERT_EQ(rank.begin(4), DEISA_OK);
+  EXPECT_EQ(rank.put("u", 10), DEISA_OK);
+  EXPECT_EQ(rank.put("t", 20), DEISA_OK);
+  EXPECT_EQ(rank.end(), DEISA_OK);
+  EXPECT_EQ(node.log().back(), "STEP 0 t=4 n=2 last");
+  EXPECT_EQ(node.chunks()[0].bytes, text_of(10));
+  EXPECT_EQ(node.chunks()[1].bytes, text_of(20));
+  expect_contract(rank.send("t", 0, 4), "was sent before");
+  ASSERT_EQ(rank.begin(5), DEISA_OK);
+  EXPECT_EQ(rank.end(), DEISA_OK) << "a step may be empty";
+  EXPECT_EQ(node.log().back(), "STEP 0 t=5 n=0 last");
+  expect_contract(rank.begin(5), "older than expected");
+  expect_contract(rank.send("t", 0, 5), "expected at least 6");
+}
+
+TEST_F(ApiTest, StepsKeepTheirRules) {
+  start();
+  expect_contract(rank.put("t", 0), "put of 't' outside a step");
+  expect_contract(rank.end(), "end_step outside a step");
+  ASSERT_EQ(rank.begin(1), DEISA_OK);
+  expect_contract(rank.begin(2), "begin_step(2) inside the step 1");
+  expect_contract(rank.send("t", 0, 1), "send of 't' inside the step 1");
+  EXPECT_EQ(rank.put("t", 0), DEISA_OK);
+  expect_contract(rank.put("t", 0), "was put before in step 1");
+  expect_contract(rank.close(9), "close inside the step 1");
+  EXPECT_NE(rank.bridge, nullptr) << "nothing was done";
+  EXPECT_EQ(rank.end(), DEISA_OK);
+  EXPECT_EQ(node.chunks().size(), 1u);
+}
+
+TEST_F(ApiTest, CallsOutOfPlace) {
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  ASSERT_EQ(rank.define("t"), DEISA_OK);
+  expect_contract(rank.send("t", 0, 0), "send before deisa_ready");
+  EXPECT_EQ(rank.define("t"), DEISA_ERROR_ARGUMENT);
+  EXPECT_TRUE(contains(rank.message(), "is defined already"));
+  ASSERT_EQ(rank.ready(), DEISA_OK);
+  expect_contract(rank.ready(), "called before");
+  expect_contract(rank.define("late"), "after deisa_ready");
+}
+
+TEST_F(ApiTest, CloseMayNotBeOlderThanTheData) {
+  start();
+  ASSERT_EQ(rank.send("t", 0, 5), DEISA_OK);
+  expect_contract(rank.close(4), "expected at least the newest timestep that was sent, 5");
+  EXPECT_NE(rank.bridge, nullptr);
+  EXPECT_EQ(rank.close(5), DEISA_OK);
+}
+
+TEST_F(ApiTest, AbandonSaysSo) {
+  start();
+  deisa_abandon(&rank.bridge);
+  EXPECT_EQ(rank.bridge, nullptr);
+  deisa_abandon(&rank.bridge);
+  while (!contains(node.log().back(), "BYE")) std::this_thread::yield();
+  EXPECT_EQ(node.log().back(), "BYE 0 abandoned");
+}
+
+TEST_F(ApiTest, AcknowledgeLevels) {
+  for (const auto level : {DEISA_RECEIVED, DEISA_STORED, DEISA_ANNOUNCED}) {
+    // The node actor holds the next level back, until the test lets it go on.
+    std::mutex mutex;
+    std::vector<FakeNode::Step> kept;
+    node.on_step([&, level](FakeNode& self, const FakeNode::Step& step) {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (level == DEISA_STORED) self.store(step);
+      if (level == DEISA_ANNOUNCED) self.store_and_announce(step);
+      kept.push_back(step);
+    });
+    Rank one;
+    one.options.acknowledge = level;
+    one.options.error_mode = DEISA_ERRORS_RAISE;
+    ASSERT_EQ(one.open(), DEISA_OK);
+    ASSERT_EQ(one.define("t"), DEISA_OK);
+    ASSERT_EQ(one.ready(), DEISA_OK);
+    EXPECT_EQ(one.send("t", 0, 1), DEISA_OK) << level;
+    deisa_bridge_status now = {};
+    now.struct_size = sizeof(now);
+    ASSERT_EQ(deisa_get_status(one.bridge, &now, nullptr), DEISA_OK);
+    EXPECT_EQ(now.chunks_stored, level == DEISA_RECEIVED ? 0 : 1);
+    EXPECT_EQ(now.chunks_announced, level == DEISA_ANNOUNCED ? 1 : 0);
+  }
+}
+
+TEST_F(ApiTest, AWaitForALevelEnds) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) { self.store(step); });
+  rank.options.acknowledge = DEISA_ANNOUNCED;
+  rank.options.send_timeout = 0.2;
+  start();
+  EXPECT_EQ(rank.send("t", 0, 6), DEISA_ERROR_TIMEOUT);
+  EXPECT_TRUE(contains(rank.message(), "timestep 6 is announced"));
+  EXPECT_EQ(rank.error.timestep, 6);
+  EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_ERROR_TIMEOUT);
+}
+
+TEST_F(ApiTest, NoMoreThanMaxInFlight) {
+  node.on_step([](FakeNode&, const FakeNode::Step&) {});  // never stored
+  rank.options.send_timeout = 0.2;
+  start();
+  EXPECT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  EXPECT_EQ(rank.send("t", 0, 1), DEISA_OK);
+  EXPECT_EQ(rank.send("t", 0, 2), DEISA_ERROR_TIMEOUT);
+  EXPECT_TRUE(contains(rank.message(), "no slot of array 't' became free"));
+  EXPECT_EQ(rank.begin(2), DEISA_ERROR_TIMEOUT) << "the whole step is admitted, or nothing of it";
+  expect_contract(rank.put("u", 0), "outside a step");
+  const auto now = status();
+  EXPECT_EQ(now.chunks_in_flight, 2);
+  EXPECT_GT(now.seconds_blocked, 0.3);
+}
+
+TEST_F(ApiTest, AFailureOfTheSendItself) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_RESOURCE, "the object store is full", true);
+  });
+  rank.options.acknowledge = DEISA_STORED;
+  start();
+  EXPECT_EQ(rank.send("t", 0, 3), DEISA_ERROR_RESOURCE);
+  EXPECT_EQ(rank.message(), "the object store is full");
+  EXPECT_STREQ(rank.error.array, "t");
+  EXPECT_EQ(rank.error.timestep, 3);
+  EXPECT_EQ(status().chunks_failed, 1);
+  EXPECT_EQ(status().chunks_in_flight, 0) << "the slot is free again";
+}
+
+TEST_F(ApiTest, AFailureAfterTheReturnComesWithTheNextCall) {
+  std::vector<FakeNode::Step> kept;
+  node.on_step([&kept](FakeNode& self, const FakeNode::Step& step) {
+    if (step.timestep == 1) {
+      self.store(step);
+      kept.push_back(step);
+    } else {
+      self.fail(kept.front(), DEISA_ERROR_CONNECTION, "rank 3 died", false);
+      self.store_and_announce(step);
+    }
+  });
+  start();
+  ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK);
+  rank.options.acknowledge = DEISA_ANNOUNCED;
+  deisa_status status = rank.send("t", 0, 2);
+  for (int tries = 0; status == DEISA_OK && tries < 1000; ++tries) {
+    std::this_thread::yield();
+    deisa_bridge_status ignored = {};
+    ignored.struct_size = sizeof(ignored);
+    deisa_get_status(rank.bridge, &ignored, nullptr);
+    status = deisa_flush(rank.bridge, &rank.error);
+  }
+  EXPECT_EQ(status, DEISA_ERROR_CONNECTION);
+  EXPECT_EQ(rank.message(), "rank 3 died");
+  EXPECT_EQ(rank.error.timestep, 1);
+  EXPECT_EQ(node.chunks().size(), 2u) << "the call that reported it did its own work";
+}
+
+TEST_F(ApiTest, TheHandlerGetsFailuresAndTheSimulationGoesOn) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
+  });
+  std::vector<deisa_error> seen;
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.acknowledge = DEISA_STORED;
+  rank.options.error_handler = [](void* data, const deisa_error* error) {
+    static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
+  };
+  rank.options.error_handler_data = &seen;
+  start();
+  EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].status, DEISA_ERROR_RESOURCE);
+  EXPECT_EQ(seen[0].rank, 0);
+  EXPECT_STREQ(seen[0].array, "t");
+  EXPECT_EQ(seen[0].timestep, 3);
+  expect_contract(rank.send("t", 0, 3), "was sent before");
+  EXPECT_EQ(seen.size(), 1u) << "a violation of the contract is raised, not handled";
+}
+
+TEST_F(ApiTest, AHandlerThatThrowsIsKeptInside) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
+  });
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.acknowledge = DEISA_STORED;
+  rank.options.error_handler = [](void*, const deisa_error*) { throw 42; };
+  start();
+  EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
+}
+
+TEST_F(ApiTest, TheDefaultHandlerSaysWhereOnStderr) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
+  });
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.acknowledge = DEISA_STORED;
+  start();
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
+  const std::string printed = ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(contains(printed, "deisa: rank 0, array 't', timestep 3: out of resources: full"));
+  EXPECT_TRUE(contains(printed, "called from:"));
+}
+
+TEST_F(ApiTest, AReportedBeginStepLeavesTheStepOut) {
+  node.on_step([](FakeNode&, const FakeNode::Step&) {});
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.send_timeout = 0.1;
+  rank.options.max_in_flight = 1;
+  rank.options.error_handler = [](void*, const deisa_error*) {};
+  start();
+  ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  EXPECT_EQ(rank.begin(1), DEISA_REPORTED);
+  EXPECT_EQ(rank.put("t", 0), DEISA_OK);
+  EXPECT_EQ(rank.end(), DEISA_OK);
+  EXPECT_EQ(status().steps_dropped, 1);
+  EXPECT_EQ(node.chunks().size(), 1u);
+}
+
+TEST_F(ApiTest, ANodeActorThatDiesIsReportedByTheNextCall) {
+  start();
+  ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  node.close_all();
+  deisa_status status = DEISA_OK;
+  for (int64_t t = 1; status == DEISA_OK && t < 1000; ++t) status = rank.send("t", 0, t);
+  EXPECT_EQ(status, DEISA_ERROR_CONNECTION) << rank.message();
+  EXPECT_NE(rank.close(2000), DEISA_OK);
+  EXPECT_EQ(rank.bridge, nullptr) << "close frees all the same";
+}
+
+TEST_F(ApiTest, AFailedStartIsOneClearError) {
+  node.prepare_error = "Failed to create/ready scheduling actor for node x: no room";
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  ASSERT_EQ(rank.define("t"), DEISA_OK);
+  EXPECT_EQ(rank.ready(), DEISA_ERROR_CONNECTION);
+  EXPECT_TRUE(contains(rank.message(), "Failed to create/ready scheduling actor for node x"));
+  expect_contract(rank.send("t", 0, 0), "after deisa_ready failed");
+  EXPECT_EQ(rank.close(0), DEISA_OK) << "nobody is waited for";
+}
+
+TEST_F(ApiTest, AnalyticsThatNeverStartEndReady) {
+  node.finalise_error = "the head actor did not come within 3 s: start the analytics";
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  ASSERT_EQ(rank.define("t"), DEISA_OK);
+  EXPECT_EQ(rank.ready(), DEISA_ERROR_TIMEOUT);
+  EXPECT_TRUE(contains(rank.message(), "start the analytics"));
+}
+
+TEST_F(ApiTest, Feedback) {
+  start();
+  std::string packed;
+  nlohmann::json::to_msgpack(2.5, packed);
+  node.set_value("gain", packed);
+  double number = -1;
+  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", DEISA_LATEST, 0, &number, &rank.error), DEISA_OK);
+  EXPECT_EQ(number, 2.5);
+  int64_t integer = -1;
+  EXPECT_EQ(deisa_get_int64(rank.bridge, "gain", DEISA_LATEST, 0, &integer, &rank.error),
+            DEISA_ERROR_ARGUMENT);
+  EXPECT_TRUE(contains(rank.message(), "feedback 'gain' is 2.5: expected an integer"));
+  EXPECT_EQ(integer, -1);
+  EXPECT_EQ(deisa_get_double(rank.bridge, "none", DEISA_LATEST, 0, &number, &rank.error),
+            DEISA_NOT_FOUND);
+  EXPECT_EQ(number, 2.5) << "the default stays";
+  const void* data = nullptr;
+  size_t size = 0;
+  EXPECT_EQ(deisa_get_packed(rank.bridge, "gain", DEISA_LATEST, DEISA_COLLECTIVE, &data, &size,
+                             &rank.error),
+            DEISA_OK);
+  EXPECT_EQ(std::string(static_cast<const char*>(data), size), packed);
+  EXPECT_EQ(deisa_delete(rank.bridge, "gain", &rank.error), DEISA_OK);
+  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", DEISA_LATEST, 0, &number, &rank.error),
+            DEISA_NOT_FOUND);
+  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", DEISA_LATEST, 64, &number, &rank.error),
+            DEISA_ERROR_ARGUMENT);
+}
+
+TEST_F(ApiTest, CountsWhatItDid) {
+  start();
+  ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  ASSERT_EQ(rank.begin(1), DEISA_OK);
+  ASSERT_EQ(rank.put("t", 0), DEISA_OK);
+  ASSERT_EQ(rank.put("u", 0), DEISA_OK);
+  ASSERT_EQ(rank.end(), DEISA_OK);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
+  const auto now = status();
+  EXPECT_EQ(now.steps_sent, 2);
+  EXPECT_EQ(now.chunks_sent, 3);
+  EXPECT_EQ(now.chunks_stored, 3);
+  EXPECT_EQ(now.chunks_announced, 3);
+  EXPECT_EQ(now.chunks_in_flight, 0);
+  EXPECT_EQ(now.bytes_sent, 3 * 48);
+  EXPECT_EQ(now.bytes_copied, 3 * 48) << "one copy";
+}
+
+TEST_F(ApiTest, ArrowMemoryIsViewedAndReleased) {
+  start();
+  const auto data = Rank::values(3);
+  const int64_t shape[] = {2, 3};
+  deisa_layout layout = DEISA_LAYOUT_INIT;
+  layout.ndim = 2;
+  layout.chunk_shape = shape;
+  ArrowArray array = {};
+  ArrowSchema schema = {};
+  ASSERT_EQ(deisa_export_arrow(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK)
+      << rank.message();
+  EXPECT_EQ(deisa_send_arrow(rank.bridge, "t", &array, &schema, 1, &rank.error), DEISA_OK)
+      << rank.message();
+  EXPECT_EQ(array.release, nullptr);
+  EXPECT_EQ(schema.release, nullptr);
+  EXPECT_EQ(node.chunks()[0].bytes, text_of(3));
+  layout.dtype = DEISA_INT64;
+  ASSERT_EQ(deisa_export_arrow(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK);
+  expect_contract(deisa_send_arrow(rank.bridge, "t", &array, &schema, 2, &rank.error), "float64");
+  EXPECT_STREQ(rank.error.array, "t");
+  EXPECT_EQ(array.release, nullptr) << "released after an error too";
+}
+
+TEST_F(ApiTest, NullArguments) {
+  EXPECT_EQ(deisa_open(nullptr, nullptr, nullptr), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_send(nullptr, "t", this, 0, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(rank.message(), "bridge is NULL");
+  start();
+  EXPECT_EQ(deisa_send(rank.bridge, nullptr, this, 0, nullptr), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_send(rank.bridge, "t", nullptr, 0, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(rank.message(), "data is NULL");
+  EXPECT_EQ(deisa_define_json(rank.bridge, nullptr, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_close(nullptr, 0, nullptr), DEISA_OK);
+  deisa_abandon(nullptr);
+}
+
+TEST_F(ApiTest, JsonDefinitionsAreAllOrNothing) {
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  EXPECT_EQ(deisa_define_json(rank.bridge, "{", &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_TRUE(contains(rank.message(), "is not JSON"));
+  const char* half = R"({"a": {"chunk_shape": [2], "nb_chunks_per_dim": [1], "dtype": "int8",
+                               "chunk_position": [0]},
+                         "b": {}})";
+  EXPECT_EQ(deisa_define_json(rank.bridge, half, &rank.error), DEISA_ERROR_ARGUMENT);
+  ASSERT_EQ(rank.ready(), DEISA_OK) << "no arrays at all is allowed";
+  expect_contract(rank.send("a", 0, 0), "unknown array 'a'");
+}
+
+TEST_F(ApiTest, TwoBridgesOneAfterTheOther) {
+  start();
+  ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  ASSERT_EQ(rank.close(1), DEISA_OK);
+  start();
+  EXPECT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  EXPECT_EQ(rank.close(1), DEISA_OK);
+}
+
+TEST_F(ApiTest, DisabledEverythingIsASuccess) {
+  ::setenv("DEISA_DISABLE", "1", 1);
+  EXPECT_EQ(rank.open(), DEISA_OK);
+  EXPECT_EQ(rank.define("t"), DEISA_OK);
+  EXPECT_EQ(rank.ready(), DEISA_OK);
+  EXPECT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  EXPECT_EQ(rank.begin(1), DEISA_OK);
+  EXPECT_EQ(rank.put("t", 0), DEISA_OK);
+  EXPECT_EQ(rank.end(), DEISA_OK);
+  double value = 4;
+  EXPECT_EQ(deisa_get_double(rank.bridge, "k", DEISA_LATEST, DEISA_COLLECTIVE, &value, &rank.error),
+            DEISA_NOT_FOUND);
+  EXPECT_EQ(value, 4);
+  EXPECT_EQ(status().chunks_sent, 0);
+  EXPECT_EQ(rank.close(2), DEISA_OK);
+  ::unsetenv("DEISA_DISABLE");
+  EXPECT_TRUE(node.log().empty());
+}
+
+}  // namespace
+}  // namespace deisa::testing

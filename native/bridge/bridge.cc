@@ -1,0 +1,357 @@
+#include "bridge/bridge.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "bridge/agreement.hpp"
+
+namespace deisa {
+namespace {
+
+// A feedback value is looked up at the head actor; that never waits for a value, and is short.
+constexpr double kFeedbackTimeout = 30.0;
+
+std::string timestep_text(int64_t timestep) { return std::to_string(timestep); }
+
+}  // namespace
+
+Bridge::Bridge(Options options) : options_(std::move(options)) {
+  if (options_.bridge_id == 0) arrays_.push_back(end_marker_metadata());
+}
+
+Bridge::~Bridge() { abandon(); }
+
+Error Bridge::contract(const std::string& text) const {
+  Error error(DEISA_ERROR_CONTRACT, text);
+  error.at_rank(options_.bridge_id);
+  return error;
+}
+
+void Bridge::define(const nlohmann::json& metadata) {
+  if (state_ != State::kDefining) {
+    throw contract("an array was defined after deisa_ready: define every array before it");
+  }
+  Problems problems;
+  std::vector<ArrayMetadata> defined;
+  if (!metadata.is_object()) {
+    problems.add("arrays_metadata: expected an object, array name -> metadata");
+  } else {
+    for (const auto& [name, of_array] : metadata.items()) {
+      const auto known = std::find_if(arrays_.begin(), arrays_.end(),
+                                      [&n = name](const auto& array) { return array.name == n; });
+      if (known != arrays_.end() && name != kEndMarkerArray) {
+        problems.add("array '" + name + "': is defined already: expected each name once");
+      } else if (auto array = parse_metadata(name, of_array, problems)) {
+        defined.push_back(std::move(*array));
+      }
+    }
+  }
+  try {
+    problems.raise(DEISA_ERROR_ARGUMENT, "invalid arrays_metadata:");
+  } catch (Error& error) {
+    throw error.at_rank(options_.bridge_id);
+  }
+  std::move(defined.begin(), defined.end(), std::back_inserter(arrays_));
+}
+
+void Bridge::require_ready(const char* call) const {
+  switch (state_) {
+    case State::kReady:
+      return;
+    case State::kDefining:
+      throw contract(std::string(call) + " before deisa_ready: call deisa_ready first");
+    case State::kFailed:
+      throw contract(std::string(call) + " after deisa_ready failed: abandon this bridge");
+    case State::kClosed:
+      throw contract(std::string(call) + " after close");
+  }
+}
+
+uint32_t Bridge::index_of(const std::string& name) const {
+  if (name != kEndMarkerArray) {
+    for (size_t i = 0; i < arrays_.size(); ++i) {
+      if (arrays_[i].name == name) return static_cast<uint32_t>(i);
+    }
+  }
+  std::string known;
+  for (const ArrayMetadata& array : arrays_) {
+    if (array.name != kEndMarkerArray) known += (known.empty() ? "'" : ", '") + array.name + "'";
+  }
+  throw contract("unknown array '" + name + "': expected one that was defined on this rank: " +
+                 (known.empty() ? "none was" : known))
+      .at_array(name);
+}
+
+const Layout& Bridge::layout_of(const std::string& name) const {
+  return arrays_[index_of(name)].layout;
+}
+
+void Bridge::check_step_order(int64_t timestep) const {
+  if (timestep == DEISA_NO_TIMESTEP || timestep == std::numeric_limits<int64_t>::max()) {
+    throw contract("timestep " + timestep_text(timestep) + " is reserved");
+  }
+  if (timestep < oldest_allowed_) {
+    throw contract("timestep " + timestep_text(timestep) + " is older than expected: this rank is at " +
+                   timestep_text(newest_step_) +
+                   ", and analytics see timesteps in order: expected at least " +
+                   timestep_text(oldest_allowed_))
+        .at_timestep(timestep);
+  }
+}
+
+void Bridge::check_order(uint32_t array, int64_t timestep) const {
+  const std::string& name = arrays_[array].name;
+  if (newest_[array] != DEISA_NO_TIMESTEP && timestep <= newest_[array]) {
+    throw contract("array '" + name + "': timestep " + timestep_text(timestep) +
+                   (timestep == newest_[array] ? " was sent before" : " is older than the last one") +
+                   ": expected more than " + timestep_text(newest_[array]))
+        .at_array(name)
+        .at_timestep(timestep);
+  }
+  try {
+    check_step_order(timestep);
+  } catch (Error& error) {
+    throw error.at_array(name);
+  }
+}
+
+void Bridge::sent(uint32_t array, int64_t timestep) {
+  newest_[array] = timestep;
+  if (timestep > newest_step_ || newest_step_ == DEISA_NO_TIMESTEP) ++steps_sent_;
+  newest_step_ = std::max(newest_step_, timestep);
+  oldest_allowed_ = std::max(oldest_allowed_, timestep);
+}
+
+void Bridge::send(const std::string& name, const void* data, int64_t timestep) {
+  require_ready("send");
+  send(name, data, layout_of(name), timestep);
+}
+
+void Bridge::send(const std::string& name, const void* data, const Layout& layout,
+                  int64_t timestep) {
+  require_ready("send");
+  if (step_ != Step::kNone) {
+    throw contract("send of '" + name + "' inside the step " + timestep_text(step_timestep_) +
+                   ": expected put, or end_step first")
+        .at_array(name)
+        .at_timestep(timestep);
+  }
+  const uint32_t array = index_of(name);
+  check_order(array, timestep);
+  sender_->poll();
+  const Deadline deadline = send_deadline();
+  try {
+    sender_->wait_for_slots({array}, deadline);
+    const Sender::Prepared chunk = sender_->prepare(array, data, layout);
+    // From here on the node actor may have it, whatever is reported: it is not sent again.
+    sent(array, timestep);
+    sender_->hand_over(timestep, false, {chunk}, options_.acknowledge, deadline);
+  } catch (Error& error) {
+    throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(timestep);
+  }
+}
+
+bool Bridge::begin_step(int64_t timestep) {
+  require_ready("begin_step");
+  if (step_ != Step::kNone) {
+    throw contract("begin_step(" + timestep_text(timestep) + ") inside the step " +
+                   timestep_text(step_timestep_) + ": expected end_step first")
+        .at_timestep(timestep);
+  }
+  check_step_order(timestep);
+  sender_->poll();
+  // The whole step is admitted here, so that no put waits and every step that begins can end.
+  std::vector<uint32_t> all;
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    if (arrays_[i].name != kEndMarkerArray) all.push_back(static_cast<uint32_t>(i));
+  }
+  try {
+    sender_->wait_for_slots(all, send_deadline());
+  } catch (Error& error) {
+    throw error.at_rank(options_.bridge_id).at_timestep(timestep);
+  }
+  step_ = Step::kOpen;
+  step_timestep_ = timestep;
+  step_chunks_.clear();
+  return true;
+}
+
+void Bridge::leave_step_out(int64_t timestep) {
+  step_ = Step::kLeftOut;
+  step_timestep_ = timestep;
+  step_chunks_.clear();
+}
+
+void Bridge::put(const std::string& name, const void* data) {
+  require_ready("put");
+  put(name, data, layout_of(name));
+}
+
+void Bridge::put(const std::string& name, const void* data, const Layout& layout) {
+  require_ready("put");
+  const uint32_t array = index_of(name);
+  if (step_ == Step::kNone) {
+    throw contract("put of '" + name + "' outside a step: expected begin_step first, or send")
+        .at_array(name);
+  }
+  if (step_ == Step::kLeftOut) return;
+  check_order(array, step_timestep_);
+  for (const Sender::Prepared& chunk : step_chunks_) {
+    if (chunk.array == array) {
+      throw contract("array '" + name + "' was put before in step " + timestep_text(step_timestep_) +
+                     ": expected each array once in a step")
+          .at_array(name)
+          .at_timestep(step_timestep_);
+    }
+  }
+  try {
+    step_chunks_.push_back(sender_->prepare(array, data, layout));
+  } catch (Error& error) {
+    throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(step_timestep_);
+  }
+}
+
+void Bridge::end_step() {
+  require_ready("end_step");
+  if (step_ == Step::kNone) {
+    throw contract("end_step outside a step: expected begin_step first");
+  }
+  const bool left_out = step_ == Step::kLeftOut;
+  const int64_t timestep = step_timestep_;
+  const std::vector<Sender::Prepared> chunks = std::exchange(step_chunks_, {});
+  step_ = Step::kNone;
+  if (left_out) {
+    ++steps_dropped_;
+  } else {
+    for (const Sender::Prepared& chunk : chunks) sent(chunk.array, timestep);
+  }
+  newest_step_ = std::max(newest_step_, timestep);
+  oldest_allowed_ = timestep + 1;
+  try {
+    sender_->hand_over(timestep, true, chunks, options_.acknowledge, send_deadline());
+  } catch (Error& error) {
+    if (error.timestep() == DEISA_NO_TIMESTEP) error.at_timestep(timestep);
+    throw error.at_rank(options_.bridge_id);
+  }
+}
+
+void Bridge::flush() {
+  require_ready("flush");
+  sender_->flush(send_deadline());
+}
+
+void Bridge::close(int64_t timestep) {
+  if (state_ == State::kDefining || state_ == State::kFailed || state_ == State::kClosed) {
+    abandon();
+    return;
+  }
+  if (step_ != Step::kNone) {
+    throw contract("close inside the step " + timestep_text(step_timestep_) +
+                   ": expected end_step first")
+        .at_timestep(timestep);
+  }
+  if (timestep < newest_step_ || timestep == std::numeric_limits<int64_t>::max()) {
+    throw contract("close with timestep " + timestep_text(timestep) +
+                   ": expected at least the newest timestep that was sent, " +
+                   timestep_text(newest_step_))
+        .at_timestep(timestep);
+  }
+  // Failures do not keep this rank from the barrier: the others wait there.
+  std::optional<Error> failure;
+  const auto attempt = [&failure, this](const auto& work) {
+    try {
+      work();
+      return true;
+    } catch (Error& error) {
+      if (!failure) failure = error.at_rank(options_.bridge_id);
+      return false;
+    }
+  };
+  attempt([&] {
+    sender_->promise(std::numeric_limits<int64_t>::max(), send_deadline());
+    sender_->flush(send_deadline());
+  });
+  const bool met = attempt(
+      [&] { communicator_->barrier(Deadline::after(options_.comm_timeout)); });
+  if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
+  // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
+  // every node has announced what it holds.
+  sender_->leave(met);
+  state_ = State::kClosed;
+  control_.reset();
+  communicator_.reset();
+  if (failure) throw *failure;
+}
+
+void Bridge::abandon() noexcept {
+  if (state_ == State::kReady && sender_) sender_->leave(false);
+  state_ = State::kClosed;
+  // The sender stays, for its counters and late failures; its socket is closed with it.
+  control_.reset();
+  communicator_.reset();
+}
+
+Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {
+  require_ready("get");
+  const auto read = [&] {
+    sender_->poll();
+    return sender_->get(key, timestep, Deadline::after(kFeedbackTimeout));
+  };
+  if (!collective) return read();
+  // Rank 0 reads; a failure there is everyone's.
+  nlohmann::json message;
+  if (options_.bridge_id == 0) {
+    try {
+      const Client::Value value = read();
+      message = {{"found", value.found},
+                 {"packed", nlohmann::json::binary(
+                                std::vector<uint8_t>(value.packed.begin(), value.packed.end()))}};
+    } catch (const Error& error) {
+      message = {{"status", static_cast<int>(error.status())}, {"message", error.what()}};
+    }
+  }
+  std::string encoded;
+  nlohmann::json::to_msgpack(message, encoded);
+  message = nlohmann::json::from_msgpack(
+      communicator_->broadcast(encoded, 0, Deadline::after(options_.comm_timeout)));
+  if (message.contains("status")) {
+    Error error(static_cast<deisa_status>(message.at("status").get<int>()),
+                message.at("message").get<std::string>());
+    throw error.at_rank(0);
+  }
+  const auto& packed = message.at("packed").get_binary();
+  return {message.at("found").get<bool>(), std::string(packed.begin(), packed.end())};
+}
+
+void Bridge::remove(const std::string& key) {
+  require_ready("delete");
+  sender_->poll();
+  sender_->remove(key, Deadline::after(kFeedbackTimeout));
+}
+
+std::vector<Error> Bridge::take_late_failures() {
+  if (!sender_) return {};
+  return sender_->take_late_failures();
+}
+
+deisa_bridge_status Bridge::status() {
+  deisa_bridge_status status = {};
+  status.struct_size = sizeof(status);
+  status.steps_sent = steps_sent_;
+  status.steps_dropped = steps_dropped_;
+  if (sender_) {
+    if (state_ == State::kReady) sender_->poll();
+    const Sender::Counters counters = sender_->counters();
+    status.chunks_sent = counters.chunks_sent;
+    status.chunks_stored = counters.chunks_stored;
+    status.chunks_announced = counters.chunks_announced;
+    status.chunks_failed = counters.chunks_failed;
+    status.chunks_in_flight = sender_->chunks_in_flight();
+    status.bytes_sent = counters.bytes_sent;
+    status.bytes_copied = counters.bytes_copied;
+    status.seconds_blocked = counters.seconds_blocked;
+  }
+  return status;
+}
+
+}  // namespace deisa

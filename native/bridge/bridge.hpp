@@ -1,0 +1,98 @@
+// One rank's bridge: the rules about states, steps and order. Everything it throws is an Error.
+// Not thread-safe; the C ABI serialises its calls.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bridge/metadata.hpp"
+#include "bridge/options.hpp"
+#include "bridge/plan.hpp"
+#include "bridge/sender.hpp"
+#include "comm/communicator.hpp"
+#include "jvm/control.hpp"
+
+namespace deisa {
+
+class Bridge {
+ public:
+  explicit Bridge(Options options);
+  ~Bridge();
+  Bridge(const Bridge&) = delete;
+  Bridge& operator=(const Bridge&) = delete;
+
+  const Options& options() const noexcept { return options_; }
+
+  // Before ready(). `metadata` is a JSON object of arrays; all problems are reported together.
+  void define(const nlohmann::json& metadata);
+
+  void ready();
+
+  // In the functions below an Error of status DEISA_ERROR_CONTRACT means that nothing was done.
+  void send(const std::string& name, const void* data, int64_t timestep);
+  void send(const std::string& name, const void* data, const Layout& layout, int64_t timestep);
+  // False: the step is left out on every rank, and puts and end_step do nothing.
+  bool begin_step(int64_t timestep);
+  void put(const std::string& name, const void* data);
+  void put(const std::string& name, const void* data, const Layout& layout);
+  void end_step();
+  void flush();
+  void close(int64_t timestep);
+  // Leaves without meeting anyone. Never throws; nothing else may be called afterwards.
+  void abandon() noexcept;
+
+  Client::Value get(const std::string& key, int64_t timestep, bool collective);
+  void remove(const std::string& key);
+  deisa_bridge_status status();
+
+  // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
+  const Layout& layout_of(const std::string& name) const;
+  // Failures of earlier calls that became known since; taken once.
+  std::vector<Error> take_late_failures();
+  // After a failed begin_step that was reported and not raised: the step is left out on this rank.
+  void leave_step_out(int64_t timestep);
+
+ private:
+  enum class State { kDefining, kReady, kFailed, kClosed };
+  enum class Step { kNone, kOpen, kLeftOut };
+
+  void meet(const Deadline& deadline);
+  void start_node(const Deadline& deadline);
+  void register_arrays(const Deadline& deadline);
+  void finalise(const Deadline& deadline);
+  std::string prepare_request(const Deadline& deadline) const;
+
+  Error contract(const std::string& text) const;
+  void require_ready(const char* call) const;
+  uint32_t index_of(const std::string& name) const;
+  void check_order(uint32_t array, int64_t timestep) const;
+  void check_step_order(int64_t timestep) const;
+  void sent(uint32_t array, int64_t timestep);
+  Deadline send_deadline() const { return Deadline::after(options_.send_timeout); }
+
+  Options options_;
+  State state_ = State::kDefining;
+  std::vector<ArrayMetadata> arrays_;
+  std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<Control> control_;  // on the node's leader only
+  std::unique_ptr<Sender> sender_;
+  Plan plan_;
+  std::string actor_;      // name of this node's actor
+  std::string socket_;     // path of its socket
+  std::string node_list_;  // JSON: node ids in the plan's order
+
+  std::vector<int64_t> newest_;               // by array: newest timestep sent
+  int64_t newest_step_ = DEISA_NO_TIMESTEP;   // of all arrays
+  int64_t oldest_allowed_ = DEISA_NO_TIMESTEP;  // timesteps below this one are over
+  Step step_ = Step::kNone;
+  int64_t step_timestep_ = DEISA_NO_TIMESTEP;
+  std::vector<Sender::Prepared> step_chunks_;
+  int64_t steps_sent_ = 0;
+  int64_t steps_dropped_ = 0;
+};
+
+}  // namespace deisa

@@ -1,0 +1,317 @@
+#include "bridge/metadata.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace deisa {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxNameBytes = 255;
+constexpr int64_t kMaxGrid = INT64_C(1) << 40;  // chunks of one array
+constexpr int64_t kMaxBytes = INT64_C(1) << 46; // of one chunk
+
+constexpr std::array<const char*, 7> kKeys = {
+    "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
+    "dtype",       "chunk_position",    "strides"};
+
+std::string shown(const json& value) {
+  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (text.size() > 120) text = text.substr(0, 117) + "...";
+  return text;
+}
+
+bool is_utf8(const std::string& text) {
+  // dump() with the strict handler refuses anything that is not UTF-8.
+  try {
+    (void)json(text).dump();
+    return true;
+  } catch (const json::exception&) {
+    return false;
+  }
+}
+
+// Checks one array's metadata key by key.
+class Checker {
+ public:
+  Checker(const std::string& name, const json& metadata, Problems& problems)
+      : name_(name), metadata_(metadata), problems_(problems) {}
+
+  std::optional<ArrayMetadata> check() {
+    const size_t before = problems_.size();
+    check_name();
+    if (!metadata_.is_object()) {
+      problem("metadata", metadata_, "an object with the keys chunk_shape, nb_chunks_per_dim, "
+                                     "nb_chunks_of_node, dtype and chunk_position");
+      return std::nullopt;
+    }
+    check_keys();
+    result_.name = name_;
+    const auto shape = integers("chunk_shape", true, 1, "positive integers");
+    if (shape && (shape->empty() || shape->size() > DEISA_MAX_DIMENSIONS)) {
+      problem("chunk_shape", at("chunk_shape"), "1 ... 32 dimensions");
+    }
+    const auto dtype = check_dtype();
+    if (shape && dtype) check_size(*shape, *dtype);
+    const auto grid = check_grid(shape);
+    check_position(shape, grid);
+    check_chunks_of_node(grid);
+    check_strides(shape, dtype);
+    if (problems_.size() != before) return std::nullopt;
+    return std::move(result_);
+  }
+
+ private:
+  void problem(const char* key, const json& value, const std::string& expected) {
+    problems_.add("array '" + name_ + "': " + key + " = " + shown(value) + ": expected " + expected);
+  }
+  void missing(const char* key, const std::string& expected) {
+    problems_.add("array '" + name_ + "': " + key + " is missing: expected " + expected);
+  }
+  bool given(const char* key) const {
+    const auto it = metadata_.find(key);
+    return it != metadata_.end() && !it->is_null();
+  }
+  const json& at(const char* key) const { return metadata_.at(key); }
+
+  void check_name() {
+    const std::string rule = "1 ... 255 bytes of UTF-8 without NUL";
+    if (name_.empty()) {
+      problems_.add("array '': the name is empty: expected " + rule);
+    } else if (name_.size() > kMaxNameBytes) {
+      problems_.add("array '" + name_.substr(0, 40) + "...': the name has " +
+                    std::to_string(name_.size()) + " bytes: expected " + rule);
+    } else if (name_.find('\0') != std::string::npos) {
+      problems_.add("array '" + std::string(name_.c_str()) +
+                    "...': the name contains NUL: expected " + rule);
+    } else if (!is_utf8(name_)) {
+      problems_.add("array (" + std::to_string(name_.size()) +
+                    " bytes): the name is not UTF-8: expected " + rule);
+    } else if (name_.rfind("__deisa_", 0) == 0) {
+      problems_.add("array '" + name_ +
+                    "': the name starts with __deisa_: expected another name, the prefix is "
+                    "reserved");
+    }
+  }
+
+  void check_keys() {
+    for (const auto& [key, value] : metadata_.items()) {
+      if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
+        problem(key.c_str(), value,
+                "no such key; the keys are chunk_shape, nb_chunks_per_dim (or global_shape), "
+                "nb_chunks_of_node, dtype, chunk_position and strides");
+      }
+    }
+  }
+
+  // The list of integers under `key`, each at least `least`; empty after a problem.
+  std::optional<std::vector<int64_t>> integers(const char* key, bool required, int64_t least,
+                                               const char* expected) {
+    if (!given(key)) {
+      if (required) missing(key, std::string("a list of ") + expected);
+      return std::nullopt;
+    }
+    const json& list = at(key);
+    std::vector<int64_t> values;
+    bool good = list.is_array();
+    if (good) {
+      for (const json& item : list) {
+        if (!item.is_number_integer() ||
+            (item.is_number_unsigned() && item.get<uint64_t>() > INT64_MAX) ||
+            item.get<int64_t>() < least) {
+          good = false;
+          break;
+        }
+        values.push_back(item.get<int64_t>());
+      }
+    }
+    if (good) return values;
+    problem(key, list, std::string("a list of ") + expected);
+    return std::nullopt;
+  }
+
+  std::optional<deisa_dtype> check_dtype() {
+    const std::string expected = std::string("one of ") + dtype_names();
+    if (!given("dtype")) {
+      missing("dtype", expected);
+      return std::nullopt;
+    }
+    const json& value = at("dtype");
+    if (value.is_string()) {
+      if (const auto dtype = dtype_from_name(value.get_ref<const std::string&>())) {
+        result_.layout.dtype = *dtype;
+        return dtype;
+      }
+    }
+    problem("dtype", value, expected);
+    return std::nullopt;
+  }
+
+  void check_size(const std::vector<int64_t>& shape, deisa_dtype dtype) {
+    int64_t bytes = static_cast<int64_t>(dtype_size(dtype));
+    for (const int64_t extent : shape) {
+      if (extent > kMaxBytes / bytes) {
+        problem("chunk_shape", at("chunk_shape"), "a chunk of at most 2^46 bytes");
+        return;
+      }
+      bytes *= extent;
+    }
+    result_.bytes = static_cast<size_t>(bytes);
+  }
+
+  bool same_length(const char* key, size_t length, const std::vector<int64_t>& shape) {
+    if (length == shape.size()) return true;
+    problem(key, at(key), "as many entries as chunk_shape has (" + std::to_string(shape.size()) + ")");
+    return false;
+  }
+
+  std::optional<std::vector<int64_t>> check_grid(const std::optional<std::vector<int64_t>>& shape) {
+    if (!given("nb_chunks_per_dim") && !given("global_shape")) {
+      missing("nb_chunks_per_dim", "a list of positive integers, or global_shape instead of it");
+      return std::nullopt;
+    }
+    auto grid = integers("nb_chunks_per_dim", false, 1, "positive integers");
+    auto global = integers("global_shape", false, 1, "positive integers");
+    if (!shape) return std::nullopt;
+    if (global && !same_length("global_shape", global->size(), *shape)) return std::nullopt;
+    if (grid && !same_length("nb_chunks_per_dim", grid->size(), *shape)) return std::nullopt;
+    if (global && !given("nb_chunks_per_dim")) {
+      grid.emplace();
+      for (size_t d = 0; d < shape->size(); ++d) {
+        if ((*global)[d] % (*shape)[d] != 0) {
+          problem("global_shape", at("global_shape"),
+                  "a multiple of chunk_shape " + shape_text(*shape) +
+                      " in each dimension, or nb_chunks_per_dim for uneven chunks");
+          return std::nullopt;
+        }
+        grid->push_back((*global)[d] / (*shape)[d]);
+      }
+    } else if (global && grid) {
+      // Extents may differ along a grid line: the rest is checked when all bridges meet.
+      for (size_t d = 0; d < shape->size(); ++d) {
+        if ((*global)[d] - (*shape)[d] < (*grid)[d] - 1) {
+          problem("global_shape", at("global_shape"),
+                  "room for nb_chunks_per_dim " + shape_text(*grid) + " chunks beside this one of " +
+                      shape_text(*shape));
+          return std::nullopt;
+        }
+      }
+    }
+    if (!grid) return std::nullopt;
+    int64_t chunks = 1;
+    for (const int64_t n : *grid) {
+      if (n > kMaxGrid / chunks) {
+        problem("nb_chunks_per_dim", json(*grid), "at most 2^40 chunks in all");
+        return std::nullopt;
+      }
+      chunks *= n;
+    }
+    result_.grid = *grid;
+    result_.global_shape = std::move(global);
+    return grid;
+  }
+
+  void check_position(const std::optional<std::vector<int64_t>>& shape,
+                      const std::optional<std::vector<int64_t>>& grid) {
+    auto position = integers("chunk_position", true, 0, "integers, 0 <= position < nb_chunks_per_dim");
+    if (!position || !shape || !same_length("chunk_position", position->size(), *shape)) return;
+    if (grid) {
+      for (size_t d = 0; d < grid->size(); ++d) {
+        if ((*position)[d] >= (*grid)[d]) {
+          problem("chunk_position", at("chunk_position"),
+                  "0 <= position < nb_chunks_per_dim " + shape_text(*grid));
+          return;
+        }
+      }
+    }
+    result_.position = std::move(*position);
+  }
+
+  void check_chunks_of_node(const std::optional<std::vector<int64_t>>& grid) {
+    if (!given("nb_chunks_of_node")) return;
+    const json& value = at("nb_chunks_of_node");
+    int64_t chunks = 1;
+    if (grid) {
+      for (const int64_t n : *grid) chunks *= n;
+    }
+    const bool integer = value.is_number_integer() &&
+                         !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX);
+    if (!integer || value.get<int64_t>() < 1 || (grid && value.get<int64_t>() > chunks)) {
+      problem("nb_chunks_of_node", value,
+              "a positive integer" +
+                  (grid ? ", at most the size of the grid (" + std::to_string(chunks) + ")" : ""));
+      return;
+    }
+    result_.chunks_of_node = value.get<int64_t>();
+  }
+
+  void check_strides(const std::optional<std::vector<int64_t>>& shape,
+                     const std::optional<deisa_dtype>& dtype) {
+    auto strides = integers("strides", false, INT64_MIN, "integers, in bytes");
+    if (!shape || !dtype || shape->size() > DEISA_MAX_DIMENSIONS) return;
+    if (strides && same_length("strides", strides->size(), *shape)) {
+      result_.layout.shape = *shape;
+      result_.layout.strides = std::move(*strides);
+    } else if (!given("strides") && result_.bytes > 0) {
+      result_.layout = Layout::contiguous(*dtype, *shape);
+    }
+  }
+
+  const std::string& name_;
+  const json& metadata_;
+  Problems& problems_;
+  ArrayMetadata result_;
+};
+
+}  // namespace
+
+std::optional<ArrayMetadata> parse_metadata(const std::string& name, const json& metadata,
+                                            Problems& problems) {
+  return Checker(name, metadata, problems).check();
+}
+
+json metadata_from_layout(const deisa_layout& layout) {
+  json metadata = json::object();
+  const char* dtype = dtype_name(layout.dtype);
+  if (dtype_size(layout.dtype) > 0) {
+    metadata["dtype"] = dtype;
+  } else {
+    metadata["dtype"] = static_cast<int64_t>(layout.dtype);
+  }
+  if (layout.nb_chunks_of_node != -1) metadata["nb_chunks_of_node"] = layout.nb_chunks_of_node;
+  if (layout.ndim < 0 || layout.ndim > DEISA_MAX_DIMENSIONS) {
+    // Nothing can be read safely: say the number of dimensions in the place of the shape.
+    metadata["chunk_shape"] = "ndim = " + std::to_string(layout.ndim);
+    return metadata;
+  }
+  const auto list = [&](const char* key, const int64_t* values) {
+    if (values != nullptr) metadata[key] = std::vector<int64_t>(values, values + layout.ndim);
+  };
+  list("chunk_shape", layout.chunk_shape);
+  list("nb_chunks_per_dim", layout.nb_chunks_per_dim);
+  list("global_shape", layout.global_shape);
+  list("chunk_position", layout.chunk_position);
+  list("strides", layout.strides);
+  return metadata;
+}
+
+ArrayMetadata end_marker_metadata() {
+  ArrayMetadata marker;
+  marker.name = kEndMarkerArray;
+  marker.layout = Layout::contiguous(DEISA_INT16, {1, 1});
+  marker.grid = {1, 1};
+  marker.position = {0, 0};
+  marker.chunks_of_node = 1;
+  marker.bytes = marker.layout.bytes();
+  return marker;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "(";
+  for (size_t d = 0; d < shape.size(); ++d) text += (d ? ", " : "") + std::to_string(shape[d]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+}  // namespace deisa

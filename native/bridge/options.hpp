@@ -1,0 +1,42 @@
+// The options of a bridge: what the caller gave, over which the environment takes precedence.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/error.hpp"
+#include "deisa/deisa.h"
+
+namespace deisa {
+
+struct Options {
+  bool disabled = false;
+  int bridge_id = 0;
+  int world_size = 1;
+  std::string master_address;
+  int master_port = 0;
+  std::string ray_address;  // "": found at connect
+  std::optional<deisa_communicator> communicator;
+  double comm_timeout = 0;
+  double ready_timeout = 0;
+  double send_timeout = 0;
+  std::string node_id;
+  std::string node_actor;
+  int init_retries = 0;
+  deisa_acknowledge acknowledge = DEISA_RECEIVED;
+  int max_in_flight = 0;
+  deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
+  deisa_error_handler error_handler = nullptr;
+  void* error_handler_data = nullptr;
+};
+
+// Reads the environment variable `name`; nullptr if it is not set.
+using Environment = const char* (*)(const char* name);
+
+// Throws Error(DEISA_ERROR_ARGUMENT) that lists every invalid option.
+Options resolve_options(const deisa_options& given, Environment environment);
+
+// DEISA_DISABLE=1 (also true, yes, on).
+bool is_disabled(Environment environment);
+
+}  // namespace deisa

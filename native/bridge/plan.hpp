@@ -1,0 +1,50 @@
+// What the bridges tell each other before the first send, and what rank 0 makes of it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bridge/metadata.hpp"
+
+namespace deisa {
+
+// One rank's part of the meeting.
+struct Attendance {
+  std::string node;  // key of the node: equal on ranks of the same node
+  std::vector<ArrayMetadata> arrays;
+};
+
+struct Plan {
+  struct Array {
+    std::vector<int64_t> global_shape;
+    std::vector<int64_t> chunks_of_node;  // by node
+  };
+  std::string session;       // random, names this simulation
+  std::vector<int> node_of;  // by rank: index of its node
+  std::vector<int> leader;   // by node: its lowest rank
+  std::map<std::string, Array> arrays;
+  // Each node has a chunk of each array: then order within the nodes is order everywhere.
+  bool uniform = true;
+
+  std::vector<int> ranks_of_node(int node) const;
+};
+
+std::string encode(const Attendance& attendance);
+std::string encode(const Plan& plan);
+Plan decode_plan(const std::string& encoded);
+
+// Checks that the bridges agree about each array: grid, dtype, extents along each grid line, global
+// shape, each position once and only once, chunks per node. `attendances` are encoded, in rank
+// order. Throws Error(DEISA_ERROR_CONTRACT) with every disagreement.
+Plan make_plan(const std::vector<std::string>& attendances, const std::string& session);
+
+// Equal on processes that share memory, boot and network: boot id, network namespace and, if
+// given, the node_id option.
+std::string node_key(const std::string& node_id);
+
+// 16 random bytes, as hexadecimal digits.
+std::string random_session();
+
+}  // namespace deisa

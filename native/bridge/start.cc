@@ -1,0 +1,192 @@
+// deisa_ready: from an unconnected bridge to one that may send. The phases are those of
+// docs/architecture.md; each ends in an agreement, so that every rank fails with the same error.
+#include <dlfcn.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "bridge/agreement.hpp"
+#include "bridge/bridge.hpp"
+
+namespace deisa {
+namespace {
+
+using nlohmann::json;
+
+// Ranks that wait for the leader's work give it this much longer than its own deadline, so that they
+// get its error and not their own.
+constexpr double kGrace = 20.0;
+
+std::string environment(const char* name, const char* otherwise = "") {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+// The native library that the node actor loads: beside this one.
+std::string node_library() {
+  const std::string given = environment("DEISA_NODE_LIBRARY");
+  if (!given.empty()) return given;
+  Dl_info info = {};
+  if (::dladdr(reinterpret_cast<const void*>(&deisa_version), &info) == 0) return "libdeisa_node.so";
+  std::error_code ignored;
+  const auto path = std::filesystem::absolute(info.dli_fname, ignored);
+  return (path.parent_path() / "libdeisa_node.so").string();
+}
+
+// A reply of the node actor's side: an error, or what was asked for.
+json parse_reply(const std::string& reply) {
+  json parsed = json::parse(reply, nullptr, false);
+  if (!parsed.is_object()) {
+    throw Error(DEISA_ERROR_INTERNAL, "the node actor's reply is not a JSON object: " + reply);
+  }
+  if (parsed.contains("error")) {
+    const std::string kind = parsed.value("kind", "connection");
+    throw Error(kind == "contract"  ? DEISA_ERROR_CONTRACT
+                : kind == "timeout" ? DEISA_ERROR_TIMEOUT
+                                    : DEISA_ERROR_CONNECTION,
+                parsed.at("error").get<std::string>());
+  }
+  return parsed;
+}
+
+}  // namespace
+
+void Bridge::ready() {
+  if (state_ != State::kDefining) {
+    throw contract(state_ == State::kReady ? "deisa_ready was called before: call it once"
+                                           : "deisa_ready on a bridge that failed or was closed");
+  }
+  const Deadline deadline = Deadline::after(options_.ready_timeout);
+  try {
+    if (options_.communicator) {
+      communicator_ = std::make_unique<Communicator>(*options_.communicator);
+    } else if (options_.world_size == 1) {
+      communicator_ = Communicator::single();
+    } else {
+      communicator_ = Communicator::gloo(
+          {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
+          Deadline::after(options_.comm_timeout));
+    }
+    meet(deadline);
+    start_node(deadline);
+    register_arrays(deadline);
+    finalise(deadline);
+  } catch (Error& error) {
+    if (sender_) sender_->leave(false);
+    state_ = State::kFailed;
+    control_.reset();
+    if (error.rank() < 0) error.at_rank(options_.bridge_id);
+    throw error;
+  } catch (...) {
+    state_ = State::kFailed;
+    throw;
+  }
+  newest_.assign(arrays_.size(), DEISA_NO_TIMESTEP);
+  state_ = State::kReady;
+}
+
+// Phase 2: every rank says where it is and what it has; rank 0 checks and plans.
+void Bridge::meet(const Deadline& deadline) {
+  // Only arriving here is bounded by comm_timeout: every rank comes at once after the rendezvous.
+  const Deadline meeting =
+      Deadline::after(std::min(deadline.seconds(), options_.comm_timeout) + kGrace);
+  plan_ = decode_plan(agree(
+      *communicator_, meeting,
+      [&] {
+        return encode(Attendance{node_key(options_.node_id), arrays_});
+      },
+      [&](const std::vector<std::string>& attendances) {
+        return encode(make_plan(attendances, random_session()));
+      }));
+}
+
+std::string Bridge::prepare_request(const Deadline& deadline) const {
+  return json{{"node_id", options_.node_id},
+              {"node_actor", options_.node_actor},
+              {"session", plan_.session},
+              {"init_retries", options_.init_retries},
+              {"deadline", deadline.seconds()},
+              {"library", node_library()},
+              {"socket_dir", environment("DEISA_SOCKET_DIR")},
+              {"announce_delay", std::atof(environment("DEISA_ANNOUNCE_DELAY", "0").c_str())}}
+      .dump();
+}
+
+// Phase 3: the lowest rank of each node connects to Ray and finds or makes the node actor; every
+// rank learns its socket.
+void Bridge::start_node(const Deadline& deadline) {
+  const size_t node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  const bool leader = plan_.leader[node] == options_.bridge_id;
+  const std::string replies = agree(
+      *communicator_, Deadline::after(deadline.seconds() + kGrace),
+      [&]() -> std::string {
+        if (!leader) return "";
+        control_ = Control::connect({options_.ray_address}, deadline);
+        const std::string reply = control_->prepare(prepare_request(deadline), deadline);
+        parse_reply(reply);
+        return reply;
+      },
+      [&](const std::vector<std::string>& results) {
+        json nodes = json::array();
+        for (const int rank : plan_.leader) {
+          nodes.push_back(json::parse(results[static_cast<size_t>(rank)]));
+        }
+        return nodes.dump();
+      });
+  const json nodes = json::parse(replies);
+  actor_ = nodes.at(node).at("actor").get<std::string>();
+  socket_ = nodes.at(node).at("socket").get<std::string>();
+  json ids = json::array();
+  for (const json& one : nodes) ids.push_back(one.at("node_id"));
+  node_list_ = ids.dump();
+}
+
+// Phase 4: every rank hands its slots and the description of its arrays to its node actor.
+void Bridge::register_arrays(const Deadline& deadline) {
+  const size_t node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
+    std::vector<std::string> definitions;
+    for (const ArrayMetadata& array : arrays_) {
+      definitions.push_back(
+          json{{"name", array.name},
+               {"dtype", dtype_name(array.layout.dtype)},
+               {"chunk_shape", array.layout.shape},
+               {"nb_chunks_per_dim", array.grid},
+               {"chunk_position", array.position},
+               {"nb_chunks_of_node", plan_.arrays.at(array.name).chunks_of_node.at(node)}}
+              .dump());
+    }
+    const json hello = {{"bridge_id", options_.bridge_id},
+                        {"world_size", options_.world_size},
+                        {"session", plan_.session},
+                        {"pid", static_cast<int64_t>(::getpid())},
+                        {"max_in_flight", options_.max_in_flight},
+                        {"step_timeout", options_.send_timeout}};
+    sender_ = std::make_unique<Sender>(arrays_, options_.bridge_id,
+                                       static_cast<uint32_t>(options_.max_in_flight));
+    sender_->connect(socket_, hello.dump(), definitions, deadline);
+  });
+}
+
+// Phase 5: the node actors wait for the analytics and register with the head actor.
+void Bridge::finalise(const Deadline& deadline) {
+  const size_t node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
+    if (plan_.leader[node] != options_.bridge_id) return;
+    const json nodes = json::parse(node_list_);
+    const json request = {{"session", plan_.session},
+                          {"bridges", plan_.ranks_of_node(static_cast<int>(node))},
+                          {"world_size", options_.world_size},
+                          {"nodes", nodes},
+                          {"master_node", nodes.at(static_cast<size_t>(plan_.node_of.front()))},
+                          {"uniform", plan_.uniform},
+                          {"deadline", deadline.seconds()}};
+    parse_reply(control_->call(actor_, "deisa_finalise", request.dump(), deadline));
+  });
+}
+
+}  // namespace deisa

@@ -1,0 +1,213 @@
+#include "bridge/testing/fake_node.hpp"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "jvm/control.hpp"
+
+namespace deisa {
+namespace testing {
+namespace {
+
+using nlohmann::json;
+
+std::mutex nodes_mutex;
+std::map<std::string, FakeNode*>& nodes() {
+  static std::map<std::string, FakeNode*> all;
+  return all;
+}
+
+// In the place of the JVM: leads to the FakeNode that the request names.
+class FakeControl : public Control {
+ public:
+  std::string prepare(const std::string& request, const Deadline&) override {
+    const std::string node_id = json::parse(request).at("node_id").get<std::string>();
+    std::lock_guard<std::mutex> lock(nodes_mutex);
+    node_ = nodes().at(node_id);
+    node_->last_prepare = request;
+    if (!node_->prepare_error.empty()) {
+      return json{{"error", node_->prepare_error}, {"kind", "connection"}}.dump();
+    }
+    return json{{"actor", "sched-" + node_id}, {"node_id", node_id}, {"socket", node_->path()}}
+        .dump();
+  }
+  std::string call(const std::string&, const std::string&, const std::string& request,
+                   const Deadline&) override {
+    node_->last_finalise = request;
+    if (!node_->finalise_error.empty()) {
+      return json{{"error", node_->finalise_error}, {"kind", "timeout"}}.dump();
+    }
+    return "{}";
+  }
+
+ private:
+  FakeNode* node_ = nullptr;
+};
+
+}  // namespace
+
+void set_node(const std::string& node_id, FakeNode* node) {
+  std::lock_guard<std::mutex> lock(nodes_mutex);
+  nodes()[node_id] = node;
+}
+
+FakeNode::FakeNode() {
+  static std::atomic<int> count{0};
+  path_ = "/tmp/deisa-fake-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  char message[256];
+  if (deisa_node_open(path_.c_str(), &receiver_, message, sizeof(message)) != DEISA_OK) {
+    throw std::runtime_error(message);
+  }
+  on_step_ = [](FakeNode& node, const Step& step) { node.store_and_announce(step); };
+  thread_ = std::thread([this] { serve(); });
+}
+
+FakeNode::~FakeNode() {
+  stop_ = true;
+  deisa_node_stop(receiver_);
+  thread_.join();
+  deisa_node_destroy(receiver_);
+}
+
+void FakeNode::on_step(OnStep answer) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  on_step_ = std::move(answer);
+}
+
+void FakeNode::store(const Step& step) {
+  for (const deisa_node_chunk& chunk : step.chunks) {
+    deisa_node_stored(receiver_, step.connection, step.sequence, chunk.array, chunk.slot);
+  }
+}
+
+void FakeNode::announce(const Step& step) {
+  for (const deisa_node_chunk& chunk : step.chunks) {
+    deisa_node_announced(receiver_, step.connection, step.sequence, chunk.array);
+  }
+}
+
+void FakeNode::store_and_announce(const Step& step) {
+  store(step);
+  announce(step);
+}
+
+void FakeNode::fail(const Step& step, deisa_status status, const std::string& text,
+                    bool free_slots) {
+  for (const deisa_node_chunk& chunk : step.chunks) {
+    deisa_node_failed(receiver_, step.connection, step.sequence, chunk.array,
+                      free_slots ? chunk.slot : DEISA_NODE_NONE, status, step.timestep, text.data(),
+                      text.size());
+  }
+}
+
+void FakeNode::notice(uint64_t connection, const std::string& text) {
+  deisa_node_notice(receiver_, connection, DEISA_ERROR_CONNECTION, text.data(), text.size());
+}
+
+void FakeNode::close_all() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const uint64_t connection : connections_) deisa_node_close(receiver_, connection);
+}
+
+void FakeNode::set_value(const std::string& key, std::string packed) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  values_[key] = std::move(packed);
+}
+
+std::vector<FakeNode::Chunk> FakeNode::chunks() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return chunks_;
+}
+
+std::vector<std::string> FakeNode::log() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return log_;
+}
+
+std::string FakeNode::definition(int bridge_id, uint32_t array) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return definitions_.at({bridge_id, array});
+}
+
+void FakeNode::serve() {
+  while (!stop_) {
+    deisa_node_event event;
+    if (deisa_node_next(receiver_, &event, 100) == DEISA_OK) handle(event);
+  }
+}
+
+void FakeNode::handle(const deisa_node_event& event) {
+  const std::string who = " " + std::to_string(event.bridge_id);
+  const std::string when = " t=" + std::to_string(event.timestep);
+  const auto text = [&] {
+    return std::string(static_cast<const char*>(event.payload), event.count);
+  };
+  std::unique_lock<std::mutex> lock(mutex_);
+  switch (event.kind) {
+    case DEISA_NODE_HELLO:
+      connections_.push_back(event.connection);
+      break;
+    case DEISA_NODE_DEFINE:
+      definitions_[{event.bridge_id, event.array}] = text();
+      break;
+    case DEISA_NODE_READY:
+      log_.push_back("READY" + who);
+      deisa_node_welcome(receiver_, event.connection, event.sequence);
+      break;
+    case DEISA_NODE_STEP: {
+      Step step{event.connection, event.sequence, event.bridge_id, event.timestep, {}};
+      const auto* items = static_cast<const deisa_node_chunk*>(event.payload);
+      step.chunks.assign(items, items + event.count);
+      for (const deisa_node_chunk& chunk : step.chunks) {
+        chunks_.push_back({event.bridge_id, chunk.array, event.timestep,
+                           std::string(reinterpret_cast<const char*>(chunk.address), chunk.bytes),
+                           event.flags});
+      }
+      log_.push_back("STEP" + who + when + " n=" + std::to_string(event.count) +
+                     (event.flags & 1u ? " last" : ""));
+      const OnStep answer = on_step_;
+      lock.unlock();
+      answer(*this, step);
+      break;
+    }
+    case DEISA_NODE_PROGRESS:
+      log_.push_back("PROGRESS" + who + when);
+      break;
+    case DEISA_NODE_GET: {
+      const auto it = values_.find(text());
+      if (it == values_.end()) {
+        deisa_node_value(receiver_, event.connection, event.sequence, DEISA_NOT_FOUND, nullptr, 0);
+      } else {
+        deisa_node_value(receiver_, event.connection, event.sequence, DEISA_OK, it->second.data(),
+                         it->second.size());
+      }
+      break;
+    }
+    case DEISA_NODE_DELETE:
+      values_.erase(text());
+      deisa_node_done(receiver_, event.connection, event.sequence);
+      break;
+    case DEISA_NODE_END:
+      log_.push_back("END" + who + when);
+      deisa_node_announced(receiver_, event.connection, event.sequence, DEISA_NODE_NONE);
+      break;
+    case DEISA_NODE_BYE:
+      log_.push_back("BYE" + who + (event.flags & 1u ? " closed" : " abandoned"));
+      break;
+    case DEISA_NODE_LOST:
+      log_.push_back("LOST" + who);
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace testing
+
+std::unique_ptr<Control> Control::connect(const Settings&, const Deadline&) {
+  return std::make_unique<testing::FakeControl>();
+}
+
+}  // namespace deisa

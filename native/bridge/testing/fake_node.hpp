@@ -1,0 +1,80 @@
+// A node actor without Ray or Python, for tests of the bridge: the real receiver, and answers that a
+// test chooses. Control::connect is replaced, so that deisa_ready ends here and starts no JVM.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "handoff/node.h"
+
+namespace deisa::testing {
+
+class FakeNode {
+ public:
+  struct Chunk {
+    int bridge_id;
+    uint32_t array;
+    int64_t timestep;
+    std::string bytes;
+    uint32_t flags;
+  };
+  struct Step {
+    uint64_t connection;
+    uint64_t sequence;
+    int bridge_id;
+    int64_t timestep;
+    std::vector<deisa_node_chunk> chunks;
+  };
+
+  FakeNode();
+  ~FakeNode();
+
+  // How a step is answered; by default every chunk is stored and announced at once.
+  using OnStep = std::function<void(FakeNode&, const Step&)>;
+  void on_step(OnStep answer);
+  void store_and_announce(const Step& step);
+  void store(const Step& step);
+  void announce(const Step& step);
+  void fail(const Step& step, deisa_status status, const std::string& text, bool free_slots);
+  void notice(uint64_t connection, const std::string& text);
+  void close_all();  // as if the node actor died
+  void set_value(const std::string& key, std::string packed);
+
+  // What has arrived so far, in order.
+  std::vector<Chunk> chunks();
+  std::vector<std::string> log();  // one line per event: "STEP 0 t=3 n=2 last", "END t=9", ...
+  std::string definition(int bridge_id, uint32_t array);
+
+  // Replies of the control side; `prepare` fails with this text if it is not empty.
+  std::string prepare_error;
+  std::string finalise_error;
+  std::string last_prepare;
+  std::string last_finalise;
+  const std::string& path() const { return path_; }
+
+ private:
+  void serve();
+  void handle(const deisa_node_event& event);
+
+  std::string path_;
+  deisa_node_receiver* receiver_ = nullptr;
+  std::mutex mutex_;
+  OnStep on_step_;
+  std::vector<Chunk> chunks_;
+  std::vector<std::string> log_;
+  std::map<std::pair<int, uint32_t>, std::string> definitions_;
+  std::map<std::string, std::string> values_;
+  std::vector<uint64_t> connections_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+// The node that Control::connect leads to: the one with this node_id, "" for the default.
+void set_node(const std::string& node_id, FakeNode* node);
+
+}  // namespace deisa::testing

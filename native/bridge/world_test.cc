@@ -1,0 +1,141 @@
+// Several ranks, as threads, through the C ABI: agreement, leaders, collective calls.
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <vector>
+
+#include "bridge/testing/fake_node.hpp"
+#include "bridge/testing/rank.hpp"
+#include "bridge/testing/thread_communicator.hpp"
+
+namespace deisa::testing {
+namespace {
+
+constexpr int kRanks = 4;
+
+class WorldTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    set_node("", &node);
+    set_node("b", &other_node);
+  }
+
+  // Runs `program` on every rank; opens the bridges, and defines nothing.
+  template <typename Program>
+  void run(const Program& program) {
+    std::vector<std::thread> threads;
+    for (int r = 0; r < kRanks; ++r) {
+      threads.emplace_back([this, r, &program] {
+        Rank rank;
+        const deisa_communicator table = world.table(r);
+        rank.options.communicator = &table;
+        rank.options.error_mode = DEISA_ERRORS_RAISE;
+        rank.options.comm_timeout = 10;
+        if (two_nodes && r % 2 == 1) rank.options.node_id = "b";
+        ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+        program(rank, r);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  ThreadWorld world{kRanks};
+  FakeNode node, other_node;
+  bool two_nodes = false;
+};
+
+TEST_F(WorldTest, EveryRankSendsAndOnlyBridgeZeroEnds) {
+  run([](Rank& rank, int r) {
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    for (int64_t t = 0; t < 5; ++t) EXPECT_EQ(rank.send("t", r, t), DEISA_OK);
+    EXPECT_EQ(rank.close(5), DEISA_OK);
+  });
+  EXPECT_EQ(node.chunks().size(), 5u * kRanks);
+  int ends = 0;
+  size_t steps_after_end = 0;
+  for (const std::string& line : node.log()) {
+    if (contains(line, "END")) ++ends;
+    if (ends > 0 && contains(line, "STEP")) ++steps_after_end;
+  }
+  EXPECT_EQ(ends, 1);
+  EXPECT_EQ(steps_after_end, 0u) << "the end marker overtook data";
+}
+
+TEST_F(WorldTest, RanksOfTwoNodesMeetTheirOwnActors) {
+  two_nodes = true;
+  run([](Rank& rank, int r) {
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.send("t", r, 0), DEISA_OK);
+    EXPECT_EQ(rank.close(5), DEISA_OK);
+  });
+  EXPECT_EQ(node.chunks().size(), 2u);
+  EXPECT_EQ(other_node.chunks().size(), 2u);
+  const auto request = nlohmann::json::parse(other_node.last_finalise);
+  EXPECT_EQ(request.at("bridges"), nlohmann::json({1, 3}));
+  EXPECT_EQ(request.at("nodes"), nlohmann::json({"", "b"}));
+  EXPECT_EQ(request.at("master_node"), "");
+  EXPECT_EQ(request.at("uniform"), true);
+  EXPECT_EQ(nlohmann::json::parse(node.definition(2, 0)).at("nb_chunks_of_node"), 2);
+}
+
+TEST_F(WorldTest, DisagreementIsTheSameErrorOnEveryRank) {
+  std::vector<std::string> messages(kRanks);
+  run([&](Rank& rank, int r) {
+    ASSERT_EQ(rank.define("t", r, kRanks, r == 2 ? DEISA_INT64 : DEISA_FLOAT64), DEISA_OK);
+    EXPECT_EQ(rank.ready(), DEISA_ERROR_CONTRACT);
+    messages[static_cast<size_t>(r)] = rank.message();
+  });
+  for (const std::string& message : messages) {
+    EXPECT_TRUE(contains(message, "dtype = int64 on rank 2, but float64 on rank 0"));
+    EXPECT_EQ(message, messages[0]);
+  }
+  EXPECT_TRUE(node.log().empty()) << "nobody was contacted";
+}
+
+TEST_F(WorldTest, ALeadersFailureIsEverybodys) {
+  two_nodes = true;
+  other_node.prepare_error = "no Java on this node";
+  run([&](Rank& rank, int r) {
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    EXPECT_EQ(rank.ready(), DEISA_ERROR_CONNECTION);
+    EXPECT_TRUE(contains(rank.message(), "no Java on this node"));
+    EXPECT_EQ(rank.error.rank, 1) << "the leader of that node";
+  });
+}
+
+TEST_F(WorldTest, CollectiveFeedbackIsTheSameEverywhere) {
+  std::string packed;
+  nlohmann::json::to_msgpack(7, packed);
+  node.set_value("k", packed);
+  two_nodes = true;  // the other node has no such value
+  run([&](Rank& rank, int r) {
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    int64_t value = 0;
+    EXPECT_EQ(deisa_get_int64(rank.bridge, "k", DEISA_LATEST, DEISA_COLLECTIVE, &value, &rank.error),
+              DEISA_OK);
+    EXPECT_EQ(value, 7);
+    const deisa_status alone =
+        deisa_get_int64(rank.bridge, "k", DEISA_LATEST, 0, &value, &rank.error);
+    EXPECT_EQ(alone, r % 2 == 0 ? DEISA_OK : DEISA_NOT_FOUND);
+    EXPECT_EQ(rank.close(0), DEISA_OK);
+  });
+}
+
+TEST_F(WorldTest, ARankThatNeverClosesEndsTheOthersWaits) {
+  run([&](Rank& rank, int r) {
+    rank.options.comm_timeout = 0.3;
+    deisa_abandon(&rank.bridge);
+    ASSERT_EQ(rank.open(), DEISA_OK);
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    if (r == 3) return;  // abandons
+    EXPECT_EQ(rank.close(0), DEISA_ERROR_TIMEOUT);
+    EXPECT_TRUE(contains(rank.message(), "3 of 4 ranks came"));
+  });
+  for (const std::string& line : node.log()) EXPECT_FALSE(contains(line, "END"));
+}
+
+}  // namespace
+}  // namespace deisa::testing
