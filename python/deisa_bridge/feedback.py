@@ -1,0 +1,75 @@
+"""GET and DELETE: values that the analytics set, read at the head actor."""
+
+from __future__ import annotations
+
+
+from deisa_bridge import head as head_actor
+from deisa_bridge import values
+from deisa_bridge.status import NO_TIMESTEP, Status
+
+GET_TIMEOUT = 20.0
+"""Seconds that one look-up at the head actor may take."""
+
+
+def _newest_reader() -> Any:
+    """A function to run in the head actor, which does not have this package: made here, so that it is sent by
+    value. It moves one value instead of the history that get_feedback(key) returns."""
+
+    def newest(head: Any, key: str) -> tuple:
+        queue = head.feedback_queues.get(key)
+        return (True, *queue[-1]) if queue else (False, None, None)
+
+    return newest
+
+
+class Feedback:
+    """Reads feedback for the bridges of this node. On the event loop."""
+
+    def __init__(self) -> None:
+        self._hidden: dict[str, Any] = {}  # key -> its newest timestep when it was deleted
+        self._newest = _newest_reader()
+
+    async def get(self, head: Any, key: str, timestep: int) -> tuple[Status, bytes]:
+        """The value as MessagePack, or NOT_FOUND, or an error with its text. `timestep` NO_TIMESTEP: the newest."""
+        what = f"reading the value '{key}'"
+        try:
+            if timestep == NO_TIMESTEP:
+                found, at, value = await self._latest(head, key)
+            else:
+                found, value = await head_actor.call(head.get_feedback.remote(key, timestep), GET_TIMEOUT, what)
+                at = timestep
+            if not found or self._is_hidden(key, at):
+                return Status.NOT_FOUND, b""
+            # A large value takes a while to encode, and other ranks wait for the loop.
+            return Status.OK, await head_actor.in_thread(values.encode, value)
+        except values.UnsupportedValue as error:
+            return Status.UNSUPPORTED, f"{what}: {error}".encode()
+
+    async def delete(self, head: Any, key: str) -> None:
+        """Hides what is there under `key` now; a missing key is fine."""
+        found, at, _ = await self._latest(head, key)
+        if found:
+            self._hidden[key] = at
+
+    async def _latest(self, head: Any, key: str) -> tuple[bool, Any, Any]:
+        what = f"reading the value '{key}'"
+        ray_call = getattr(head, "__ray_call__", None)
+        if ray_call is not None:
+            try:
+                return await head_actor.call(ray_call.remote(self._newest, key), GET_TIMEOUT, what)
+            except head_actor.BridgeError as error:
+                if error.kind == "timeout":
+                    raise
+        # A head actor that cannot run our function: the whole history has to come.
+        found, history = await head_actor.call(head.get_feedback.remote(key, None), GET_TIMEOUT, what)
+        return (True, *history[-1]) if found and history else (False, None, None)
+
+    def _is_hidden(self, key: str, timestep: Any) -> bool:
+        if key not in self._hidden:
+            return False
+        try:
+            return bool(timestep <= self._hidden[key])
+        except TypeError:  # timesteps of other types than numbers
+            return timestep == self._hidden[key]
+
+

@@ -1,0 +1,311 @@
+"""What a node actor knows about the chunks of its node, and which of them may be announced when.
+
+A *set* is all chunks of one array and timestep on this node. Analytics stop when a timestep is announced
+after a later one, so a set is announced only when nothing older can still come. A pure state machine: no
+Ray, no threads, no clock. Times are the caller's, in seconds; only their differences matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deisa_bridge.status import Status
+
+NEVER = 2**63 - 1
+"""A progress or bound beyond every timestep: nothing will come any more. Not itself a timestep."""
+ANYTHING = -(2**63)
+"""The progress of a bridge that has sent nothing yet."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What the bridge of a chunk must be told. `tag` is what the chunk was received with."""
+
+    bridge: int
+    array: str
+    timestep: int
+    tag: Any
+    status: Status
+    text: str
+    frees_slot: bool
+    """The chunk was refused on arrival, or could not be put: nobody reads its slot any more."""
+
+
+@dataclass
+class Chunk:
+    """One bridge's part of a set; `payload` is what it was stored as."""
+
+    tag: Any
+    since: float
+    stored: bool = False
+    reported: bool = False
+    payload: Any = None
+
+
+@dataclass
+class ChunkSet:
+    """All chunks of one array and timestep on this node, as far as they have come."""
+
+    array: str
+    timestep: int
+    owed_by: frozenset[int]
+    chunks: dict[int, Chunk] = field(default_factory=dict)
+    announcing: bool = False
+
+    @property
+    def missing(self) -> list[int]:
+        """The bridges that have not sent their chunk, in order."""
+        return sorted(self.owed_by - self.chunks.keys())
+
+    @property
+    def complete(self) -> bool:
+        """Every chunk is there and stored."""
+        return len(self.chunks) == len(self.owed_by) and all(c.stored for c in self.chunks.values())
+
+
+@dataclass
+class _Bridge:
+    arrays: frozenset[str]
+    step_timeout: float
+    progress: int = ANYTHING
+    gone: str = ""  # how it went, when it is gone
+    newest: dict[str, int] = field(default_factory=dict)
+
+
+class Gather:
+    """The bridges, arrays and sets of one node in one session.
+
+    Any call may produce failures; take them with `take_failures()` afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._bridges: dict[int, _Bridge] = {}
+        self._sets: dict[tuple[str, int], ChunkSet] = {}
+        self._doomed: dict[tuple[int, str, int], Failure] = {}  # their sets broke while they were put
+        self._failures: list[Failure] = []
+        self._ended = ""
+        self.newest: int | None = None
+        """The newest timestep that was announced."""
+
+    # ---- What happens ------------------------------------------------------------------------------
+
+    def add_bridge(self, bridge: int, arrays: Iterable[str], step_timeout: float) -> None:
+        """Bridge `bridge` has defined `arrays` (without the end marker's)."""
+        state = _Bridge(frozenset(arrays), step_timeout)
+        if not state.arrays:
+            state.progress = NEVER  # it has nothing to send, so nobody waits for it
+        self._bridges[bridge] = state
+
+    def step(
+        self, bridge: int, timestep: int, chunks: Iterable[tuple[str, Any]], last: bool, now: float
+    ) -> list[tuple[str, Any]]:
+        """The bridge handed over `chunks` (array, tag) of a timestep; `last`: all that it has of it.
+
+        Returns the chunks that were accepted and are to be stored; the others have failed.
+        """
+        state = self._bridges[bridge]
+        accepted = []
+        for array, tag in chunks:
+            problem = self._refusal(bridge, state, array, timestep)
+            if problem is not None:
+                status, text = problem
+                self._failures.append(Failure(bridge, array, timestep, tag, status, text, frees_slot=True))
+                continue
+            state.newest[array] = timestep
+            one = self._sets.get((array, timestep))
+            if one is None:
+                one = self._sets[(array, timestep)] = ChunkSet(array, timestep, self._owners(array))
+            one.chunks[bridge] = Chunk(tag, now)
+            accepted.append((array, tag))
+        self._advance(state, timestep + 1 if last else timestep)
+        return accepted
+
+    def stored(self, bridge: int, array: str, timestep: int, payload: Any) -> None:
+        """The chunk is in the object store, as `payload`. Its slot is free."""
+        doom = self._doomed.pop((bridge, array, timestep), None)
+        if doom is not None:
+            self._failures.append(doom)
+            return
+        one = self._sets[(array, timestep)]
+        one.chunks[bridge].stored = True
+        one.chunks[bridge].payload = payload
+
+    def put_failed(self, bridge: int, array: str, timestep: int, status: Status, text: str) -> None:
+        """The chunk could not be stored: its set breaks. Its slot is free."""
+        doom = self._doomed.pop((bridge, array, timestep), None)
+        if doom is not None:
+            self._failures.append(replace(doom, frees_slot=True))
+            return
+        one = self._sets[(array, timestep)]
+        tag = one.chunks.pop(bridge).tag
+        self._failures.append(Failure(bridge, array, timestep, tag, status, text, frees_slot=True))
+        self._break(one, status, f"the chunk of rank {bridge} could not be stored: {text}")
+
+    def progress(self, bridge: int, timestep: int) -> None:
+        """The bridge will send nothing older than `timestep`."""
+        self._advance(self._bridges[bridge], timestep)
+
+    def gone(self, bridge: int, how: str) -> None:
+        """The bridge will send nothing more; `how` is "closed", "was abandoned" or "died"."""
+        state = self._bridges.get(bridge)
+        if state is None or state.gone:
+            return
+        state.gone = how
+        self._advance(state, NEVER)
+
+    def end(self, text: str) -> None:
+        """The session ends: later chunks are refused with `text`, sets with a missing chunk break, and the
+        others are announced without regard to what the bridges might still send."""
+        self._ended = text
+        for one in list(self._sets.values()):
+            if one.missing:
+                self._break(one, Status.CONNECTION, f"{_ranks(one.missing)} did not send it, and {text}")
+
+    # ---- What to do --------------------------------------------------------------------------------
+
+    def take_failures(self) -> list[Failure]:
+        """The failures since the last call, each to be told once."""
+        taken, self._failures = self._failures, []
+        return taken
+
+    def next_ready(self, watermark: int = NEVER) -> ChunkSet | None:
+        """A set that may be announced now, and is from now on being announced; or None.
+
+        `watermark`: no node will announce anything older than it. A set of timestep t needs watermark >= t.
+        """
+        oldest = min((one.timestep for one in self._sets.values()), default=NEVER)
+        if oldest > watermark or (not self._ended and oldest > self._slowest()):
+            return None
+        for one in self._sets.values():
+            if one.timestep == oldest and not one.announcing and one.complete:
+                one.announcing = True
+                return one
+        return None
+
+    def announced(self, one: ChunkSet) -> None:
+        """The head actor knows the set."""
+        del self._sets[(one.array, one.timestep)]
+        self.newest = one.timestep if self.newest is None else max(self.newest, one.timestep)
+
+    def announce_failed(self, one: ChunkSet, status: Status, text: str) -> None:
+        """The head actor could not be told about the set."""
+        self._break(one, status, text)
+
+    def report_late(self, now: float) -> None:
+        """Fails, as a report that leaves the chunk as it is, every chunk that has waited longer than its
+        bridge's step timeout for others of its set. Each chunk is reported once."""
+        for one in self._sets.values():
+            if not one.missing:
+                continue
+            for bridge, chunk in one.chunks.items():
+                waited = now - chunk.since
+                if chunk.reported or waited < self._bridges[bridge].step_timeout:
+                    continue
+                chunk.reported = True
+                text = (
+                    f"array '{one.array}', timestep {one.timestep}: {_ranks(one.missing)} of this node "
+                    f"did not send a chunk within {waited:.1f} s of rank {bridge}'s. The chunk of rank "
+                    f"{bridge} is kept, and is announced when all are there. Is the other rank slow or stuck?"
+                )
+                self._failures.append(
+                    Failure(bridge, one.array, one.timestep, chunk.tag, Status.TIMEOUT, text, frees_slot=False)
+                )
+
+    # ---- What is so ----------------------------------------------------------------------------------
+
+    @property
+    def bound(self) -> int:
+        """The lowest timestep that this node may still announce; NEVER if none."""
+        oldest = min((one.timestep for one in self._sets.values()), default=NEVER)
+        return oldest if self._ended else min(oldest, self._slowest())
+
+    @property
+    def idle(self) -> bool:
+        """Everything that was received has been announced, or has failed."""
+        return not self._sets and not self._doomed
+
+    @property
+    def pending(self) -> list[ChunkSet]:
+        """The sets that have not been announced, oldest first."""
+        return sorted(self._sets.values(), key=lambda one: (one.timestep, one.array))
+
+    def live(self) -> list[int]:
+        """The bridges that are not gone, in order."""
+        return sorted(bridge for bridge, state in self._bridges.items() if not state.gone)
+
+    def explain(self) -> str:
+        """What the node waits for, in words, or ""."""
+        if not self._sets:
+            return ""
+        one = self.pending[0]
+        what = f"array '{one.array}', timestep {one.timestep}"
+        if one.missing:
+            return f"{what} waits for {_ranks(one.missing)}"
+        if not one.complete:
+            return f"{what} is being put into the object store"
+        slow = [b for b, s in self._bridges.items() if s.progress < one.timestep]
+        if slow and not self._ended:
+            return f"{what} waits until {_ranks(sorted(slow))} reaches timestep {one.timestep}"
+        return f"{what} is being announced, or waits for another node"
+
+    # ---- Inside --------------------------------------------------------------------------------------
+
+    def _owners(self, array: str) -> frozenset[int]:
+        return frozenset(bridge for bridge, state in self._bridges.items() if array in state.arrays)
+
+    def _slowest(self) -> int:
+        return min((state.progress for state in self._bridges.values()), default=NEVER)
+
+    def _refusal(self, bridge: int, state: _Bridge, array: str, timestep: int) -> tuple[Status, str] | None:
+        what = f"array '{array}', timestep {timestep} of rank {bridge}: "
+        if self._ended:
+            return Status.CONNECTION, what + f"not announced, because {self._ended}"
+        if array not in state.arrays:
+            return Status.CONTRACT, what + "the rank has not defined this array"
+        if state.newest.get(array, ANYTHING) >= timestep:
+            return Status.CONTRACT, what + (
+                f"the rank has sent timestep {state.newest[array]} of this array before: expected a later one"
+            )
+        if timestep < state.progress:
+            return Status.CONTRACT, what + (
+                f"the rank said that it sends nothing older than timestep {state.progress}: "
+                "send all arrays of a timestep before the next"
+            )
+        return None
+
+    def _advance(self, state: _Bridge, progress: int) -> None:
+        if progress <= state.progress:
+            return
+        state.progress = progress
+        for one in list(self._sets.values()):
+            culprits = [b for b in one.missing if self._bridges[b].progress > one.timestep]
+            if culprits:
+                self._break(one, Status.CONNECTION, "; ".join(self._why(b, one.timestep) for b in culprits))
+
+    def _why(self, bridge: int, timestep: int) -> str:
+        state = self._bridges[bridge]
+        if state.gone:
+            return f"rank {bridge} {state.gone} before it sent timestep {timestep}"
+        return f"rank {bridge} skipped timestep {timestep}"
+
+    def _break(self, one: ChunkSet, status: Status, reason: str) -> None:
+        """The set will never be announced: every contributor is told, at the latest after its put."""
+        del self._sets[(one.array, one.timestep)]
+        for bridge, chunk in one.chunks.items():
+            text = f"array '{one.array}', timestep {one.timestep} was not announced: {reason}"
+            failure = Failure(bridge, one.array, one.timestep, chunk.tag, status, text, frees_slot=False)
+            if chunk.stored:
+                self._failures.append(failure)
+            else:
+                self._doomed[(bridge, one.array, one.timestep)] = failure
+
+
+def _ranks(bridges: list[int]) -> str:
+    """ "rank 3", "ranks 3 and 5", "ranks 3, 5, 7 and 4 more"."""
+    if len(bridges) == 1:
+        return f"rank {bridges[0]}"
+    if len(bridges) > 8:
+        return "ranks " + ", ".join(map(str, bridges[:7])) + f" and {len(bridges) - 7} more"
+    return "ranks " + ", ".join(map(str, bridges[:-1])) + f" and {bridges[-1]}"

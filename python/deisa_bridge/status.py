@@ -1,0 +1,44 @@
+"""Numbers and names that the node actor shares with the C ABI and the wire format."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+NO_TIMESTEP = -(2**63)
+"""The wire's "no timestep": the newest value, for GET."""
+
+NO_SLOT = 0xFFFFFFFF
+"""The wire's kNone: an answer that frees no slot."""
+
+END_MARKER_ARRAY = "__deisa_last_iteration_array"
+"""The array whose arrival ends the analytics; bridge 0 defines it."""
+
+HEAD_ACTOR = "simulation_head"
+NAMESPACE = "deisa_ray"
+
+
+class Status(IntEnum):
+    """`deisa_status` of include/deisa/deisa.h, as far as the node actor uses it."""
+
+    OK = 0
+    NOT_FOUND = 2
+    ARGUMENT = -1
+    CONTRACT = -2
+    TIMEOUT = -3
+    CONNECTION = -5
+    RESOURCE = -6
+    UNSUPPORTED = -7
+    INTERNAL = -8
+
+
+class BridgeError(Exception):
+    """An error with the kind that the control requests report: contract, timeout or connection."""
+
+    def __init__(self, text: str, kind: str = "connection") -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def actor_name(node_id: str) -> str:
+    """The name of a node's actor in namespace `deisa_ray`."""
+    return f"sched-{node_id}"
