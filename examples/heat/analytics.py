@@ -1,0 +1,66 @@
+"""Analytics of the heat simulation, written for deisa-ray as it is published.
+
+Stores both fields of every timestep, and asks the simulation to switch its heat source off once the mean
+temperature over the last three timesteps is above a threshold. Knows nothing of the bridge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+from deisa.ray import Deisa
+from deisa.ray.types import DeisaArray, Window
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder for one .npz file per timestep")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="kelvin above the surroundings (%(default)s)"
+    )
+    parser.add_argument("--slow", type=float, default=0.0, help="seconds to spend on each timestep")
+    parser.add_argument("--no-flux", action="store_true", help="the simulation sends the temperature only")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = read_arguments()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    seen: set[int] = set()
+    threshold_passed = False
+    deisa = Deisa()
+
+    def analyse(temperature: list[DeisaArray], flux: list[DeisaArray] | None = None) -> None:
+        nonlocal threshold_passed
+        timestep = temperature[-1].t
+        if timestep in seen:  # deisa-ray may call again when another array of the same timestep arrives
+            return
+        time.sleep(arguments.slow)
+        wanted = [temperature[-1], da.stack(temperature).mean()] + ([flux[-1]] if flux else [])
+        newest, mean, *others = da.compute(*wanted)
+        fields = {"temperature": newest} | ({"flux": others[0]} if others else {})
+        np.savez(arguments.output / f"{timestep:06d}.npz", mean=newest.mean(), **fields)
+        if mean > arguments.threshold and not threshold_passed:
+            threshold_passed = True
+            deisa.set("source_off", 1.0, timestep=timestep)
+            print(
+                f"timestep {timestep}: mean of {len(temperature)} timesteps {mean:.3f}: source off",
+                flush=True,
+            )
+        seen.add(timestep)
+        print(f"timestep {timestep} analysed, mean {newest.mean():.3f}", flush=True)
+
+    windows = [Window("temperature", size=3)]
+    if not arguments.no_flux:
+        windows.append(Window("flux"))
+    deisa.register(*windows)(analyse)
+    deisa.execute_callbacks()
+    print(f"{len(seen)} timesteps analysed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

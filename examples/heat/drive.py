@@ -1,0 +1,189 @@
+"""Runs the heat example from beginning to end: Ray, analytics, simulation, comparison, picture.
+
+./run prepares everything and starts this. All that is started here is ended here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from launch import start_analytics, start_simulation
+from local_ray import LocalRay
+from picture import draw
+from processes import Child, adopt_orphans, end_children, fail, stop_on_signals
+from verify import Comparison, compare
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# Of the mean temperature, in kelvin; it starts at 0.24 and gains 0.07 per timestep.
+THRESHOLD = 0.5
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run", description="Runs the heat example on a Ray of its own.")
+    parser.add_argument("--ranks", type=int, default=4, help="ranks of the simulation (%(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="timesteps (%(default)s)")
+    parser.add_argument("--size", type=int, default=256, help="cells per dimension (%(default)s)")
+    parser.add_argument(
+        "--comm", choices=("mpi", "gloo"), default="mpi", help="how bridges meet (%(default)s)"
+    )
+    parser.add_argument(
+        "--language", choices=("c", "java"), default="c", help="of the simulation (%(default)s)"
+    )
+    parser.add_argument(
+        "--pace", type=float, default=0.2, metavar="SECONDS", help="least time per timestep (%(default)s)"
+    )
+    parser.add_argument(
+        "--slow-analytics",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="spent on each timestep by the analytics",
+    )
+    parser.add_argument("--nodes", type=int, default=1, help="node actors, all on this machine (%(default)s)")
+    parser.add_argument(
+        "--delay-node",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="the last node actor announces this late",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "out", help="folder of the results (%(default)s)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="for all of it (what the options need)"
+    )
+    arguments = parser.parse_args()
+    for name in ("ranks", "steps", "size", "nodes"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} {getattr(arguments, name)}: expected at least 1")
+    for name in ("pace", "slow_analytics", "delay_node"):
+        if not 0.0 <= getattr(arguments, name) < math.inf:
+            parser.error(
+                f"--{name.replace('_', '-')} {getattr(arguments, name)}: expected seconds, at least 0"
+            )
+    if arguments.nodes > arguments.ranks:
+        parser.error(f"--nodes {arguments.nodes}: expected at most one per rank, that is {arguments.ranks}")
+    if arguments.timeout is None:
+        per_step = arguments.pace + arguments.slow_analytics + arguments.delay_node + 2.0
+        arguments.timeout = 300.0 + arguments.steps * per_step
+    return arguments
+
+
+def wait(analytics: Child, simulation: list[Child], deadline: float) -> None:
+    """Until all have ended well. Fails as soon as one of them fails, or at the deadline."""
+    everyone = [analytics, *simulation]
+    simulation_ended = False
+    latest_end = deadline
+    while running := [child for child in everyone if child.status() is None]:
+        for child in everyone:
+            if child.status() not in (None, 0):
+                child.wait_output()
+                fail(f"the {child.name} failed, with exit status {child.status()}")
+        if analytics.status() == 0:  # the simulation has sent its last message, and need not wait for anyone
+            latest_end = min(latest_end, time.monotonic() + 30.0)
+        if not simulation_ended and running == [analytics]:
+            simulation_ended = True
+            print("the simulation has ended; the analytics go on with what it left", flush=True)
+        if time.monotonic() > latest_end:
+            names = ", ".join(child.name for child in running)
+            why = "within --timeout" if latest_end == deadline else "30 s after the analytics"
+            fail(f"not finished {why}: {names}")
+        time.sleep(0.05)
+    for child in everyone:
+        child.wait_output()
+        if child.status() != 0:
+            fail(f"the {child.name} failed, with exit status {child.status()}")
+
+
+def check(arguments: argparse.Namespace, fields: Path, report: Path) -> tuple[Comparison, int]:
+    """Compares the stored fields with a serial computation.
+
+    Returns also the timestep at which the feedback took effect, -1 if it did not.
+    """
+    try:
+        source_off_step = int(json.loads(report.read_text())["source_off_step"])
+    except (OSError, ValueError, KeyError) as error:
+        fail(f"the simulation left no usable report in {report}: {error}")
+    names = ("temperature", "flux") if arguments.language == "c" else ("temperature",)
+    return compare(fields, arguments.size, arguments.steps, source_off_step, names), source_off_step
+
+
+def summarise(
+    arguments: argparse.Namespace, comparison: Comparison, off: int, report: Path, seconds: float
+) -> None:
+    numbers = json.loads(report.read_text())
+    cells = f"{arguments.size} x {arguments.size} cells"
+    print(
+        f"\n{arguments.ranks} ranks, {arguments.steps} timesteps of {cells}, in {seconds:.1f} s with start-up"
+    )
+    if "seconds_blocked" in numbers:
+        per_step = 1000.0 * numbers["seconds_blocked"] / arguments.steps
+        print(f"rank 0 sent {numbers['chunks_sent']} chunks and was blocked {per_step:.2f} ms per timestep")
+    asked = next((step for step, mean in comparison.means.items() if mean > THRESHOLD), None)
+    if off >= 0:
+        print(f"feedback: the mean passed {THRESHOLD} at timestep {asked}; source off from timestep {off}")
+    elif asked is not None:
+        print("feedback: it came after the simulation's last timestep, so the source was never off")
+    else:
+        print("feedback: the threshold was never passed, so the source was never off")
+
+
+def run(arguments: argparse.Namespace, scratch: Path) -> str:
+    """The whole run. Returns the last line to print."""
+    deadline = time.monotonic() + arguments.timeout
+    fields, report = scratch / "fields", scratch / "report.json"
+    with LocalRay() as ray, contextlib.ExitStack() as cleanup:
+        print(f"Ray runs at {ray.address}", flush=True)
+        start = time.monotonic()
+        analytics = start_analytics(arguments, ray.environment, fields, THRESHOLD)
+        cleanup.callback(analytics.end)
+        simulation = start_simulation(arguments, ray.environment, report)
+        for child in simulation:
+            cleanup.callback(child.end)
+        wait(analytics, simulation, deadline)
+        seconds = time.monotonic() - start
+
+    comparison, off = check(arguments, fields, report)
+    summarise(arguments, comparison, off, report, seconds)
+    if comparison.means:
+        picture = arguments.output / "heat.png"
+        draw(picture, comparison.pictures, comparison.means, THRESHOLD, off)
+        print(f"picture: {picture}")
+    if comparison.problems:
+        for problem in comparison.problems[:20]:
+            print(f"  {problem}", file=sys.stderr)
+        fail(
+            f"{comparison.analysed} of {arguments.steps} timesteps analysed, "
+            f"{comparison.matching} of them with the right values, {len(comparison.problems)} problems"
+        )
+    return f"{comparison.analysed} of {arguments.steps} timesteps analysed, all values match"
+
+
+def main() -> None:
+    arguments = read_arguments()
+    adopt_orphans()
+    stop_on_signals()
+    scratch = Path(tempfile.mkdtemp(prefix="deisa-heat-", dir="/tmp"))
+    try:
+        last_line = run(arguments, scratch)
+    except RuntimeError as error:
+        fail(str(error))
+    finally:
+        with contextlib.suppress(RuntimeError):
+            end_children()
+        shutil.rmtree(scratch, ignore_errors=True)
+    print(last_line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

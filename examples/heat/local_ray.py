@@ -1,0 +1,85 @@
+"""A Ray of one's own on this machine: free ports, a private folder, gone at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from processes import Child
+
+
+class LocalRay:
+    """Starts a one-node Ray on entry of its `with` block, and stops it on exit.
+
+    `address` is its host:port, `environment` the environment of processes that use it.
+    """
+
+    def __init__(self, cpus: int = 2, object_store_bytes: int = 1 << 30, timeout: float = 120.0) -> None:
+        self._cpus = cpus
+        self._object_store_bytes = object_store_bytes
+        self._timeout = timeout
+        self._child: Child | None = None
+        self._folder = ""
+        self.address = ""
+        self.environment: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        # Short: Ray puts Unix sockets below it, whose paths may have 107 bytes.
+        self._folder = tempfile.mkdtemp(prefix="deisa-", dir="/tmp")
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _start(self) -> None:
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("RAY_ADDRESS", "DEISA_RAY_ADDRESS", "PYTHONPATH")
+        }
+        environment["RAY_USAGE_STATS_ENABLED"] = "0"
+        environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
+        # Port 0 everywhere: Ray takes free ones, so several Rays can live side by side.
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            *("--node-ip-address=127.0.0.1", "--port=0"),
+            *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
+            *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={self._folder}"),
+            *(f"--num-cpus={self._cpus}", f"--object-store-memory={self._object_store_bytes}"),
+        ]
+        self._child = Child("ray", command, environment, show=False)
+        found = Path(self._folder) / "ray_current_cluster"
+        deadline = time.monotonic() + self._timeout
+        while not (found.exists() and any("Ray runtime started" in line for line in self._child.lines)):
+            if self._child.status() is not None or time.monotonic() > deadline:
+                self._child.wait_output()
+                what = (
+                    f"did not start within {self._timeout:.0f} s"
+                    if self._child.status() is None
+                    else "ended at once"
+                )
+                raise RuntimeError("\n".join([f"Ray {what}. It said:", *self._child.lines]))
+            time.sleep(0.05)
+        self.address = found.read_text().strip()
+        self.environment = {**environment, "RAY_ADDRESS": self.address, "DEISA_PYTHON": sys.executable}
+
+    def _stop(self) -> None:
+        try:
+            # Ray has nothing to put in order: asked to end, it takes 10 s and more.
+            if self._child is not None:
+                self._child.end(grace=0.0)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
