@@ -17,4 +17,10 @@ std::optional<deisa_dtype> dtype_from_name(std::string_view name) noexcept;
 // All names, for messages: "bool, int8, ..., complex128".
 const char* dtype_names() noexcept;
 
+// Real and imaginary part: Arrow holds an element as a pair.
+bool dtype_is_complex(deisa_dtype dtype) noexcept;
+// Arrow's format string of the memory, such as "g" for float64: int8's for bool (arrow.bool8), that
+// of one part for complex; "" for a value that is no dtype.
+const char* dtype_arrow_format(deisa_dtype dtype) noexcept;
+
 }  // namespace deisa

@@ -3,28 +3,40 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "chunk/dtype.hpp"
 
 namespace deisa {
 
-// A chunk in the simulation's memory. Element (0, ..., 0) is at the pointer that is given to pack().
+// A chunk in the simulation's memory. Element (0, ..., 0) is at the pointer that is given to
+// pack().
 struct Layout {
   deisa_dtype dtype = DEISA_FLOAT64;
   std::vector<int64_t> shape;    // elements, first dimension slowest in the packed chunk
   std::vector<int64_t> strides;  // bytes, any sign; as many as shape
 
-  // Contiguous, last dimension fastest.
+  // Contiguous, last dimension fastest. Throws Error(DEISA_ERROR_ARGUMENT) as bytes() does.
   static Layout contiguous(deisa_dtype dtype, std::vector<int64_t> shape);
 
-  size_t elements() const;  // product of shape; throws Error(DEISA_ERROR_ARGUMENT) on overflow
-  size_t bytes() const;     // elements() * dtype_size; throws likewise
+  // Product of shape, 1 without dimensions. Throws Error(DEISA_ERROR_ARGUMENT) when an extent is
+  // negative or the product does not fit 63 bits.
+  size_t elements() const;
+  // elements() * dtype_size. Throws likewise, and for a value that is no dtype.
+  size_t bytes() const;
+  // Whether the memory is the packed chunk already. Strides of dimensions of extent 1 do not count.
   bool is_contiguous() const;
 };
 
 // Copies the chunk at `from` to `to`, contiguous with the last dimension fastest; `to` holds
-// layout.bytes() bytes. Returns the bytes that were moved, which is layout.bytes().
+// layout.bytes() bytes and does not overlap the chunk. Neither pointer need be aligned. Returns the
+// bytes that were moved, which is layout.bytes(). Throws Error(DEISA_ERROR_ARGUMENT) as bytes()
+// does, and when there are more than DEISA_MAX_DIMENSIONS dimensions or not as many strides.
+// Thread safe; the source is only read.
 size_t pack(const Layout& layout, const void* from, void* to);
+
+// "(2, 3)", for messages.
+std::string shape_text(const std::vector<int64_t>& shape);
 
 }  // namespace deisa
