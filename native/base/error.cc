@@ -6,7 +6,8 @@
 namespace deisa {
 namespace {
 
-// Copies as much of `text` as fits in `capacity` bytes with its NUL; never splits a UTF-8 character.
+// Copies as much of `text` as fits in `capacity` bytes with its NUL; never splits a UTF-8
+// character.
 void copy_text(char* to, size_t capacity, const char* text) noexcept {
   const size_t length = std::strlen(text);
   if (length < capacity) {

@@ -38,8 +38,8 @@ deisa_status guarded(deisa_error* error, const Work& work) noexcept {
     return deisa::write_error(Error(DEISA_ERROR_RESOURCE, "out of memory"), error);
   } catch (const std::exception& e) {
     try {
-      return deisa::write_error(
-          Error(DEISA_ERROR_INTERNAL, std::string("unexpected: ") + e.what()), error);
+      return deisa::write_error(Error(DEISA_ERROR_INTERNAL, std::string("unexpected: ") + e.what()),
+                                error);
     } catch (...) {
       return DEISA_ERROR_INTERNAL;
     }
@@ -282,8 +282,8 @@ deisa_status read_feedback(deisa_bridge* bridge, const char* key, int64_t timest
   return reported(bridge, error, [&](Bridge& open) {
     require(key, "key");
     if ((flags & ~DEISA_COLLECTIVE) != 0) {
-      throw Error(DEISA_ERROR_ARGUMENT, "flags = " + std::to_string(flags) +
-                                            ": expected 0 or DEISA_COLLECTIVE");
+      throw Error(DEISA_ERROR_ARGUMENT,
+                  "flags = " + std::to_string(flags) + ": expected 0 or DEISA_COLLECTIVE");
     }
     const deisa::Client::Value value = open.get(key, timestep, (flags & DEISA_COLLECTIVE) != 0);
     if (!value.found) {

@@ -101,8 +101,9 @@ TEST_F(ApiTest, ReservedTimesteps) {
 
 TEST_F(ApiTest, UnknownArrays) {
   start();
-  expect_contract(rank.send("nope", 0, 0), "unknown array 'nope': expected one that was defined on "
-                                           "this rank: 't', 'u'");
+  expect_contract(rank.send("nope", 0, 0),
+                  "unknown array 'nope': expected one that was defined on "
+                  "this rank: 't', 'u'");
   expect_contract(rank.send("__deisa_last_iteration_array", 0, 0), "unknown array");
 }
 

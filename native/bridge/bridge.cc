@@ -91,8 +91,8 @@ void Bridge::check_step_order(int64_t timestep) const {
     throw contract("timestep " + timestep_text(timestep) + " is reserved");
   }
   if (timestep < oldest_allowed_) {
-    throw contract("timestep " + timestep_text(timestep) + " is older than expected: this rank is at " +
-                   timestep_text(newest_step_) +
+    throw contract("timestep " + timestep_text(timestep) +
+                   " is older than expected: this rank is at " + timestep_text(newest_step_) +
                    ", and analytics see timesteps in order: expected at least " +
                    timestep_text(oldest_allowed_))
         .at_timestep(timestep);
@@ -102,9 +102,10 @@ void Bridge::check_step_order(int64_t timestep) const {
 void Bridge::check_order(uint32_t array, int64_t timestep) const {
   const std::string& name = arrays_[array].name;
   if (newest_[array] != DEISA_NO_TIMESTEP && timestep <= newest_[array]) {
-    throw contract("array '" + name + "': timestep " + timestep_text(timestep) +
-                   (timestep == newest_[array] ? " was sent before" : " is older than the last one") +
-                   ": expected more than " + timestep_text(newest_[array]))
+    throw contract(
+        "array '" + name + "': timestep " + timestep_text(timestep) +
+        (timestep == newest_[array] ? " was sent before" : " is older than the last one") +
+        ": expected more than " + timestep_text(newest_[array]))
         .at_array(name)
         .at_timestep(timestep);
   }
@@ -198,8 +199,8 @@ void Bridge::put(const std::string& name, const void* data, const Layout& layout
   check_order(array, step_timestep_);
   for (const Sender::Prepared& chunk : step_chunks_) {
     if (chunk.array == array) {
-      throw contract("array '" + name + "' was put before in step " + timestep_text(step_timestep_) +
-                     ": expected each array once in a step")
+      throw contract("array '" + name + "' was put before in step " +
+                     timestep_text(step_timestep_) + ": expected each array once in a step")
           .at_array(name)
           .at_timestep(step_timestep_);
     }
@@ -271,8 +272,7 @@ void Bridge::close(int64_t timestep) {
     sender_->promise(std::numeric_limits<int64_t>::max(), send_deadline());
     sender_->flush(send_deadline());
   });
-  const bool met = attempt(
-      [&] { communicator_->barrier(Deadline::after(options_.comm_timeout)); });
+  const bool met = attempt([&] { communicator_->barrier(Deadline::after(options_.comm_timeout)); });
   if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
   // every node has announced what it holds.

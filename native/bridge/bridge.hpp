@@ -85,8 +85,8 @@ class Bridge {
   std::string socket_;     // path of its socket
   std::string node_list_;  // JSON: node ids in the plan's order
 
-  std::vector<int64_t> newest_;               // by array: newest timestep sent
-  int64_t newest_step_ = DEISA_NO_TIMESTEP;   // of all arrays
+  std::vector<int64_t> newest_;                 // by array: newest timestep sent
+  int64_t newest_step_ = DEISA_NO_TIMESTEP;     // of all arrays
   int64_t oldest_allowed_ = DEISA_NO_TIMESTEP;  // timesteps below this one are over
   Step step_ = Step::kNone;
   int64_t step_timestep_ = DEISA_NO_TIMESTEP;

@@ -17,11 +17,12 @@ json unpack(const std::string& key, const std::string& packed) {
 }
 
 Error unfit(const std::string& key, const json& value, const char* expected) {
-  std::string shown = value.is_binary() ? "bytes or a NumPy array"
-                                        : value.dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string shown = value.is_binary()
+                          ? "bytes or a NumPy array"
+                          : value.dump(-1, ' ', false, json::error_handler_t::replace);
   if (shown.size() > 120) shown = shown.substr(0, 117) + "...";
-  return Error(DEISA_ERROR_ARGUMENT, "feedback '" + key + "' is " + shown + ": expected " + expected +
-                                         "; deisa_get_packed reads any value");
+  return Error(DEISA_ERROR_ARGUMENT, "feedback '" + key + "' is " + shown + ": expected " +
+                                         expected + "; deisa_get_packed reads any value");
 }
 
 }  // namespace

@@ -10,8 +10,8 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxNameBytes = 255;
-constexpr int64_t kMaxGrid = INT64_C(1) << 40;  // chunks of one array
-constexpr int64_t kMaxBytes = INT64_C(1) << 46; // of one chunk
+constexpr int64_t kMaxGrid = INT64_C(1) << 40;   // chunks of one array
+constexpr int64_t kMaxBytes = INT64_C(1) << 46;  // of one chunk
 
 constexpr std::array<const char*, 7> kKeys = {
     "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
@@ -43,8 +43,9 @@ class Checker {
     const size_t before = problems_.size();
     check_name();
     if (!metadata_.is_object()) {
-      problem("metadata", metadata_, "an object with the keys chunk_shape, nb_chunks_per_dim, "
-                                     "nb_chunks_of_node, dtype and chunk_position");
+      problem("metadata", metadata_,
+              "an object with the keys chunk_shape, nb_chunks_per_dim, "
+              "nb_chunks_of_node, dtype and chunk_position");
       return std::nullopt;
     }
     check_keys();
@@ -65,7 +66,8 @@ class Checker {
 
  private:
   void problem(const char* key, const json& value, const std::string& expected) {
-    problems_.add("array '" + name_ + "': " + key + " = " + shown(value) + ": expected " + expected);
+    problems_.add("array '" + name_ + "': " + key + " = " + shown(value) + ": expected " +
+                  expected);
   }
   void missing(const char* key, const std::string& expected) {
     problems_.add("array '" + name_ + "': " + key + " is missing: expected " + expected);
@@ -163,7 +165,8 @@ class Checker {
 
   bool same_length(const char* key, size_t length, const std::vector<int64_t>& shape) {
     if (length == shape.size()) return true;
-    problem(key, at(key), "as many entries as chunk_shape has (" + std::to_string(shape.size()) + ")");
+    problem(key, at(key),
+            "as many entries as chunk_shape has (" + std::to_string(shape.size()) + ")");
     return false;
   }
 
@@ -193,8 +196,8 @@ class Checker {
       for (size_t d = 0; d < shape->size(); ++d) {
         if ((*global)[d] - (*shape)[d] < (*grid)[d] - 1) {
           problem("global_shape", at("global_shape"),
-                  "room for nb_chunks_per_dim " + shape_text(*grid) + " chunks beside this one of " +
-                      shape_text(*shape));
+                  "room for nb_chunks_per_dim " + shape_text(*grid) +
+                      " chunks beside this one of " + shape_text(*shape));
           return std::nullopt;
         }
       }
@@ -215,7 +218,8 @@ class Checker {
 
   void check_position(const std::optional<std::vector<int64_t>>& shape,
                       const std::optional<std::vector<int64_t>>& grid) {
-    auto position = integers("chunk_position", true, 0, "integers, 0 <= position < nb_chunks_per_dim");
+    auto position =
+        integers("chunk_position", true, 0, "integers, 0 <= position < nb_chunks_per_dim");
     if (!position || !shape || !same_length("chunk_position", position->size(), *shape)) return;
     if (grid) {
       for (size_t d = 0; d < grid->size(); ++d) {
@@ -306,12 +310,6 @@ ArrayMetadata end_marker_metadata() {
   marker.chunks_of_node = 1;
   marker.bytes = marker.layout.bytes();
   return marker;
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "(";
-  for (size_t d = 0; d < shape.size(); ++d) text += (d ? ", " : "") + std::to_string(shape[d]);
-  return text + (shape.size() == 1 ? ",)" : ")");
 }
 
 }  // namespace deisa

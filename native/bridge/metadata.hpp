@@ -28,16 +28,14 @@ struct ArrayMetadata {
 
 // Checks name and metadata (a JSON object with the keys of SPEC, and "strides" in bytes). Every
 // problem is added with array, key, value and what was expected; then the result is empty.
-std::optional<ArrayMetadata> parse_metadata(const std::string& name,
-                                            const nlohmann::json& metadata, Problems& problems);
+std::optional<ArrayMetadata> parse_metadata(const std::string& name, const nlohmann::json& metadata,
+                                            Problems& problems);
 
-// A deisa_layout as the JSON object that parse_metadata() checks. NULL pointers become missing keys.
+// A deisa_layout as the JSON object that parse_metadata() checks. NULL pointers become missing
+// keys.
 nlohmann::json metadata_from_layout(const deisa_layout& layout);
 
 // The array that bridge 0 adds.
 ArrayMetadata end_marker_metadata();
-
-// Compact text of a shape: "(4, 3)".
-std::string shape_text(const std::vector<int64_t>& shape);
 
 }  // namespace deisa

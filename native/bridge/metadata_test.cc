@@ -1,5 +1,5 @@
-// Runs the table of accepted and refused metadata, testdata/metadata_cases.json; the Java tests read
-// the same table.
+// Runs the table of accepted and refused metadata, testdata/metadata_cases.json; the Java tests
+// read the same table.
 #include "bridge/metadata.hpp"
 
 #include <gtest/gtest.h>

@@ -148,9 +148,8 @@ Options resolve_options(const deisa_options& given, Environment environment) {
   Options options;
   options.bridge_id = resolve.integer("bridge_id", "DEISA_BRIDGE_ID", given.bridge_id, -1, kMost,
                                       "0 ... world_size - 1, or -1 for the communicator's rank");
-  options.world_size = resolve.integer("world_size", "DEISA_WORLD_SIZE",
-                                       given.world_size, -1, kMost,
-                                       "at least 1, or -1 for the communicator's size");
+  options.world_size = resolve.integer("world_size", "DEISA_WORLD_SIZE", given.world_size, -1,
+                                       kMost, "at least 1, or -1 for the communicator's size");
   if (options.world_size == 0) {
     problems.add("world_size = 0: expected at least 1, or -1 for the communicator's size");
     options.world_size = 1;
@@ -166,17 +165,16 @@ Options resolve_options(const deisa_options& given, Environment environment) {
   options.send_timeout = resolve.seconds("send_timeout", "DEISA_SEND_TIMEOUT", given.send_timeout);
   options.node_id = resolve.text("DEISA_NODE_ID", given.node_id, "");
   options.node_actor = resolve.text("DEISA_NODE_ACTOR", given.node_actor, "");
-  options.init_retries = resolve.integer("init_retries", "DEISA_INIT_RETRIES", given.init_retries, 1,
-                                         1000, "1 ... 1000");
-  options.acknowledge = resolve.choice<deisa_acknowledge>("acknowledge", "DEISA_ACKNOWLEDGE", given.acknowledge,
-                                       {{"received", DEISA_RECEIVED},
-                                        {"stored", DEISA_STORED},
-                                        {"announced", DEISA_ANNOUNCED}});
+  options.init_retries = resolve.integer("init_retries", "DEISA_INIT_RETRIES", given.init_retries,
+                                         1, 1000, "1 ... 1000");
+  options.acknowledge = resolve.choice<deisa_acknowledge>(
+      "acknowledge", "DEISA_ACKNOWLEDGE", given.acknowledge,
+      {{"received", DEISA_RECEIVED}, {"stored", DEISA_STORED}, {"announced", DEISA_ANNOUNCED}});
   options.max_in_flight = resolve.integer("max_in_flight", "DEISA_MAX_IN_FLIGHT",
                                           given.max_in_flight, 1, 1024, "1 ... 1024");
-  options.error_mode =
-      resolve.choice<deisa_error_mode>("error_mode", "DEISA_ERRORS", given.error_mode,
-                     {{"report", DEISA_ERRORS_REPORT}, {"raise", DEISA_ERRORS_RAISE}});
+  options.error_mode = resolve.choice<deisa_error_mode>(
+      "error_mode", "DEISA_ERRORS", given.error_mode,
+      {{"report", DEISA_ERRORS_REPORT}, {"raise", DEISA_ERRORS_RAISE}});
   options.error_handler = given.error_handler;
   options.error_handler_data = given.error_handler_data;
 

@@ -115,10 +115,10 @@ class Comparison {
           result_.global_shape[d] += chunk.shape[d];
         } else if (it->second->shape[d] != chunk.shape[d]) {
           problem("chunk_shape[" + std::to_string(d) + "] = " + std::to_string(chunk.shape[d]) +
-                  " on " + rank_text(chunk.rank) + ", but " +
-                  std::to_string(it->second->shape[d]) + " on " + rank_text(it->second->rank) +
-                  ", on the same grid line " + std::to_string(chunk.position[d]) + " of dimension " +
-                  std::to_string(d) + ": expected the same extent");
+                  " on " + rank_text(chunk.rank) + ", but " + std::to_string(it->second->shape[d]) +
+                  " on " + rank_text(it->second->rank) + ", on the same grid line " +
+                  std::to_string(chunk.position[d]) + " of dimension " + std::to_string(d) +
+                  ": expected the same extent");
           good = false;
         }
       }
@@ -166,9 +166,9 @@ std::vector<int> Plan::ranks_of_node(int node) const {
 std::string encode(const Attendance& attendance) {
   json arrays = json::array();
   for (const ArrayMetadata& array : attendance.arrays) {
-    arrays.push_back(
-        {array.name, dtype_name(array.layout.dtype), array.layout.shape, array.grid, array.position,
-         array.global_shape.value_or(std::vector<int64_t>()), array.chunks_of_node});
+    arrays.push_back({array.name, dtype_name(array.layout.dtype), array.layout.shape, array.grid,
+                      array.position, array.global_shape.value_or(std::vector<int64_t>()),
+                      array.chunks_of_node});
   }
   std::string encoded;
   json::to_msgpack({{"version", 1}, {"node", attendance.node}, {"arrays", arrays}}, encoded);

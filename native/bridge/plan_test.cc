@@ -87,7 +87,7 @@ TEST(Plan, TheEndMarkerDoesNotCount) {
 TEST(Plan, DifferentGrids) {
   auto ranks = uneven();
   ranks[2].arrays[0].grid = {5};
-  expect_text(refused(ranks), "array 't': nb_chunks_per_dim = (5,) on rank 2, but (4,) on rank 0");
+  expect_text(refused(ranks), "array 't': nb_chunks_per_dim = (5) on rank 2, but (4) on rank 0");
 }
 
 TEST(Plan, DifferentDtypes) {
@@ -108,8 +108,8 @@ TEST(Plan, APositionTwiceAndOneMissing) {
   auto ranks = uneven();
   ranks[3].arrays[0].position = {2};
   const std::string message = refused(ranks);
-  expect_text(message, "chunk_position = (2,) on rank 2 and on rank 3");
-  expect_text(message, "no bridge has chunk_position (3,)");
+  expect_text(message, "chunk_position = (2) on rank 2 and on rank 3");
+  expect_text(message, "no bridge has chunk_position (3)");
 }
 
 TEST(Plan, ManyMissingPositionsAreCutShort) {
@@ -121,7 +121,7 @@ TEST(Plan, ManyMissingPositionsAreCutShort) {
 TEST(Plan, GlobalShapeThatIsNotTheSum) {
   auto ranks = uneven();
   ranks[1].arrays[0].global_shape = {{12}};
-  expect_text(refused(ranks), "global_shape = (12,) on rank 1: expected (10,)");
+  expect_text(refused(ranks), "global_shape = (12) on rank 1: expected (10)");
 }
 
 TEST(Plan, ChunksOfNodeThatAreNotThere) {
@@ -138,7 +138,7 @@ TEST(Plan, AllDisagreementsTogether) {
   ranks[3].arrays[0].layout.dtype = DEISA_FLOAT32;
   const std::string message = refused(ranks);
   expect_text(message, "array 't': dtype");
-  expect_text(message, "array 'u': no bridge has chunk_position (1,)");
+  expect_text(message, "array 'u': no bridge has chunk_position (1)");
 }
 
 TEST(Plan, NodeKeysDifferByNodeId) {

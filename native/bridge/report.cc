@@ -14,7 +14,8 @@ void print(const deisa_error& error, bool with_trace) noexcept {
   const auto left = [&] { return sizeof(where) - static_cast<size_t>(n); };
   if (error.array[0] != '\0') n += std::snprintf(where + n, left(), ", array '%s'", error.array);
   if (error.timestep != DEISA_NO_TIMESTEP) {
-    n += std::snprintf(where + n, left(), ", timestep %lld", static_cast<long long>(error.timestep));
+    n +=
+        std::snprintf(where + n, left(), ", timestep %lld", static_cast<long long>(error.timestep));
   }
   std::fprintf(stderr, "deisa: %s: %s: %s\n", where, deisa_status_string(error.status),
                error.message);

@@ -52,8 +52,8 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
         continue;
       }
       Error error(DEISA_ERROR_TIMEOUT,
-                  "no slot of array '" + arrays_[array].name + "' became free: the node actor has " +
-                      std::to_string(chunks_in_flight()) +
+                  "no slot of array '" + arrays_[array].name +
+                      "' became free: the node actor has " + std::to_string(chunks_in_flight()) +
                       " chunks of this rank that it has not yet put into the object store. Is the "
                       "store full, or the node overloaded? Raise send_timeout or max_in_flight.");
       throw error.at_rank(rank_).at_array(arrays_[array].name);

@@ -67,7 +67,9 @@ class Sender {
   std::vector<Error> take_late_failures();
 
   Counters counters() const { return counters_; }
-  int64_t chunks_in_flight() const { return counters_.chunks_sent - counters_.chunks_stored - failed_unstored_; }
+  int64_t chunks_in_flight() const {
+    return counters_.chunks_sent - counters_.chunks_stored - failed_unstored_;
+  }
 
  private:
   struct Message {  // one STEP or END, until all its chunks are done

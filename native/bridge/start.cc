@@ -17,8 +17,8 @@ namespace {
 
 using nlohmann::json;
 
-// Ranks that wait for the leader's work give it this much longer than its own deadline, so that they
-// get its error and not their own.
+// Ranks that wait for the leader's work give it this much longer than its own deadline, so that
+// they get its error and not their own.
 constexpr double kGrace = 20.0;
 
 std::string environment(const char* name, const char* otherwise = "") {
@@ -31,7 +31,8 @@ std::string node_library() {
   const std::string given = environment("DEISA_NODE_LIBRARY");
   if (!given.empty()) return given;
   Dl_info info = {};
-  if (::dladdr(reinterpret_cast<const void*>(&deisa_version), &info) == 0) return "libdeisa_node.so";
+  if (::dladdr(reinterpret_cast<const void*>(&deisa_version), &info) == 0)
+    return "libdeisa_node.so";
   std::error_code ignored;
   const auto path = std::filesystem::absolute(info.dli_fname, ignored);
   return (path.parent_path() / "libdeisa_node.so").string();
@@ -119,7 +120,8 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
 // Phase 3: the lowest rank of each node connects to Ray and finds or makes the node actor; every
 // rank learns its socket.
 void Bridge::start_node(const Deadline& deadline) {
-  const size_t node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  const size_t node =
+      static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   const bool leader = plan_.leader[node] == options_.bridge_id;
   const std::string replies = agree(
       *communicator_, Deadline::after(deadline.seconds() + kGrace),
@@ -147,7 +149,8 @@ void Bridge::start_node(const Deadline& deadline) {
 
 // Phase 4: every rank hands its slots and the description of its arrays to its node actor.
 void Bridge::register_arrays(const Deadline& deadline) {
-  const size_t node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  const size_t node =
+      static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
     std::vector<std::string> definitions;
     for (const ArrayMetadata& array : arrays_) {
@@ -174,7 +177,8 @@ void Bridge::register_arrays(const Deadline& deadline) {
 
 // Phase 5: the node actors wait for the analytics and register with the head actor.
 void Bridge::finalise(const Deadline& deadline) {
-  const size_t node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  const size_t node =
+      static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
     if (plan_.leader[node] != options_.bridge_id) return;
     const json nodes = json::parse(node_list_);

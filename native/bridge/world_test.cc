@@ -113,8 +113,9 @@ TEST_F(WorldTest, CollectiveFeedbackIsTheSameEverywhere) {
     ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
     ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
     int64_t value = 0;
-    EXPECT_EQ(deisa_get_int64(rank.bridge, "k", DEISA_LATEST, DEISA_COLLECTIVE, &value, &rank.error),
-              DEISA_OK);
+    EXPECT_EQ(
+        deisa_get_int64(rank.bridge, "k", DEISA_LATEST, DEISA_COLLECTIVE, &value, &rank.error),
+        DEISA_OK);
     EXPECT_EQ(value, 7);
     const deisa_status alone =
         deisa_get_int64(rank.bridge, "k", DEISA_LATEST, 0, &value, &rank.error);

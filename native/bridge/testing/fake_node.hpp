@@ -1,5 +1,5 @@
-// A node actor without Ray or Python, for tests of the bridge: the real receiver, and answers that a
-// test chooses. Control::connect is replaced, so that deisa_ready ends here and starts no JVM.
+// A node actor without Ray or Python, for tests of the bridge: the real receiver, and answers that
+// a test chooses. Control::connect is replaced, so that deisa_ready ends here and starts no JVM.
 #pragma once
 
 #include <atomic>

@@ -21,24 +21,23 @@ class ThreadWorld {
   }
 
   deisa_communicator table(int rank) {
-    return {sizeof(deisa_communicator),
-            &seats_[static_cast<size_t>(rank)],
-            [](void* self) { return seat(self).rank; },
-            [](void* self) { return seat(self).world->size_; },
-            [](void* self, double timeout, deisa_error* error) {
-              return seat(self).world->meet(timeout, error, [] {});
-            },
-            [](void* self, const void* sent, size_t bytes, void* received, int32_t root,
-               double timeout, deisa_error* error) {
-              return seat(self).world->gather(seat(self).rank, sent, bytes, received, root, timeout,
-                                              error);
-            },
-            [](void* self, void* data, size_t bytes, int32_t root, double timeout,
-               deisa_error* error) {
-              return seat(self).world->broadcast(seat(self).rank, data, bytes, root, timeout,
-                                                 error);
-            },
-            nullptr};
+    return {
+        sizeof(deisa_communicator),
+        &seats_[static_cast<size_t>(rank)],
+        [](void* self) { return seat(self).rank; },
+        [](void* self) { return seat(self).world->size_; },
+        [](void* self, double timeout, deisa_error* error) {
+          return seat(self).world->meet(timeout, error, [] {});
+        },
+        [](void* self, const void* sent, size_t bytes, void* received, int32_t root, double timeout,
+           deisa_error* error) {
+          return seat(self).world->gather(seat(self).rank, sent, bytes, received, root, timeout,
+                                          error);
+        },
+        [](void* self, void* data, size_t bytes, int32_t root, double timeout, deisa_error* error) {
+          return seat(self).world->broadcast(seat(self).rank, data, bytes, root, timeout, error);
+        },
+        nullptr};
   }
 
  private:
