@@ -1,0 +1,75 @@
+package io.deisa.bridge;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+
+/**
+ * One rank's chunk of an array, first dimension slowest (NumPy's C order). Values are checked when the bridge is opened, the
+ * problems of all arrays together.
+ *
+ * @param name the array's name: UTF-8, 1 ... 255 bytes, not starting with {@code __deisa_}
+ * @param dtype the elements' type
+ * @param chunkShape elements of this rank's chunk per dimension
+ * @param nbChunksPerDim the chunk grid; or null with {@code globalShape}
+ * @param globalShape elements of the whole array per dimension; or null with {@code nbChunksPerDim}
+ * @param chunkPosition this chunk's place in the grid
+ * @param nbChunksOfNode chunks of this array on this node; empty: the bridges agree on it
+ */
+public record ArrayMetadata(
+    String name,
+    DType dtype,
+    List<Long> chunkShape,
+    List<Long> nbChunksPerDim,
+    List<Long> globalShape,
+    List<Long> chunkPosition,
+    OptionalLong nbChunksOfNode) {
+
+  /** Copies the lists. */
+  public ArrayMetadata {
+    chunkShape = copy(chunkShape);
+    nbChunksPerDim = copy(nbChunksPerDim);
+    globalShape = copy(globalShape);
+    chunkPosition = copy(chunkPosition);
+  }
+
+  /** With the chunk grid given. */
+  public static ArrayMetadata of(String name, DType dtype, long[] chunkShape, long[] nbChunksPerDim, long[] chunkPosition) {
+    return new ArrayMetadata(
+        name, dtype, list(chunkShape), list(nbChunksPerDim), null, list(chunkPosition), OptionalLong.empty());
+  }
+
+  /** With the global shape given; equal chunks must fill it. */
+  public static ArrayMetadata ofGlobalShape(
+      String name, DType dtype, long[] chunkShape, long[] globalShape, long[] chunkPosition) {
+    return new ArrayMetadata(name, dtype, list(chunkShape), null, list(globalShape), list(chunkPosition), OptionalLong.empty());
+  }
+
+  /** The same with this number of chunks on the node. */
+  public ArrayMetadata withNbChunksOfNode(long value) {
+    return new ArrayMetadata(name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, OptionalLong.of(value));
+  }
+
+  /** The keys of {@code arrays_metadata}; what is null or empty is left out. */
+  public Map<String, Object> toMap() {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("chunk_shape", chunkShape);
+    map.put("nb_chunks_per_dim", nbChunksPerDim);
+    map.put("global_shape", globalShape);
+    map.put("chunk_position", chunkPosition);
+    map.put("dtype", dtype == null ? null : dtype.numpyName());
+    map.put("nb_chunks_of_node", nbChunksOfNode.isPresent() ? nbChunksOfNode.getAsLong() : null);
+    map.values().removeIf(value -> value == null);
+    return map;
+  }
+
+  private static List<Long> copy(List<Long> values) {
+    return values == null ? null : List.copyOf(values);
+  }
+
+  private static List<Long> list(long[] values) {
+    return values == null ? null : Arrays.stream(values).boxed().toList();
+  }
+}

@@ -1,0 +1,27 @@
+package io.deisa.bridge;
+
+/**
+ * Counters of one bridge since it was opened.
+ *
+ * @param stepsSent distinct timesteps handed over
+ * @param chunksSent chunks handed over
+ * @param chunksStored of them, objects in Ray's object store
+ * @param chunksAnnounced of them, known to the head actor
+ * @param chunksFailed of them, lost or refused
+ * @param stepsDropped steps left out on every rank alike
+ * @param chunksInFlight sent, not yet stored
+ * @param bytesSent bytes handed over
+ * @param bytesCopied bytes copied by the library, on the simulation's time
+ * @param secondsBlocked time waited inside send, beginStep, end and flush
+ */
+public record BridgeStatus(
+    long stepsSent,
+    long chunksSent,
+    long chunksStored,
+    long chunksAnnounced,
+    long chunksFailed,
+    long stepsDropped,
+    long chunksInFlight,
+    long bytesSent,
+    long bytesCopied,
+    double secondsBlocked) {}
