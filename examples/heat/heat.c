@@ -59,7 +59,7 @@ static deisa_bridge* connect_bridge(const heat_grid* grid, const heat_block* blo
     options.bridge_id = grid->rank;
     options.world_size = grid->shape[0] * grid->shape[1];
   } else {
-    check(deisa_mpi_communicator(grid->communicator, &communicator, &error), &error);
+    check(deisa_mpi_open(grid->communicator, &communicator, &error), &error);
     options.communicator = &communicator;
   }
   deisa_bridge* bridge = NULL;
