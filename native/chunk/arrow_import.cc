@@ -229,7 +229,7 @@ int64_t count_nulls(const Level& level) {
   const auto* bits = static_cast<const unsigned char*>(level.array->buffers[0]);
   int64_t nulls = 0;
   for (int64_t i = level.first; i < level.first + level.items; ++i) {
-    if (i % 8 == 0 && i + 8 <= level.first + level.items && bits[i / 8] == 0xFF) {
+    if (i % 8 == 0 && bits[i / 8] == 0xFF) {  // eight at once
       i += 7;
     } else if ((bits[i / 8] >> (i % 8) & 1) == 0) {
       ++nulls;

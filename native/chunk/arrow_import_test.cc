@@ -160,10 +160,12 @@ TEST(ArrowImport, TakesBool8AndNormalisesItsValues) {
   const signed char clean[4] = {0, 1, 1, 0};
   Foreign view_of("c", 4, {nullptr, clean}, nullptr, {kBool8Extension, ""});
   EXPECT_EQ(import(view_of, DEISA_BOOL, {4}).data, clean);
-  const signed char other[4] = {0, -1, 2, 0};
-  Foreign copy_of("c", 4, {nullptr, other}, nullptr, {kBool8Extension, ""});
-  const ArrowView view = import(copy_of, DEISA_BOOL, {4});
-  EXPECT_EQ(std::memcmp(view.data, "\0\1\1\0", 4), 0);
+  for (const int truth : {2, 127, -1}) {
+    const signed char other[4] = {0, static_cast<signed char>(truth), 1, 0};
+    Foreign copy_of("c", 4, {nullptr, other}, nullptr, {kBool8Extension, ""});
+    const ArrowView view = import(copy_of, DEISA_BOOL, {4});
+    EXPECT_EQ(std::memcmp(view.data, "\0\1\1\0", 4), 0) << truth;
+  }
 }
 
 TEST(ArrowImport, TakesAnUnknownExtensionForItsStorage) {
