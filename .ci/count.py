@@ -36,7 +36,7 @@ GTEST_LINE = re.compile(r"^\[ *(OK|FAILED|SKIPPED) *\] ([\w/]+\.[\w/]+)", re.MUL
 
 
 def gtest(output: str) -> Results:
-    """The tests in a GoogleTest program's output; of several ranks together, a test failed if one failed it."""
+    """The tests in a GoogleTest program's output. Of several ranks together: failed if one failed it."""
     found: dict[str, set[str]] = {"OK": set(), "FAILED": set(), "SKIPPED": set()}
     for outcome, name in GTEST_LINE.findall(output):
         found[outcome].add(name)
@@ -45,7 +45,7 @@ def gtest(output: str) -> Results:
 
 
 def read_ctest(path: Path) -> Results:
-    """`ctest --output-junit`: each entry is a program, whose output tells its tests if it is a GoogleTest one."""
+    """`ctest --output-junit`: each entry is a program; the output of a GoogleTest one tells its tests."""
     results = Results()
     for case in ElementTree.parse(path).iter("testcase"):
         name = case.get("name", "?")

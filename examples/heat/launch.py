@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import socket
 import sys
@@ -46,14 +47,8 @@ def free_port() -> int:
 
 def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) -> list[str]:
     """mpirun, with one part per rank that has environment variables of its own."""
-    program = [
-        str(ROOT / "build" / "bin" / "heat"),
-        "--size",
-        str(arguments.size),
-        "--steps",
-        str(arguments.steps),
-    ]
-    program += ["--pace", str(arguments.pace), "--comm", arguments.comm, "--report", str(report)]
+    program = [str(ROOT / "build" / "bin" / "heat"), "--comm", arguments.comm, "--report", str(report)]
+    program += ["--size", str(arguments.size), "--steps", str(arguments.steps), "--pace", str(arguments.pace)]
     command = ["mpirun", "--oversubscribe"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
     if not any(rank.environment for rank in ranks):
         return [*command, "-n", str(len(ranks)), *program]
@@ -64,28 +59,19 @@ def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) 
 
 
 def java_command(arguments: argparse.Namespace, rank: Rank, report: Path) -> list[str]:
-    """One Java rank. Its class path: the example, the bridge and what it needs."""
-    home = os.environ.get("JAVA_HOME")
+    """One Java rank. Class path: the example, the bridge and what it needs, and the installed Ray's jar."""
+    home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
     target = ROOT / "java" / "target"
-    jars = [*target.glob("deisa-bridge-*.jar"), *(target / "lib").glob("*.jar")]
-    path = ":".join(map(str, [ROOT / "build" / "classes", *jars]))
-    return [
-        *(
-            f"{home}/bin/java" if home else "java",
-            "-XX:-UsePerfData",
-            "--add-opens=java.base/java.nio=ALL-UNNAMED",
-        ),
-        *(
-            "-cp",
-            path,
-            "Heat",
-            str(rank.number),
-            str(arguments.ranks),
-            str(arguments.size),
-            str(arguments.steps),
-        ),
-        *(str(arguments.pace), str(report)),
-    ]
+    ray = importlib.util.find_spec("ray")
+    if ray is None or ray.origin is None:
+        raise RuntimeError(f"{sys.executable} has no package ray")
+    ray_jar = Path(ray.origin).parent / "jars" / "ray_dist.jar"
+    jars = [target / "deisa-bridge-0.1.0.jar", target / "lib" / "*", ray_jar]
+    command = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
+    command += ["-XX:-UsePerfData", "-Xmx512m", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
+    command += ["-cp", ":".join(map(str, [ROOT / "build" / "classes", *jars])), "Heat", str(rank.number)]
+    command += [str(arguments.ranks), str(arguments.size), str(arguments.steps), str(arguments.pace)]
+    return [*command, str(report)]
 
 
 def start_analytics(
@@ -102,16 +88,11 @@ def start_simulation(arguments: argparse.Namespace, environment: dict[str, str],
     """The simulation: mpirun, or one process per Java rank. Rank 0 writes `report` at its end."""
     ranks = place_ranks(arguments)
     if arguments.comm == "gloo" or arguments.language == "java":
-        environment = {
-            **environment,
-            "DEISA_MASTER_ADDRESS": "127.0.0.1",
-            "DEISA_MASTER_PORT": str(free_port()),
-        }
+        master = {"DEISA_MASTER_ADDRESS": "127.0.0.1", "DEISA_MASTER_PORT": str(free_port())}
+        environment = environment | master
     if arguments.language == "c":
         return [Child("simulation", mpi_command(arguments, ranks, report), environment)]
     return [
-        Child(
-            f"rank {rank.number}", java_command(arguments, rank, report), {**environment, **rank.environment}
-        )
+        Child(f"rank {rank.number}", java_command(arguments, rank, report), environment | rank.environment)
         for rank in ranks
     ]
