@@ -28,6 +28,11 @@ public final class Control implements AutoCloseable {
         this.joined = joined;
     }
 
+    /** Loads Ray's native library before {@link #connect}, for a caller that must set it up first. Never fails. */
+    public static void loadLibrary() {
+        UnpackedLibrary.loadAhead();
+    }
+
     /**
      * Joins Ray as a driver, or uses the Ray that this JVM has initialised before and leaves it alone at close. May
      * wait as long as Ray does: the caller watches the time.
@@ -43,9 +48,11 @@ public final class Control implements AutoCloseable {
                 return new Control(false);
             }
             UnpackedLibrary library = UnpackedLibrary.before();
-            try (TemporaryProperties ignored = new TemporaryProperties(properties(address, codeSearchPath, nodeIp))) {
+            TemporaryProperties properties = new TemporaryProperties(properties(address, codeSearchPath, nodeIp));
+            try {
                 Ray.init();
             } finally {
+                properties.close();
                 library.removeNew();
             }
             return new Control(true);
@@ -87,6 +94,15 @@ public final class Control implements AutoCloseable {
                                     + ": it was never created, or it has ended"))
                     .task(PyActorMethod.of(method, String.class), request).remote();
         });
+    }
+
+    /** Whether this JVM has joined Ray before; {@link #connect} then needs no address. */
+    public static boolean isInRay() {
+        try {
+            return Ray.isInitialized();
+        } catch (LinkageError e) {
+            return false;  // connect() says what is missing
+        }
     }
 
     /** The hexadecimal id of the Ray node that this driver belongs to. */

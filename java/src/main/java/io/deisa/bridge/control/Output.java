@@ -13,14 +13,23 @@ import java.nio.charset.StandardCharsets;
 final class Output {
     private Output() {}
 
+    private static final class Redirected extends PrintStream {
+        Redirected(OutputStream sink) {
+            super(sink, true, StandardCharsets.UTF_8);
+        }
+    }
+
     /**
-     * Called by the native library, before anything that logs.
+     * Called by the native library, before anything that logs. Does nothing the second time.
      *
      * @param file a file to append to, or "" to drop the output
      */
     static void redirect(String file) throws IOException {
+        if (System.out instanceof Redirected) {
+            return;
+        }
         OutputStream sink = file.isEmpty() ? OutputStream.nullOutputStream() : new FileOutputStream(file, true);
-        PrintStream stream = new PrintStream(sink, true, StandardCharsets.UTF_8);
+        PrintStream stream = new Redirected(sink);
         System.setOut(stream);
         System.setErr(stream);
     }

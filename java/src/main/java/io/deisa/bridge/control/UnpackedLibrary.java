@@ -1,6 +1,7 @@
 package io.deisa.bridge.control;
 
 import java.io.IOException;
+import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.regex.Pattern;
  * the library and forgets the folder. Once the library is loaded its file is not needed any more.
  */
 final class UnpackedLibrary {
+    private static final String NAME = "core_worker_library_java";
     private static final Path MAPS = Path.of("/proc/self/maps");
     private static final Pattern UNPACKED = Pattern.compile("(?m) (/tmp/ray/[0-9]+/libcore_worker_library_java\\.so)$");
 
@@ -25,6 +27,26 @@ final class UnpackedLibrary {
     private UnpackedLibrary(Set<Path> loadedBefore, boolean folderBefore) {
         this.loadedBefore = loadedBefore;
         this.folderBefore = folderBefore;
+    }
+
+    /**
+     * Loads Ray's library ahead of Ray, from a folder that is removed at once, so that the caller can reach it before Ray
+     * uses it. Goes by an internal class of Ray: when that has changed, this does nothing, and Ray loads it itself.
+     */
+    static void loadAhead() {
+        Path folder = null;
+        try {
+            Method load = Class.forName("io.ray.runtime.util.JniUtils")
+                    .getMethod("loadLibrary", String.class, String.class, boolean.class);
+            folder = Files.createTempDirectory("deisa-ray-");
+            load.invoke(null, folder.toString(), NAME, true);
+        } catch (IOException | ReflectiveOperationException | LinkageError e) {
+            // Ray will say what is wrong, if anything is.
+        } finally {
+            if (folder != null) {
+                remove(folder.resolve(System.mapLibraryName(NAME)));
+            }
+        }
     }
 
     /** Call before Ray starts, so that a library which somebody else has loaded is left alone. */

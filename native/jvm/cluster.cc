@@ -1,0 +1,280 @@
+#include "jvm/cluster.hpp"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <set>
+#include <thread>
+
+#include "base/error.hpp"
+#include "base/file_descriptor.hpp"
+
+namespace deisa {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kConnectSeconds = 5;
+constexpr const char* kHowToStart =
+    "Start a cluster with `ray start --head`, or give the address of one with the option "
+    "ray_address "
+    "or RAY_ADDRESS (host:port).";
+
+std::string strip(const std::string& text) {
+  const char* blanks = " \t\r\n\f\v";
+  const size_t first = text.find_first_not_of(blanks);
+  if (first == std::string::npos) return "";
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+std::string read_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string first_line(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return strip(line);
+}
+
+[[noreturn]] void refuse(const std::string& text, const std::string& origin,
+                         const std::string& why) {
+  throw Error(DEISA_ERROR_ARGUMENT, "The Ray address '" + text + "' (from " + origin + ") " + why +
+                                        "; expected host:port of a running cluster, such as "
+                                        "192.0.2.1:6379.");
+}
+
+ClusterAddress parse(const std::string& text, const std::string& origin) {
+  if (text.find("://") != std::string::npos)
+    refuse(text, origin, "is a URL, which only Ray Client uses");
+  if (text == "local")
+    refuse(text, origin, "asks for a cluster of its own, which cannot be shared");
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) refuse(text, origin, "has no port");
+  ClusterAddress address{text.substr(0, colon), text.substr(colon + 1), origin};
+  const bool brackets =
+      address.host.size() > 2 && address.host.front() == '[' && address.host.back() == ']';
+  if (brackets) {
+    address.host = address.host.substr(1, address.host.size() - 2);
+  } else if (address.host.find(':') != std::string::npos) {
+    refuse(text, origin, "is ambiguous: write an IPv6 address in brackets");
+  }
+  if (address.host.empty()) refuse(text, origin, "has no host");
+  const bool digits = !address.port.empty() && address.port.size() <= 5 &&
+                      address.port.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits || std::stoi(address.port) < 1 || std::stoi(address.port) > 65535) {
+    refuse(text, origin, "has no port between 1 and 65535");
+  }
+  return address;
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.compare(0, 4, "127.") == 0;
+}
+
+// host:port cut at the last colon.
+std::string port_of(const std::string& address) { return address.substr(address.rfind(':') + 1); }
+
+using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+
+// Resolves a name. getaddrinfo has no time-out, so it runs on a thread that is left alone when it
+// takes too long.
+Addresses resolve(const ClusterAddress& address, int type, double seconds) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = type;
+  hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found) == 0) {
+    return {found, ::freeaddrinfo};
+  }
+  hints.ai_flags = AI_NUMERICSERV;
+  auto promise = std::make_shared<std::promise<addrinfo*>>();
+  auto answer = promise->get_future();
+  std::thread([promise, address, hints] {
+    addrinfo* result = nullptr;
+    if (::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &result) != 0) {
+      result = nullptr;
+    }
+    promise->set_value(result);
+  }).detach();
+  if (answer.wait_for(std::chrono::duration<double>(seconds)) == std::future_status::ready) {
+    found = answer.get();
+  }
+  return {found, ::freeaddrinfo};
+}
+
+// 0, or why the connection failed.
+int try_connect(const addrinfo& to, const Deadline& deadline) {
+  FileDescriptor socket(::socket(to.ai_family, to.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket) return errno;
+  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  pollfd waiting{socket.get(), POLLOUT, 0};
+  int ready = 0;
+  do {
+    ready = ::poll(&waiting, 1, deadline.poll_timeout());
+  } while (ready < 0 && errno == EINTR && !deadline.expired());
+  if (ready <= 0) return ETIMEDOUT;
+  int reason = 0;
+  socklen_t size = sizeof(reason);
+  ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &reason, &size);
+  return reason;
+}
+
+std::string numeric(const sockaddr_storage& address, socklen_t size) {
+  char host[NI_MAXHOST] = "";
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  if (::getnameinfo(generic, size, host, sizeof(host), nullptr, 0, NI_NUMERICHOST) != 0) return "";
+  return host;
+}
+
+// The address of this machine that packets to the cluster leave from. Sends nothing.
+std::string routing_address(const ClusterAddress& address) {
+  const Addresses found = resolve(address, SOCK_DGRAM, kConnectSeconds);
+  if (!found) return "";
+  FileDescriptor socket(::socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage local{};
+  socklen_t size = sizeof(local);
+  if (!socket || ::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0 ||
+      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) {
+    return "";
+  }
+  return numeric(local, size);
+}
+
+std::string running_here(const Places& places) {
+  std::set<std::string> clusters;
+  for (const RunningRaylet& raylet : running_raylets(places)) clusters.insert(raylet.cluster);
+  std::string text;
+  for (const std::string& cluster : clusters) text += (text.empty() ? "" : ", ") + cluster;
+  return text.empty() ? "" : " Running on this machine: " + text + ".";
+}
+
+}  // namespace
+
+std::string ClusterAddress::text() const {
+  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port;
+}
+
+ClusterAddress find_cluster(const Places& places, const std::string& given) {
+  std::string text = strip(given);
+  std::string origin = "the option ray_address";
+  if (text.empty() || text == "auto") {
+    text = strip(places.variable("RAY_ADDRESS").value_or(""));
+    origin = "RAY_ADDRESS";
+  }
+  if (text.empty() || text == "auto") {
+    auto folder = places.variable("RAY_TMPDIR");
+    if (!folder) folder = places.variable("TMPDIR");
+    const fs::path file = fs::path(folder.value_or("/tmp")) / "ray" / "ray_current_cluster";
+    text = first_line(file);
+    origin = file.string();
+    if (text.empty()) {
+      throw Error(DEISA_ERROR_CONNECTION,
+                  "No Ray cluster was found: no address was given, RAY_ADDRESS is not "
+                  "set, and " +
+                      origin + " does not name one. " + kHowToStart + running_here(places));
+    }
+  }
+  ClusterAddress address = parse(text, origin);
+  if (is_loopback(address.host)) {
+    for (const RunningRaylet& raylet : running_raylets(places)) {
+      if (port_of(raylet.cluster) == address.port) return parse(raylet.cluster, origin);
+    }
+  }
+  return address;
+}
+
+void check_reachable(const ClusterAddress& address, const Deadline& deadline) {
+  const Deadline soon = Deadline::after(std::min(kConnectSeconds, deadline.seconds()));
+  const std::string where = address.text() + " (from " + address.origin + ")";
+  const Addresses found = resolve(address, SOCK_STREAM, soon.seconds());
+  if (!found) {
+    throw Error(DEISA_ERROR_CONNECTION,
+                "The host of the Ray address " + where + " is not known. " + kHowToStart);
+  }
+  int reason = 0;
+  for (const addrinfo* to = found.get(); to != nullptr; to = to->ai_next) {
+    reason = try_connect(*to, soon);
+    if (reason == 0) return;
+  }
+  throw Error(DEISA_ERROR_CONNECTION, "No Ray cluster answers at " + where + ": " +
+                                          std::strerror(reason) + ". " + kHowToStart);
+}
+
+std::vector<RunningRaylet> running_raylets(const Places& places) {
+  std::vector<RunningRaylet> raylets;
+  std::error_code error;
+  for (fs::directory_iterator entry(places.proc, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string command = read_text(entry->path() / "cmdline");  // arguments end in NUL
+    const std::string program = command.substr(0, command.find('\0'));
+    if (fs::path(program).filename() != "raylet") continue;
+    const auto argument = [&command](const std::string& key) -> std::string {
+      const size_t at = command.find(std::string(1, '\0') + "--" + key + "=");
+      if (at == std::string::npos) return "";
+      const size_t value = at + key.size() + 4;
+      return command.substr(value, command.find('\0', value) - value);
+    };
+    RunningRaylet raylet{argument("gcs-address"), argument("node_ip_address")};
+    if (!raylet.cluster.empty()) raylets.push_back(std::move(raylet));
+  }
+  return raylets;
+}
+
+std::string find_node_ip(const Places& places, const ClusterAddress& address) {
+  for (const RunningRaylet& raylet : running_raylets(places)) {
+    if (raylet.cluster == address.text() && !raylet.node_ip.empty()) return raylet.node_ip;
+  }
+  return routing_address(address);
+}
+
+bool needs_token_mode(const Places& places) {
+  const auto mode = places.variable("RAY_AUTH_MODE");
+  std::string lower = mode.value_or("");
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (mode && lower != "token") return false;
+
+  bool token = !strip(places.variable("RAY_AUTH_TOKEN").value_or("")).empty();
+  std::string looked = "RAY_AUTH_TOKEN is not set";
+  if (!token) {
+    const auto path = places.variable("RAY_AUTH_TOKEN_PATH");
+    const auto home = places.variable("HOME");
+    const fs::path file =
+        path ? fs::path(*path) : fs::path(home.value_or(".")) / ".ray" / "auth_token";
+    token = !first_line(file).empty();
+    looked += ", and " + file.string() + " is missing or empty";
+    // Ray does not look further once the variable is set.
+    if (path && !token) {
+      throw Error(DEISA_ERROR_CONNECTION, "RAY_AUTH_TOKEN_PATH names a file without a token: " +
+                                              file.string() + ". Correct it or unset it.");
+    }
+  }
+  if (mode && !token) {
+    throw Error(DEISA_ERROR_CONNECTION,
+                "RAY_AUTH_MODE asks for a token, but there is none: " + looked +
+                    ". Put the cluster's token there (`ray get-auth-token` prints it).");
+  }
+  return !mode && token;
+}
+
+}  // namespace deisa

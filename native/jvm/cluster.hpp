@@ -1,0 +1,48 @@
+// The Ray cluster to join: its address, whether something answers there, under which address
+// this machine belongs to it, and whether a token is needed. Nothing here needs Java.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/deadline.hpp"
+#include "jvm/locate.hpp"
+
+namespace deisa {
+
+struct ClusterAddress {
+  std::string host;  // without brackets
+  std::string port;
+  std::string origin;  // where it was found, for messages: "RAY_ADDRESS"
+
+  // host:port, with brackets around an IPv6 address.
+  std::string text() const;
+};
+
+// The address as Ray finds it: `given` if not empty, else RAY_ADDRESS, else the file
+// ray_current_cluster that `ray start` writes. "auto" stands for none. An address of this machine's
+// loopback becomes the one under which Ray was started here. Throws Error(DEISA_ERROR_CONNECTION)
+// when there is none, DEISA_ERROR_ARGUMENT when it is not host:port.
+ClusterAddress find_cluster(const Places& places, const std::string& given);
+
+// Throws Error(DEISA_ERROR_CONNECTION) unless something accepts TCP connections there within
+// a few seconds: Ray itself takes 41 s to notice.
+void check_reachable(const ClusterAddress& address, const Deadline& deadline);
+
+// The address under which this machine's raylet is registered with the cluster: that of the raylet
+// that runs here, else the one that routes to the cluster, else "" (Ray decides).
+std::string find_node_ip(const Places& places, const ClusterAddress& address);
+
+// A raylet that runs on this machine, from its command line.
+struct RunningRaylet {
+  std::string cluster;  // host:port of its cluster
+  std::string node_ip;
+};
+std::vector<RunningRaylet> running_raylets(const Places& places);
+
+// Whether Ray must be told to use its token although RAY_AUTH_MODE is not set: as Ray's
+// Python does, when there is a token. Throws Error(DEISA_ERROR_CONNECTION) when RAY_AUTH_MODE
+// demands a token and there is none, for which Ray's native library would abort the process.
+bool needs_token_mode(const Places& places);
+
+}  // namespace deisa

@@ -1,0 +1,277 @@
+#include "jvm/control.hpp"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <optional>
+#include <sstream>
+
+#include "jvm/cluster.hpp"
+#include "jvm/host_state.hpp"
+#include "jvm/java_text.hpp"
+#include "jvm/jvm.hpp"
+#include "jvm/locate.hpp"
+
+namespace deisa {
+namespace {
+
+constexpr const char* kPackage = "io.deisa.bridge.control.";
+// Java watches the deadline itself, and can say better what it waited for.
+constexpr double kGraceSeconds = 2;
+constexpr double kCloseSeconds = 5;
+
+Deadline with_grace(const Deadline& deadline) {
+  return Deadline::after(deadline.seconds() + kGraceSeconds);
+}
+
+jlong milliseconds(const Deadline& deadline) {
+  return std::max(jlong{1}, static_cast<jlong>(deadline.seconds() * 1000));
+}
+
+Jvm::Start how_to_start(const Places& places) {
+  Jvm::Start start;
+  start.libjvm = find_libjvm(places);
+  const std::string ray_jar = find_ray_jar(places);
+  start.options = {
+      "-Djava.class.path=" + find_control_jar(places) + ":" + ray_jar,
+      "-Xrs",  // leaves SIGHUP, SIGINT, SIGTERM and SIGQUIT to the simulation
+      "-Xmx128m",
+      "-XX:+UseSerialGC",
+      "-XX:TieredStopAtLevel=1",
+      "-XX:-UsePerfData",  // no files in /tmp/hsperfdata_<user>
+      "-Xshare:auto",
+      "--add-opens=java.base/java.nio=ALL-UNNAMED",
+      "-Djava.awt.headless=true",
+      "-Dlog4j2.disableJmx=true",
+      "-Dlog4j.shutdownHookEnabled=false",
+      // Unpacks a library, and leaves a folder in ~/.cache elsewhere.
+      "-Djna.tmpdir=" + places.variable("TMPDIR").value_or("/tmp"),
+  };
+  std::istringstream more(places.variable("DEISA_JVM_OPTIONS").value_or(""));
+  for (std::string option; more >> option;) start.options.push_back(option);
+  return start;
+}
+
+// Everything here is used on the JVM's thread only. Global references live as long as Ray is
+// joined.
+struct Connection {
+  jobject control = nullptr;
+  jmethodID prepare = nullptr, call = nullptr, close = nullptr;
+  std::atomic<bool> abandoned{false};  // the caller of connect() did not wait for the end
+};
+
+// Throws what a pending Java exception says, as the Java side classifies it.
+void check_control(JNIEnv* env, const Jvm& jvm) {
+  jthrowable exception = env->ExceptionOccurred();
+  if (exception == nullptr) return;
+  env->ExceptionClear();
+  jclass classifier = jvm.load(env, std::string(kPackage) + "ControlException");
+  jmethodID status_of = env->GetStaticMethodID(classifier, "statusOf", "(Ljava/lang/Throwable;)I");
+  check_exception(env, "finding statusOf");
+  jmethodID message_of =
+      env->GetStaticMethodID(classifier, "messageOf", "(Ljava/lang/Throwable;)Ljava/lang/String;");
+  check_exception(env, "finding messageOf");
+  const jint status = env->CallStaticIntMethod(classifier, status_of, exception);
+  check_exception(env, "statusOf");
+  auto message =
+      static_cast<jstring>(env->CallStaticObjectMethod(classifier, message_of, exception));
+  check_exception(env, "messageOf");
+  throw Error(static_cast<deisa_status>(status), from_java(env, message));
+}
+
+void redirect_output(JNIEnv* env, const Jvm& jvm, const std::string& file) {
+  jclass output = jvm.load(env, std::string(kPackage) + "Output");
+  jmethodID redirect = env->GetStaticMethodID(output, "redirect", "(Ljava/lang/String;)V");
+  check_exception(env, "finding Output.redirect");
+  env->CallStaticVoidMethod(output, redirect, to_java(env, file));
+  if (env->ExceptionCheck()) {
+    throw Error(DEISA_ERROR_ARGUMENT,
+                "DEISA_JVM_LOG: " + file + " cannot be written: " + take_exception(env));
+  }
+}
+
+// Until Ray knows its log folder it logs to stderr, and no variable turns that off. The threshold
+// is exported by Ray's library, which is there already: set it, if it is what we know it to be.
+void silence_ray(JNIEnv* env, const Jvm& jvm) {
+  jclass control = jvm.load(env, std::string(kPackage) + "Control");
+  jmethodID load = env->GetStaticMethodID(control, "loadLibrary", "()V");
+  check_exception(env, "finding Control.loadLibrary");
+  env->CallStaticVoidMethod(control, load);
+  check_control(env, jvm);
+  constexpr int kInfo = 0, kFatal = 3;  // ray::RayLogLevel
+  auto* threshold =
+      static_cast<int*>(::dlsym(RTLD_DEFAULT, "_ZN3ray6RayLog19severity_threshold_E"));
+  if (threshold != nullptr && *threshold == kInfo) *threshold = kFatal;
+}
+
+bool is_in_ray(JNIEnv* env, const Jvm& jvm) {
+  jclass control = jvm.load(env, std::string(kPackage) + "Control");
+  jmethodID asks = env->GetStaticMethodID(control, "isInRay", "()Z");
+  check_exception(env, "finding Control.isInRay");
+  const bool answer = env->CallStaticBooleanMethod(control, asks) == JNI_TRUE;
+  check_control(env, jvm);
+  return answer;
+}
+
+struct Target {
+  std::string address, python_path, node_ip;
+  bool token = false;  // tell Ray to use its token
+};
+
+Target find_target(const Places& places, const std::string& given, const Deadline& deadline) {
+  Target target;
+  const ClusterAddress address = find_cluster(places, given);
+  check_reachable(address, deadline);
+  target.address = address.text();
+  target.node_ip = find_node_ip(places, address);
+  target.token = needs_token_mode(places);
+  return target;
+}
+
+void join(JNIEnv* env, const Jvm& jvm, const Target& target, Connection& connection) {
+  jclass control = jvm.load(env, std::string(kPackage) + "Control");
+  jmethodID connect = env->GetStaticMethodID(
+      control, "connect",
+      "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;)Lio/deisa/bridge/control/Control;");
+  check_exception(env, "finding Control.connect");
+  const char* request = "(Ljava/lang/String;J)Ljava/lang/String;";
+  connection.prepare = env->GetMethodID(control, "prepare", request);
+  check_exception(env, "finding Control.prepare");
+  connection.call = env->GetMethodID(
+      control, "call",
+      "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;J)Ljava/lang/String;");
+  check_exception(env, "finding Control.call");
+  connection.close = env->GetMethodID(control, "close", "()V");
+  check_exception(env, "finding Control.close");
+
+  // Ray's native library reads these while it starts.
+  const SignalHandlers handlers;
+  std::optional<ScopedVariable> quiet, token;
+  if (std::getenv("RAY_BACKEND_LOG_LEVEL") == nullptr) {
+    quiet.emplace("RAY_BACKEND_LOG_LEVEL", "fatal");
+    if (!is_in_ray(env, jvm)) silence_ray(env, jvm);
+  }
+  if (target.token) token.emplace("RAY_AUTH_MODE", "token");
+
+  jobject made =
+      env->CallStaticObjectMethod(control, connect, to_java(env, target.address),
+                                  to_java(env, target.python_path), to_java(env, target.node_ip));
+  check_control(env, jvm);
+  if (connection.abandoned) {
+    env->CallVoidMethod(made, connection.close);
+    env->ExceptionClear();
+    return;
+  }
+  connection.control = env->NewGlobalRef(made);
+}
+
+class JavaControl : public Control {
+ public:
+  JavaControl(Jvm& jvm, std::shared_ptr<Connection> connection)
+      : jvm_(jvm), connection_(std::move(connection)) {}
+
+  ~JavaControl() override {
+    try {
+      jvm_.run(
+          "Leaving Ray",
+          [connection = connection_](JNIEnv* env) {
+            env->CallVoidMethod(connection->control, connection->close);
+            env->ExceptionClear();
+            env->DeleteGlobalRef(connection->control);
+          },
+          Deadline::after(kCloseSeconds));
+    } catch (const std::exception&) {
+      // Ray notices by itself when the process ends.
+    }
+  }
+
+  std::string prepare(const std::string& request, const Deadline& deadline) override {
+    return ask("Preparing the node actor", deadline,
+               [request, deadline](JNIEnv* env, const Connection& connection) {
+                 return env->CallObjectMethod(connection.control, connection.prepare,
+                                              to_java(env, request), milliseconds(deadline));
+               });
+  }
+
+  std::string call(const std::string& actor, const std::string& method, const std::string& request,
+                   const Deadline& deadline) override {
+    return ask("Calling " + method + " of the actor " + actor, deadline,
+               [actor, method, request, deadline](JNIEnv* env, const Connection& connection) {
+                 return env->CallObjectMethod(connection.control, connection.call,
+                                              to_java(env, actor), to_java(env, method),
+                                              to_java(env, request), milliseconds(deadline));
+               });
+  }
+
+ private:
+  template <typename Call>
+  std::string ask(const std::string& what, const Deadline& deadline, Call call) {
+    auto reply = std::make_shared<std::string>();
+    jvm_.run(
+        what,
+        [reply, call, connection = connection_, &jvm = jvm_](JNIEnv* env) {
+          const LocalFrame frame(env);
+          auto text = static_cast<jstring>(call(env, *connection));
+          check_control(env, jvm);
+          *reply = from_java(env, text);
+        },
+        with_grace(deadline));
+    return *reply;
+  }
+
+  Jvm& jvm_;
+  std::shared_ptr<Connection> connection_;
+};
+
+}  // namespace
+
+std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadline& deadline) {
+  const Places places = Places::of_this_process();
+  Jvm& jvm = Jvm::of_this_process();
+  Target target;
+  // Before Java is started, since that takes longer than to see that nothing answers.
+  const bool java_first = Jvm::is_there() && !jvm.is_ours();
+  if (!java_first) target = find_target(places, settings.ray_address, deadline);
+
+  jvm.ensure([&places] { return how_to_start(places); }, deadline);
+  if (java_first) {
+    auto joined = std::make_shared<bool>(false);
+    jvm.run(
+        "Asking Java for Ray",
+        [joined, &jvm](JNIEnv* env) {
+          const LocalFrame frame(env);
+          *joined = is_in_ray(env, jvm);
+        },
+        deadline);
+    if (!*joined) target = find_target(places, settings.ray_address, deadline);
+  }
+  std::string ray_jar;
+  try {
+    ray_jar = find_ray_jar(places);
+  } catch (const Error&) {
+    if (jvm.is_ours()) throw;  // a Java program may have it from elsewhere
+  }
+  target.python_path = find_python_path(places, ray_jar);
+
+  auto connection = std::make_shared<Connection>();
+  const std::string log = places.variable("DEISA_JVM_LOG").value_or("");
+  const std::string what = "Joining Ray" + (target.address.empty() ? "" : " at " + target.address);
+  try {
+    jvm.run(
+        what,
+        [connection, target, log, &jvm](JNIEnv* env) {
+          const LocalFrame frame(env);
+          if (jvm.is_ours()) redirect_output(env, jvm, log);
+          join(env, jvm, target, *connection);
+        },
+        deadline);
+  } catch (const Error&) {
+    connection->abandoned = true;
+    throw;
+  }
+  return std::make_unique<JavaControl>(jvm, std::move(connection));
+}
+
+}  // namespace deisa
