@@ -2,8 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,16 +10,18 @@
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "handoff/packet.hpp"
 #include "handoff/wire.hpp"
 
 namespace deisa {
 
+// Not thread-safe: the bridge serialises its calls.
 class Client {
  public:
   // Something the node actor said about data that was sent.
   struct Answer {
     wire::Header header;
-    std::string text;  // payload of FAILED, REFUSED and NOTICE; Items of STORED are not used
+    std::string text;  // payload of FAILED and NOTICE
   };
   struct Value {
     bool found = false;
@@ -35,27 +36,57 @@ class Client {
   Client(const std::string& path, const Deadline& deadline);
 
   // HELLO with the memfd, DEFINE for each array in order, READY; waits for WELCOME. Throws the
-  // status and text of REFUSED.
+  // status and text of REFUSED. `memfd` stays the caller's.
   void introduce(const std::string& hello_json, int memfd, const std::vector<Definition>& arrays,
                  const Deadline& deadline);
 
   // Each sends one message and returns its sequence number. They wait only while the socket is
-  // full, up to the deadline.
+  // full, up to the deadline, and read answers meanwhile. After an error nothing was sent. A step
+  // has at most wire::kMaxArrays items.
   uint64_t send_step(int64_t timestep, bool last_of_step, const std::vector<wire::Item>& items,
                      const Deadline& deadline);
   void send_progress(int64_t timestep, const Deadline& deadline);
   uint64_t send_end(int64_t timestep, const Deadline& deadline);
-  void send_bye(bool closed) noexcept;  // best effort, never waits
+  void send_bye(bool closed) noexcept;  // best effort, never waits; the last call
 
   // Reads one answer (RECEIVED, STORED, ANNOUNCED, FAILED, NOTICE). receive() waits up to the
-  // deadline, poll() not at all. Throws Error(DEISA_ERROR_CONNECTION) when the actor is gone, after
-  // every answer that came before has been read.
+  // deadline, poll() not at all. Throws Error(DEISA_ERROR_CONNECTION) when the actor is gone, or
+  // the status and text of a REFUSED, after every answer that came before has been read. Array and
+  // slot of an answer are in the range of what was introduced, or wire::kNone.
   std::optional<Answer> receive(const Deadline& deadline);
   std::optional<Answer> poll();
 
   // Request and answer; other answers that come in between are kept for receive() and poll().
   Value get(const std::string& key, int64_t timestep, const Deadline& deadline);
   void remove(const std::string& key, const Deadline& deadline);
+
+ private:
+  // The answer to a request: WELCOME, VALUE or DONE.
+  struct Reply {
+    wire::Header header;
+    std::string payload;
+    FileDescriptor fd;
+  };
+
+  uint64_t send(wire::Header header, const void* first, size_t first_bytes,
+                const std::string& second, int fd, const Deadline& deadline);
+  Reply ask(wire::Kind reply, uint64_t sequence, const char* request, const Deadline& deadline);
+  bool read_one();
+  void dispatch();
+  bool in_range(const wire::Header& header) const;
+  std::optional<Answer> take();
+  void wait(bool for_room, const Deadline& deadline);
+  void lose(deisa_status status, const std::string& why);
+
+  std::string path_;
+  FileDescriptor socket_;
+  PacketReader reader_;
+  uint64_t sequence_ = 0;
+  uint64_t awaited_ = 0;  // the request whose reply is wanted, or 0
+  std::optional<Reply> reply_;
+  std::deque<Answer> answers_;
+  std::vector<uint32_t> slot_counts_;  // of each array
+  std::optional<Error> gone_;          // why nothing more can come
 };
 
 }  // namespace deisa

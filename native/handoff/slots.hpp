@@ -6,15 +6,18 @@
 #include <vector>
 
 #include "base/file_descriptor.hpp"
+#include "handoff/memfd.hpp"
 #include "handoff/wire.hpp"
 
 namespace deisa {
 
+// Not thread-safe: the bridge serialises its calls.
 class Slots {
  public:
-  // `chunk_bytes[i]` is the size of one chunk of array i; each array gets `slots_per_array` slots.
-  // The memfd is close-on-exec and sealed against shrinking, growing and further seals. Pages are
-  // touched when first written. Throws Error(DEISA_ERROR_RESOURCE).
+  // `chunk_bytes[i]` (> 0) is the size of one chunk of array i; each array gets `slots_per_array`
+  // slots (> 0). No array at all is allowed. The memfd is close-on-exec and sealed against
+  // shrinking, growing and further seals. Pages are touched when first written. Throws
+  // Error(DEISA_ERROR_RESOURCE), also when the limits of wire.hpp are passed.
   Slots(const std::vector<size_t>& chunk_bytes, uint32_t slots_per_array);
   ~Slots();
   Slots(const Slots&) = delete;
@@ -23,19 +26,26 @@ class Slots {
   int fd() const noexcept { return fd_.get(); }
   size_t total_bytes() const noexcept { return total_; }
   const wire::SlotGeometry& geometry(uint32_t array) const { return geometry_.at(array); }
+  // Page-aligned, geometry(array).bytes long, valid as long as this object. Throws
+  // Error(DEISA_ERROR_INTERNAL) if there is no such slot.
   std::byte* data(uint32_t array, uint32_t slot) const;
 
-  // A free slot of the array, or wire::kNone. acquire() marks it used, release() free.
+  // A free slot of the array, or wire::kNone. acquire() marks it used, release() free. The slot
+  // that was released last is acquired first: its pages exist and may still be in the cache.
+  // Throw Error(DEISA_ERROR_INTERNAL) if there is no such array or slot, or it is free already.
   uint32_t acquire(uint32_t array);
   void release(uint32_t array, uint32_t slot);
   uint32_t free_slots(uint32_t array) const;
 
  private:
+  void check(uint32_t array, uint32_t slot) const;
+
   FileDescriptor fd_;
-  std::byte* base_ = nullptr;
+  Mapping mapping_;
   size_t total_ = 0;
   std::vector<wire::SlotGeometry> geometry_;
-  std::vector<std::vector<uint32_t>> free_;
+  std::vector<std::vector<uint32_t>> free_;  // a stack for each array
+  std::vector<std::vector<bool>> used_;
 };
 
 }  // namespace deisa

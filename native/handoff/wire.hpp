@@ -8,7 +8,8 @@
 //        0    4 magic     0x41534944 ("DISA")
 //        4    2 kind      Kind, below
 //        6    2 flags     kLastOfStep in STEP
-//        8    8 sequence  the rank's number of the request, 1, 2, ...; answers repeat it
+//        8    8 sequence  the rank's number of its message, 1, 2, ..., always increasing; answers
+//                         repeat it, NOTICE has 0
 //       16    8 timestep  of the data or of the feedback; kNoTimestep if none
 //       24    4 array     index in the order of DEFINE; kNone if none
 //       28    4 slot      index of a slot of that array; kNone if none
@@ -21,7 +22,8 @@
 //             "max_in_flight", "step_timeout"}; the memfd of all slots travels along
 //   DEFINE    array; payload = SlotGeometry, then JSON {"name", "dtype", "chunk_shape",
 //             "nb_chunks_per_dim", "chunk_position", "nb_chunks_of_node"}
-//   READY     every array is defined                                -> WELCOME or REFUSED
+//             Each geometry lies within the memfd, and none overlaps another.
+//   READY     every array is defined; nothing else may come before  -> WELCOME or REFUSED
 //   STEP      timestep; payload = Item[]: chunks that are in their slots -> RECEIVED at once, then
 //             STORED and ANNOUNCED, or FAILED, for each chunk. A step may have no chunk.
 //   PROGRESS  timestep: this rank will send nothing older. No answer.
@@ -53,6 +55,13 @@ inline constexpr uint32_t kNone = 0xFFFFFFFFu;
 inline constexpr int64_t kNoTimestep = INT64_MIN;
 inline constexpr uint32_t kMaxMessage = 65536;
 inline constexpr uint16_t kLastOfStep = 1;
+
+// What one rank may ask for. A step of all its arrays fits into one message.
+inline constexpr uint32_t kMaxPayload = kMaxMessage - 48;
+inline constexpr uint32_t kMaxArrays = kMaxPayload / 8;
+inline constexpr uint32_t kMaxSlots = 1u << 18;     // of all arrays together
+inline constexpr uint64_t kMaxShared = 1ull << 40;  // bytes of slots
+inline constexpr uint64_t kMaxValue = 1ull << 32;   // bytes of a VALUE
 
 enum class Kind : uint16_t {
   kHello = 1,
@@ -98,9 +107,9 @@ static_assert(sizeof(Item) == 8);
 
 // Where the slots of an array lie in the memfd: slot i starts at offset + i * stride.
 struct SlotGeometry {
-  uint64_t offset; // a multiple of the page size
-  uint64_t stride; // a multiple of the page size, >= bytes
-  uint64_t bytes;  // of one chunk
+  uint64_t offset;  // a multiple of the page size
+  uint64_t stride;  // a multiple of the page size, >= bytes
+  uint64_t bytes;   // of one chunk
   uint32_t count;
   uint32_t reserved = 0;
 };

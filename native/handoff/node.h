@@ -1,0 +1,131 @@
+/* node.h - the node actor's end of the socket, for Python's ctypes (libdeisa_node.so).
+ *
+ * A native thread serves a Unix socket: it accepts ranks, checks every message, maps their slots,
+ * acknowledges steps at once, and queues events. Python pulls events with deisa_node_next() and
+ * answers. The wire format is in wire.hpp.
+ *
+ * Thread safety: deisa_node_next() is for one thread at a time; every other function may be called
+ * from any thread, at any time before deisa_node_destroy().
+ * Status: DEISA_OK, or DEISA_ERROR_CONNECTION when the connection is closed or unknown (harmless:
+ * the rank may go at any time), or DEISA_ERROR_ARGUMENT for a call that cannot be right.
+ * No function waits for a rank. */
+#ifndef DEISA_NODE_H
+#define DEISA_NODE_H
+
+#include "deisa/deisa.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DEISA_NODE_NONE 0xFFFFFFFFu /* no array, no slot */
+
+typedef struct deisa_node_receiver deisa_node_receiver;
+
+/* The events of one connection come in the order of its messages: HELLO, DEFINE for each array,
+ * READY, and after deisa_node_welcome() the others. BYE or LOST is the last one, always. A
+ * connection that closes before its first message makes no event. */
+enum deisa_node_event_kind {
+  DEISA_NODE_HELLO = 1,    /* payload: JSON text, an object with an integer "bridge_id" >= 0 */
+  DEISA_NODE_DEFINE = 2,   /* array; payload: JSON text, an object */
+  DEISA_NODE_READY = 3,    /* to be answered with welcome or refuse */
+  DEISA_NODE_STEP = 4,     /* timestep; flags: 1 last of the step; payload: deisa_node_chunk[] */
+  DEISA_NODE_PROGRESS = 5, /* timestep */
+  DEISA_NODE_GET = 6,      /* timestep or DEISA_NO_TIMESTEP; payload: key; answer with value */
+  DEISA_NODE_DELETE = 7,   /* payload: key; answer with done */
+  DEISA_NODE_END = 8,      /* timestep; answer with announced or failed, without array */
+  DEISA_NODE_BYE = 9,      /* flags: 1 closed, 0 abandoned */
+  DEISA_NODE_LOST = 10     /* payload: text, why the connection ended without BYE */
+};
+
+/* A chunk in a slot that the rank does not touch until stored or failed frees it. The memory can
+ * be read until deisa_node_release(), also after the rank has died. */
+typedef struct deisa_node_chunk {
+  uint32_t array;
+  uint32_t slot;
+  uint64_t address;
+  uint64_t bytes;
+} deisa_node_chunk;
+
+typedef struct deisa_node_event {
+  uint32_t kind;
+  uint32_t flags;
+  uint64_t connection; /* 1, 2, ...; never used twice */
+  int32_t bridge_id;   /* -1 before HELLO */
+  uint32_t array;      /* or DEISA_NODE_NONE */
+  uint64_t sequence;
+  int64_t timestep; /* or DEISA_NO_TIMESTEP */
+  uint64_t count;   /* chunks of STEP; else bytes of the text, which is UTF-8 without a NUL at its
+                       end */
+  const void* payload; /* the receiver's, valid until the next deisa_node_next() */
+} deisa_node_event;
+
+typedef struct deisa_node_counters {
+  uint64_t connections;     /* open now */
+  uint64_t accepted;        /* since the start */
+  uint64_t refused;         /* closed because of what they sent, or before they could send */
+  uint64_t mapped_bytes;    /* of slots, until released */
+  uint64_t received_chunks; /* acknowledged */
+  uint64_t received_bytes;
+  uint64_t queued_events; /* not yet pulled */
+} deisa_node_counters;
+
+/* Listens at `path` (mode 0600; at most 107 bytes). A socket file there that nobody listens at is
+ * replaced. On an error `message` (may be NULL) says why, and `*out` is NULL. */
+DEISA_EXPORT int32_t deisa_node_open(const char* path, deisa_node_receiver** out, char* message,
+                                     size_t message_size);
+
+/* Ends the thread, removes the socket file and closes every connection. Slots stay mapped and
+ * queued events can still be pulled. A second call does nothing. */
+DEISA_EXPORT void deisa_node_stop(deisa_node_receiver* receiver);
+
+/* Stops, unmaps every slot and frees the receiver. No other call may be running. NULL is fine. */
+DEISA_EXPORT void deisa_node_destroy(deisa_node_receiver* receiver);
+
+/* Waits up to `timeout_ms` (-1: until there is one) for the next event. DEISA_OK: `*event` is
+ * filled in. DEISA_PENDING: none came. DEISA_ERROR_CONNECTION: stopped, and none is left. */
+DEISA_EXPORT int32_t deisa_node_next(deisa_node_receiver* receiver, deisa_node_event* event,
+                                     int32_t timeout_ms);
+
+/* Answers. `sequence` is that of the event. Texts are `bytes` long, UTF-8; what does not fit into
+ * one message is cut. */
+DEISA_EXPORT int32_t deisa_node_welcome(deisa_node_receiver* receiver, uint64_t connection,
+                                        uint64_t sequence);
+/* Says why and closes the connection; LOST follows. */
+DEISA_EXPORT int32_t deisa_node_refuse(deisa_node_receiver* receiver, uint64_t connection,
+                                       int32_t status, const char* text, size_t bytes);
+/* The chunk is an object in the store: frees the slot. The memory must not be read afterwards. */
+DEISA_EXPORT int32_t deisa_node_stored(deisa_node_receiver* receiver, uint64_t connection,
+                                       uint64_t sequence, uint32_t array, uint32_t slot);
+DEISA_EXPORT int32_t deisa_node_announced(deisa_node_receiver* receiver, uint64_t connection,
+                                          uint64_t sequence, uint32_t array);
+/* `slot` is freed unless it is DEISA_NODE_NONE. `status` is negative. */
+DEISA_EXPORT int32_t deisa_node_failed(deisa_node_receiver* receiver, uint64_t connection,
+                                       uint64_t sequence, uint32_t array, uint32_t slot,
+                                       int32_t status, int64_t timestep, const char* text,
+                                       size_t bytes);
+/* `status` DEISA_OK with MessagePack (copied), DEISA_NOT_FOUND, or negative with a text. */
+DEISA_EXPORT int32_t deisa_node_value(deisa_node_receiver* receiver, uint64_t connection,
+                                      uint64_t sequence, int32_t status, const void* data,
+                                      size_t bytes);
+DEISA_EXPORT int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t connection,
+                                     uint64_t sequence);
+/* A failure that belongs to no request. */
+DEISA_EXPORT int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection,
+                                       int32_t status, const char* text, size_t bytes);
+
+/* Closes the connection; LOST follows. */
+DEISA_EXPORT int32_t deisa_node_close(deisa_node_receiver* receiver, uint64_t connection);
+
+/* Unmaps the slots and forgets the connection. Allowed once its BYE or LOST has been pulled and
+ * nothing reads its chunks any more; DEISA_ERROR_ARGUMENT before. */
+DEISA_EXPORT int32_t deisa_node_release(deisa_node_receiver* receiver, uint64_t connection);
+
+DEISA_EXPORT void deisa_node_get_counters(deisa_node_receiver* receiver,
+                                          deisa_node_counters* counters);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* DEISA_NODE_H */
