@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 
 from deisa_bridge import head as head_actor
 from deisa_bridge import values
@@ -36,7 +37,9 @@ class Feedback:
             if timestep == NO_TIMESTEP:
                 found, at, value = await self._latest(head, key)
             else:
-                found, value = await head_actor.call(head.get_feedback.remote(key, timestep), GET_TIMEOUT, what)
+                found, value = await head_actor.call(
+                    head.get_feedback.remote(key, timestep), GET_TIMEOUT, what
+                )
                 at = timestep
             if not found or self._is_hidden(key, at):
                 return Status.NOT_FOUND, b""
@@ -71,5 +74,3 @@ class Feedback:
             return bool(timestep <= self._hidden[key])
         except TypeError:  # timesteps of other types than numbers
             return timestep == self._hidden[key]
-
-

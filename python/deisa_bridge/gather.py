@@ -210,7 +210,9 @@ class Gather:
                     f"{bridge} is kept, and is announced when all are there. Is the other rank slow or stuck?"
                 )
                 self._failures.append(
-                    Failure(bridge, one.array, one.timestep, chunk.tag, Status.TIMEOUT, text, frees_slot=False)
+                    Failure(
+                        bridge, one.array, one.timestep, chunk.tag, Status.TIMEOUT, text, frees_slot=False
+                    )
                 )
 
     # ---- What is so ----------------------------------------------------------------------------------

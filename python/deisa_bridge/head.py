@@ -74,7 +74,7 @@ async def call(reference: Any, seconds: float, what: str) -> Any:
     except TimeoutError:
         raise BridgeError(f"{what} took more than {seconds:.0f} s", "timeout") from None
     except ray.exceptions.ActorDiedError as error:
-        raise BridgeError(f"{what}: the head actor is gone; have the analytics ended? ({_brief(error)})") from error
+        raise BridgeError(f"{what}: the actor is gone ({_brief(error)})") from error
     except ray.exceptions.RayError as error:
         raise BridgeError(f"{what}: {_brief(error)}") from error
 

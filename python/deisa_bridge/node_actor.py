@@ -47,7 +47,7 @@ def load_base(base: str) -> type:
     except Exception as error:
         raise BridgeError(
             f"the node actor's class '{module_name}:{class_name}' cannot be loaded "
-            f"({type(error).__name__}: {error}): expected \"module:Class\" that Ray's workers can import",
+            f'({type(error).__name__}: {error}): expected "module:Class" that Ray\'s workers can import',
             "contract",
         ) from error
     metadata = getattr(found, "__ray_metadata__", None)

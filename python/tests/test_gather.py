@@ -19,7 +19,9 @@ def gather_of(bridges: dict[int, str], step_timeout: float = 10.0) -> Gather:
     return gather
 
 
-def send(gather: Gather, bridge: int, timestep: int, arrays: str, last: bool = False, now: float = 0.0) -> None:
+def send(
+    gather: Gather, bridge: int, timestep: int, arrays: str, last: bool = False, now: float = 0.0
+) -> None:
     """A step whose chunks are stored at once."""
     for array, _ in gather.step(bridge, timestep, [(array, None) for array in arrays], last, now):
         gather.stored(bridge, array, timestep, f"{bridge}{array}{timestep}")

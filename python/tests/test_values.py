@@ -13,7 +13,22 @@ from deisa_bridge.values import DTYPES, UnsupportedValue, decode, encode
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, 0, -1, 2**64 - 1, -(2**63), 1.5, float("inf"), "", "Größe", b"\0\xff", [], [1, [2, "x"]]]
+    [
+        None,
+        True,
+        False,
+        0,
+        -1,
+        2**64 - 1,
+        -(2**63),
+        1.5,
+        float("inf"),
+        "",
+        "Größe",
+        b"\0\xff",
+        [],
+        [1, [2, "x"]],
+    ]
     + [{}, {"a": {"b": [None]}}],
 )
 def test_plain_values_come_back(value):

@@ -1,0 +1,104 @@
+"""How a driver gets the node actor of its node: `prepare`, run as a Ray task.
+
+The Java control class names it by module and function. It imports neither deisa-ray nor Dask, which would take more
+than a second: the node actor does, in the background.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import traceback
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from deisa_bridge.node_actor import make_actor_class
+from deisa_bridge.status import NAMESPACE, BridgeError, actor_name
+
+logger = logging.getLogger(__name__)
+
+BUSY_WAIT = 60.0
+"""Seconds to wait until the analytics of the simulation before have ended."""
+
+
+def prepare(request_json: str) -> str:
+    """Creates or gets the node actor, and has it open its socket. Request and reply as in docs/architecture.md;
+    "ray_node_id" in the request is the node to pin the actor to, else that of this task. Never raises."""
+    try:
+        return json.dumps(_prepare(json.loads(request_json)))
+    except BridgeError as error:
+        return json.dumps({"error": str(error), "kind": error.kind})
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error)[-2:])
+        return json.dumps({"error": f"prepare failed: {error}\n{trace}", "kind": "connection"})
+
+
+def _prepare(request: dict) -> dict:
+    # A little earlier than the caller's own wait, so that it gets the reply.
+    deadline = time.monotonic() + float(request.get("deadline", 600.0)) * 0.95
+    ray_node = request.get("ray_node_id") or ray.get_runtime_context().get_node_id()
+    node = request.get("node_id") or ray_node
+    options = actor_options(node)
+    if not request.get("node_id"):
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=ray_node, soft=False)
+    actor_class = ray.remote(make_actor_class(request.get("node_actor") or ""))
+    busy_until = time.monotonic() + min(BUSY_WAIT, (deadline - time.monotonic()) / 2)
+    cause: Exception | None = None
+    attempts = max(1, int(request.get("init_retries", 3)))
+    while attempts > 0 and time.monotonic() < deadline:
+        try:
+            reply = _serve(actor_class, options, node, request, deadline)
+        except ray.exceptions.GetTimeoutError:
+            raise BridgeError(
+                f"Failed to create/ready scheduling actor for node {node}: {actor_name(node)} did not answer in time. "
+                "Is the node overloaded, or is no worker process free?",
+                "timeout",
+            ) from None
+        except (ray.exceptions.RayError, ValueError) as error:
+            cause = error
+            attempts -= 1
+            logger.warning("the node actor of node %s could not be made: %s", node, error)
+            time.sleep(0.2)
+            continue
+        if "error" not in reply:
+            return reply
+        if reply.get("kind") == "busy" and time.monotonic() < busy_until:
+            time.sleep(0.25)  # until its analytics have ended; then it ends too
+            continue
+        raise BridgeError(
+            reply["error"], "contract" if reply.get("kind") == "busy" else reply.get("kind", "connection")
+        )
+    raise BridgeError(
+        f"Failed to create/ready scheduling actor for node {node}: {cause or 'the deadline has passed'}",
+        "connection" if cause else "timeout",
+    ) from cause
+
+
+def actor_options(node: str) -> dict[str, Any]:
+    """As deisa.ray.utils.get_node_actor_options, which cannot be imported without Dask."""
+    return {
+        "name": actor_name(node),
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "max_concurrency": 1_000_000_000,
+        "num_cpus": 0,
+        "enable_task_events": False,
+    }
+
+
+def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: float) -> dict:
+    actor = actor_class.options(**options).remote(node)
+    if not hasattr(actor, "deisa_serve"):
+        raise BridgeError(
+            f"the actor {actor_name(node)} of node {node} is deisa-ray's own, made by its Python bridge: it has no "
+            "socket. Let that simulation end and remove the actor, or use another Ray cluster.",
+            "contract",
+        )
+    wanted = {key: request.get(key) for key in ("session", "library", "socket_dir", "announce_delay")}
+    return json.loads(
+        ray.get(actor.deisa_serve.remote(json.dumps(wanted)), timeout=deadline - time.monotonic())
+    )

@@ -1,0 +1,163 @@
+"""What a rank said about itself and its arrays, checked; and how arrays are registered with the head actor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from deisa_bridge import head as head_actor
+from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
+from deisa_bridge.values import DTYPES
+
+DEFAULT_STEP_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True)
+class ChunkOfArray:
+    """One rank's chunk of one array."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    position: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one chunk."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass
+class Rank:
+    """A connection, and what came over it."""
+
+    connection: int
+    bridge: int
+    session: str = ""
+    pid: int | None = None
+    step_timeout: float = DEFAULT_STEP_TIMEOUT
+    problem: str = ""
+    """Why the rank is to be refused; told when it is ready."""
+    arrays: list[ChunkOfArray] = field(default_factory=list)
+    welcomed: bool = False
+    gone: str = ""
+    putting: int = 0
+    """Chunks that are being put: their slots are read."""
+
+    @property
+    def data_arrays(self) -> list[str]:
+        """The names of its arrays, without the end marker's."""
+        return [array.name for array in self.arrays if array.name != END_MARKER_ARRAY]
+
+
+def parse_hello(connection: int, text: str) -> Rank:
+    """A rank from the JSON of HELLO. Raises ValueError."""
+    hello = _object(text, "HELLO")
+    rank = Rank(connection, _integer(hello, "bridge_id", 0), str(hello.get("session", "")))
+    timeout = hello.get("step_timeout", DEFAULT_STEP_TIMEOUT)
+    if isinstance(timeout, (int, float)) and timeout > 0:
+        rank.step_timeout = float(timeout)
+    rank.pid = hello.get("pid")
+    return rank
+
+
+def parse_define(text: str) -> ChunkOfArray:
+    """An array from the JSON of DEFINE. Raises ValueError."""
+    definition = _object(text, "DEFINE")
+    name = definition.get("name")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"DEFINE: the name is {name!r}: expected text")
+    dtype = definition.get("dtype")
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"array '{name}': the dtype is {dtype!r}: expected one of {', '.join(sorted(DTYPES))}"
+        )
+    shape, grid = (_shape(definition, name, key, 1) for key in ("chunk_shape", "nb_chunks_per_dim"))
+    position = _shape(definition, name, "chunk_position", 0)
+    if not len(shape) == len(grid) == len(position):
+        raise ValueError(
+            f"array '{name}': chunk_shape, nb_chunks_per_dim and chunk_position differ in length"
+        )
+    if any(p >= n for p, n in zip(position, grid, strict=True)):
+        raise ValueError(f"array '{name}': the chunk_position {position} is outside the grid {grid}")
+    return ChunkOfArray(name, np.dtype(dtype), shape, grid, position)
+
+
+def _object(text: str, what: str) -> dict:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{what} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is not a JSON object")
+    return value
+
+
+def _integer(values: dict, key: str, least: int) -> int:
+    value = values.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{key} is {value!r}: expected an integer >= {least}")
+    return value
+
+
+def _shape(definition: dict, name: str, key: str, least: int) -> tuple[int, ...]:
+    value = definition.get(key)
+    if (
+        not isinstance(value, list)
+        or not 1 <= len(value) <= 32
+        or not all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in value)
+    ):
+        raise ValueError(f"array '{name}': {key} is {value!r}: expected 1 to 32 integers >= {least}")
+    return tuple(value)
+
+
+async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadline: float) -> None:
+    """Tells the head actor which chunks this node has. Registering twice changes nothing. Raises BridgeError past
+    `deadline` (time.monotonic).
+
+    deisa-ray's own finalize_registration derives the grid from equal chunks and counts a repeated call twice; so
+    the head actor is called here, and the inherited object is left as if it had done it.
+    """
+    by_name: dict[str, list[tuple[int, ChunkOfArray]]] = {}
+    for rank in ranks:
+        for array in rank.arrays:
+            by_name.setdefault(array.name, []).append((rank.bridge, array))
+    for name, chunks in by_name.items():
+        if len({(a.grid, a.dtype) for _, a in chunks}) > 1 or len({a.position for _, a in chunks}) < len(
+            chunks
+        ):
+            bridges = ", ".join(str(bridge) for bridge, _ in chunks)
+            raise BridgeError(
+                f"array '{name}': ranks {bridges} disagree about its grid or dtype, or have the same position",
+                "contract",
+            )
+    method = head.register_partial_array.options(enable_task_events=False)
+    calls = []
+    for name, chunks in by_name.items():
+        grid = chunks[0][1].grid
+        described = [(bridge, array.position, array.shape) for bridge, array in chunks]
+        _inherit(inner, name, grid, described)
+        what = f"registering array '{name}' with the head actor"
+        calls.append(
+            head_actor.call(method.remote(node_id, name, grid, described), deadline - time.monotonic(), what)
+        )
+    await asyncio.gather(*calls)
+    inner.is_finalized = True
+
+
+def _inherit(inner: Any, name: str, grid: tuple[int, ...], described: list[tuple]) -> None:
+    create = getattr(inner, "_create_or_retrieve_partial_array", None)
+    if create is None:
+        return
+    partial = create(name)
+    partial.chunks_contained_meta = set(described)
+    partial.bid_to_pos = {bridge: position for bridge, position, _ in described}
+    inner.local_nb_chunks[name] = len(described)
+    inner.nb_chunks_per_dim[name] = grid
