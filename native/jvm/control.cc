@@ -49,6 +49,11 @@ Jvm::Start how_to_start(const Places& places) {
       // Unpacks a library, and leaves a folder in ~/.cache elsewhere.
       "-Djna.tmpdir=" + places.variable("TMPDIR").value_or("/tmp"),
   };
+  if (java_version(start.libjvm) >= 24) {
+    // Ray's libraries do what Java 24 began to warn of, on stderr.
+    start.options.insert(start.options.end(), {"--enable-native-access=ALL-UNNAMED",
+                                               "--sun-misc-unsafe-memory-access=allow"});
+  }
   std::istringstream more(places.variable("DEISA_JVM_OPTIONS").value_or(""));
   for (std::string option; more >> option;) start.options.push_back(option);
   return start;
@@ -146,14 +151,14 @@ void join(JNIEnv* env, const Jvm& jvm, const Target& target, Connection& connect
   connection.close = env->GetMethodID(control, "close", "()V");
   check_exception(env, "finding Control.close");
 
-  // Ray's native library reads these while it starts.
+  // Ray's native library reads these when it is loaded and while it starts.
   const SignalHandlers handlers;
-  std::optional<ScopedVariable> quiet, token;
-  if (std::getenv("RAY_BACKEND_LOG_LEVEL") == nullptr) {
-    quiet.emplace("RAY_BACKEND_LOG_LEVEL", "fatal");
-    if (!is_in_ray(env, jvm)) silence_ray(env, jvm);
-  }
+  const bool loud = std::getenv("RAY_BACKEND_LOG_LEVEL") != nullptr;
+  std::optional<ScopedVariable> quiet;
+  std::optional<ScopedVariable> token;
+  if (!loud) quiet.emplace("RAY_BACKEND_LOG_LEVEL", "fatal");
   if (target.token) token.emplace("RAY_AUTH_MODE", "token");
+  if (!loud && !is_in_ray(env, jvm)) silence_ray(env, jvm);
 
   jobject made =
       env->CallStaticObjectMethod(control, connect, to_java(env, target.address),

@@ -75,7 +75,7 @@ std::optional<fs::path> on_path(const Places& places, const std::string& program
 // ---- Java ------------------------------------------------------------------------------------
 
 // The major version from the file `release`, which every JDK and JRE since 8 has; 0: unknown.
-int java_version(const fs::path& home) {
+int version_of_home(const fs::path& home) {
   std::ifstream file(home / "release");
   const std::string key = "JAVA_VERSION=\"";
   for (std::string line; std::getline(file, line);) {
@@ -92,7 +92,7 @@ std::optional<std::string> usable_jvm(const fs::path& home, const std::string& o
                                       Search& search) {
   const std::string place = origin + " " + home.string();
   const fs::path library = home / "lib" / "server" / "libjvm.so";
-  const int version = java_version(home);
+  const int version = version_of_home(home);
   if (version != 0 && version < kOldestJava) {
     search.note(place + ": is Java " + std::to_string(version));
   } else if (!is_file(library)) {
@@ -182,7 +182,7 @@ std::string find_libjvm(const Places& places) {
       std::remove_if(homes.begin(), homes.end(), [](auto& home) { return !is_folder(home); }),
       homes.end());
   std::stable_sort(homes.begin(), homes.end(), [](const fs::path& a, const fs::path& b) {
-    return java_version(a) > java_version(b);
+    return version_of_home(a) > version_of_home(b);
   });
   for (const fs::path& home : homes) {
     if (auto found = usable_jvm(home, "found", search)) return *found;
@@ -265,6 +265,11 @@ std::string find_python_path(const Places& places, const std::string& ray_jar) {
     search.note(folder.string());
   }
   search.fail();
+}
+
+int java_version(const std::string& libjvm) {
+  // <home>/lib/server/libjvm.so
+  return version_of_home(fs::path(libjvm).parent_path().parent_path().parent_path());
 }
 
 }  // namespace deisa

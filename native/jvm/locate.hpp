@@ -30,6 +30,9 @@ struct Places {
 // first.
 std::string find_libjvm(const Places& places);
 
+// The major version of the Java with this libjvm.so, such as 17; 0: unknown.
+int java_version(const std::string& libjvm);
+
 // ray_dist.jar of the installed Ray: DEISA_RAY_JAR; the Python of DEISA_PYTHON; VIRTUAL_ENV;
 // the ray, then the python3 on PATH.
 std::string find_ray_jar(const Places& places);

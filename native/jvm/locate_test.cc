@@ -62,6 +62,14 @@ TEST(FindLibjvm, AcceptsAJavaWithoutVersion) {
   EXPECT_EQ(find_libjvm(machine.places), library);
 }
 
+TEST(JavaVersion, IsTheMajorVersion) {
+  Machine machine;
+  EXPECT_EQ(java_version(machine.java("a", "1.8.0_402")), 8);
+  EXPECT_EQ(java_version(machine.java("b", "17.0.15")), 17);
+  EXPECT_EQ(java_version(machine.java("c", "25")), 25);
+  EXPECT_EQ(java_version(machine.file("d/lib/server/libjvm.so")), 0);
+}
+
 TEST(FindLibjvm, SaysWhereItLooked) {
   Machine machine;
   machine.java("jvm/jdk8", "1.8.0");

@@ -61,8 +61,13 @@ public final class Control implements AutoCloseable {
                     "Ray's Java library is not on the class path (" + e.getMessage() + " is missing): add ray_dist.jar,"
                             + " which is in the folder ray/jars of the installed Python package ray", e);
         } catch (RuntimeException | LinkageError e) {
+            String reason = Failures.describe(e);
+            String advice = reason.contains("InvalidAuthToken")
+                    ? "\nThe cluster wants its token: put it into ~/.ray/auth_token (on the cluster's head,"
+                            + " `ray get-auth-token` prints it) or into RAY_AUTH_TOKEN, and do not set RAY_AUTH_MODE."
+                    : "";
             throw new ControlException(ControlException.Kind.CONNECTION,
-                    "joining Ray at " + address + " failed: " + Failures.describe(e), e);
+                    "joining Ray at " + address + " failed: " + reason + advice, e);
         }
     }
 
