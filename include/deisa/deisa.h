@@ -229,6 +229,41 @@ DEISA_EXPORT deisa_status deisa_put(deisa_bridge* bridge, const char* name, cons
 /* Hands the step over. A step may be empty: it tells the others not to wait for this rank. */
 DEISA_EXPORT deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* error);
 
+/* A send or a step under way; 0: none, or finished. A number, owned by nobody. */
+typedef uint64_t deisa_request;
+
+/* As deisa_send and deisa_end_step, but they return when the data are copied and handed over, and do
+ * not wait for the acknowledgement. At most max_in_flight are under way: then they wait for room.
+ * `*request` must go to deisa_wait or deisa_test, where its failure is reported; a request that is
+ * dropped is finished by deisa_flush and deisa_close. */
+DEISA_EXPORT deisa_status deisa_send_async(deisa_bridge* bridge, const char* name, const void* data,
+                                           int64_t timestep, deisa_request* request,
+                                           deisa_error* error);
+DEISA_EXPORT deisa_status deisa_end_step_async(deisa_bridge* bridge, deisa_request* request,
+                                               deisa_error* error);
+/* Waits until the request has reached the level of `acknowledge`, up to send_timeout. Sets
+ * `*request` to 0, unless it returns DEISA_ERROR_TIMEOUT: then wait again, or flush. */
+DEISA_EXPORT deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request,
+                                     deisa_error* error);
+/* The same without waiting: DEISA_PENDING while it is under way. */
+DEISA_EXPORT deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request,
+                                     deisa_error* error);
+
+/* Lends a buffer for one chunk of `name` (contiguous, page-aligned, contents undefined) to compute in;
+ * sending it costs no copy. After deisa_ready, for arrays without strides. It is the library's
+ * memory, valid until it is sent or the bridge ends; a second call returns the same buffer.
+ * Under DEISA_DISABLE it is ordinary memory. */
+DEISA_EXPORT deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,
+                                         deisa_error* error);
+/* As deisa_send and deisa_put, for a lent buffer: takes it, and sets `*buffer` to the next one to
+ * compute in. That one holds old data of some earlier timestep, or zeros: undefined. The buffer that
+ * was taken must not be touched any more. After an error with `*buffer` unchanged it still is the
+ * caller's. */
+DEISA_EXPORT deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name,
+                                               void** buffer, int64_t timestep, deisa_error* error);
+DEISA_EXPORT deisa_status deisa_put_allocated(deisa_bridge* bridge, const char* name, void** buffer,
+                                              deisa_error* error);
+
 /* Waits until everything that was sent has been announced, up to send_timeout. */
 DEISA_EXPORT deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error);
 

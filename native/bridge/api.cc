@@ -5,8 +5,10 @@
 #include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "bridge/bridge.hpp"
+#include "bridge/disabled.hpp"
 #include "bridge/feedback.hpp"
 #include "bridge/report.hpp"
 #include "chunk/arrow.hpp"
@@ -14,6 +16,7 @@
 // The handle. `bridge` is empty when DEISA_DISABLE is set: every call is then a success.
 struct deisa_bridge {
   std::mutex mutex;
+  deisa::Disabled disabled;
   std::unique_ptr<deisa::Bridge> bridge;
   std::unique_ptr<deisa::Reporter> reporter;
   std::string packed;  // the answer of the last deisa_get_packed
@@ -23,6 +26,7 @@ namespace {
 
 using deisa::Bridge;
 using deisa::Error;
+using deisa::Source;
 
 const char* read_environment(const char* name) { return std::getenv(name); }
 
@@ -164,6 +168,12 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
 
 deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_layout* layout,
                           deisa_error* error) {
+  if (bridge != nullptr && !bridge->bridge) {
+    return guarded(error, [&] {
+      if (name != nullptr && layout != nullptr) bridge->disabled.define(name, *layout);
+      return DEISA_OK;
+    });
+  }
   return on_bridge(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(layout, "layout");
@@ -184,6 +194,12 @@ deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_la
 
 deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata,
                                deisa_error* error) {
+  if (bridge != nullptr && !bridge->bridge) {
+    return guarded(error, [&] {
+      if (arrays_metadata != nullptr) bridge->disabled.define(arrays_metadata);
+      return DEISA_OK;
+    });
+  }
   return on_bridge(bridge, error, [&](Bridge& open) {
     require(arrays_metadata, "arrays_metadata");
     nlohmann::json parsed;
@@ -209,7 +225,7 @@ deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data
   return reported(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(data, "data");
-    open.send(name, data, timestep);
+    open.send(name, Source::memory(data), timestep);
     return DEISA_OK;
   });
 }
@@ -232,7 +248,7 @@ deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
   return reported(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(data, "data");
-    open.put(name, data);
+    open.put(name, Source::memory(data));
     return DEISA_OK;
   });
 }
@@ -240,6 +256,90 @@ deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
 deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* error) {
   return reported(bridge, error, [&](Bridge& open) {
     open.end_step();
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_send_async(deisa_bridge* bridge, const char* name, const void* data,
+                              int64_t timestep, deisa_request* request, deisa_error* error) {
+  if (request != nullptr) *request = 0;
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(data, "data");
+    require(request, "request");
+    *request = open.send_async(name, Source::memory(data), timestep);
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_end_step_async(deisa_bridge* bridge, deisa_request* request,
+                                  deisa_error* error) {
+  if (request != nullptr) *request = 0;
+  return reported(bridge, error, [&](Bridge& open) {
+    require(request, "request");
+    *request = open.end_step_async();
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request, deisa_error* error) {
+  return reported(bridge, error, [&](Bridge& open) {
+    require(request, "request");
+    try {
+      open.wait(*request);
+    } catch (const Error& failure) {
+      // After a time-out the caller may wait again.
+      if (failure.status() != DEISA_ERROR_TIMEOUT) *request = 0;
+      throw;
+    }
+    *request = 0;
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request, deisa_error* error) {
+  return reported(bridge, error, [&](Bridge& open) {
+    require(request, "request");
+    if (!open.test(*request)) return DEISA_PENDING;
+    const deisa_request finished = std::exchange(*request, 0);
+    open.wait(finished);
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,
+                            deisa_error* error) {
+  if (buffer != nullptr) *buffer = nullptr;
+  if (bridge != nullptr && !bridge->bridge) {
+    return guarded(error, [&] {
+      if (name != nullptr && buffer != nullptr) *buffer = bridge->disabled.allocate(name);
+      return DEISA_OK;
+    });
+  }
+  return on_bridge(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(buffer, "buffer");
+    *buffer = open.allocate(name);
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name, void** buffer,
+                                  int64_t timestep, deisa_error* error) {
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(buffer, "buffer");
+    open.send(name, Source::allocated(buffer), timestep);
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_put_allocated(deisa_bridge* bridge, const char* name, void** buffer,
+                                 deisa_error* error) {
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(buffer, "buffer");
+    open.put(name, Source::allocated(buffer));
     return DEISA_OK;
   });
 }
@@ -359,7 +459,7 @@ deisa_status deisa_send_arrow(deisa_bridge* bridge, const char* name, struct Arr
   const deisa::ArrowRelease release(array, schema);
   return reported(bridge, error, [&](Bridge& open) {
     const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    open.send(name, view.data, view.layout, timestep);
+    open.send(name, Source::memory(view.data, view.layout), timestep);
     return DEISA_OK;
   });
 }
@@ -369,7 +469,7 @@ deisa_status deisa_put_arrow(deisa_bridge* bridge, const char* name, struct Arro
   const deisa::ArrowRelease release(array, schema);
   return reported(bridge, error, [&](Bridge& open) {
     const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    open.put(name, view.data, view.layout);
+    open.put(name, Source::memory(view.data, view.layout));
     return DEISA_OK;
   });
 }

@@ -1,4 +1,6 @@
 // One rank through the C ABI, against a node actor that the test plays.
+#include <cstring>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
@@ -89,6 +91,7 @@ TEST_F(ApiTest, TimestepsOfAnArrayGrow) {
   expect_contract(rank.send("u", 0, 3), "was sent before");
   EXPECT_EQ(rank.send("t", 0, 10), DEISA_OK) << "timesteps may jump";
   expect_contract(rank.send("u", 0, 9), "analytics see timesteps in order");
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
   EXPECT_EQ(node.chunks().size(), 3u);
 }
 
@@ -113,12 +116,14 @@ TEST_F(ApiTest, StepsTravelInOneMessage) {
   EXPECT_EQ(rank.put("u", 10), DEISA_OK);
   EXPECT_EQ(rank.put("t", 20), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
   EXPECT_EQ(node.log().back(), "STEP 0 t=4 n=2 last");
   EXPECT_EQ(node.chunks()[0].bytes, text_of(10));
   EXPECT_EQ(node.chunks()[1].bytes, text_of(20));
   expect_contract(rank.send("t", 0, 4), "was sent before");
   ASSERT_EQ(rank.begin(5), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK) << "a step may be empty";
+  while (node.log().size() < 3) std::this_thread::yield();
   EXPECT_EQ(node.log().back(), "STEP 0 t=5 n=0 last");
   expect_contract(rank.begin(5), "older than expected");
   expect_contract(rank.send("t", 0, 5), "expected at least 6");
@@ -136,6 +141,7 @@ TEST_F(ApiTest, StepsKeepTheirRules) {
   expect_contract(rank.close(9), "close inside the step 1");
   EXPECT_NE(rank.bridge, nullptr) << "nothing was done";
   EXPECT_EQ(rank.end(), DEISA_OK);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
   EXPECT_EQ(node.chunks().size(), 1u);
 }
 
@@ -258,6 +264,7 @@ TEST_F(ApiTest, AFailureAfterTheReturnComesWithTheNextCall) {
   EXPECT_EQ(status, DEISA_ERROR_CONNECTION);
   EXPECT_EQ(rank.message(), "rank 3 died");
   EXPECT_EQ(rank.error.timestep, 1);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
   EXPECT_EQ(node.chunks().size(), 2u) << "the call that reported it did its own work";
 }
 
@@ -414,6 +421,7 @@ TEST_F(ApiTest, ArrowMemoryIsViewedAndReleased) {
       << rank.message();
   EXPECT_EQ(array.release, nullptr);
   EXPECT_EQ(schema.release, nullptr);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
   EXPECT_EQ(node.chunks()[0].bytes, text_of(3));
   layout.dtype = DEISA_INT64;
   ASSERT_EQ(deisa_export_arrow(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK);
@@ -447,6 +455,114 @@ TEST_F(ApiTest, JsonDefinitionsAreAllOrNothing) {
   expect_contract(rank.send("a", 0, 0), "unknown array 'a'");
 }
 
+TEST_F(ApiTest, AsynchronousSends) {
+  std::mutex mutex;
+  std::vector<FakeNode::Step> kept;
+  node.on_step([&](FakeNode&, const FakeNode::Step& step) {
+    std::lock_guard<std::mutex> lock(mutex);
+    kept.push_back(step);
+  });
+  rank.options.acknowledge = DEISA_STORED;
+  rank.options.send_timeout = 0.2;
+  start();
+  const auto data = Rank::values(1);
+  deisa_request first = 0, second = 0, third = 0;
+  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 0, &first, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &second, &rank.error), DEISA_OK);
+  EXPECT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 2, &third, &rank.error),
+            DEISA_ERROR_TIMEOUT)
+      << "bounded in flight";
+  EXPECT_EQ(third, 0u);
+  EXPECT_EQ(deisa_test(rank.bridge, &first, &rank.error), DEISA_PENDING);
+  EXPECT_NE(first, 0u);
+  EXPECT_EQ(deisa_wait(rank.bridge, &first, &rank.error), DEISA_ERROR_TIMEOUT);
+  EXPECT_NE(first, 0u) << "may be waited for again";
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    ASSERT_EQ(kept.size(), 2u);
+    node.store_and_announce(kept[0]);
+    node.fail(kept[1], DEISA_ERROR_RESOURCE, "full", true);
+  }
+  EXPECT_EQ(deisa_wait(rank.bridge, &first, &rank.error), DEISA_OK) << rank.message();
+  EXPECT_EQ(first, 0u);
+  EXPECT_EQ(deisa_wait(rank.bridge, &second, &rank.error), DEISA_ERROR_RESOURCE);
+  EXPECT_EQ(rank.error.timestep, 1);
+  EXPECT_EQ(second, 0u);
+  EXPECT_EQ(deisa_wait(rank.bridge, &second, &rank.error), DEISA_OK) << "0 is finished";
+}
+
+TEST_F(ApiTest, AsynchronousSteps) {
+  start();
+  deisa_request request = 0;
+  ASSERT_EQ(rank.begin(0), DEISA_OK);
+  ASSERT_EQ(rank.put("t", 1), DEISA_OK);
+  ASSERT_EQ(deisa_end_step_async(rank.bridge, &request, &rank.error), DEISA_OK);
+  EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK);
+  EXPECT_EQ(rank.close(1), DEISA_OK);
+}
+
+TEST_F(ApiTest, ARequestThatIsDroppedIsFlushedAndReported) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
+  });
+  start();
+  const auto data = Rank::values(1);
+  deisa_request request = 0;
+  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 0, &request, &rank.error), DEISA_OK);
+  EXPECT_EQ(rank.close(1), DEISA_ERROR_RESOURCE);
+  EXPECT_EQ(rank.message(), "full");
+}
+
+TEST_F(ApiTest, AllocatedBuffersAreNotCopied) {
+  start();
+  void* buffer = nullptr;
+  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK) << rank.message();
+  ASSERT_NE(buffer, nullptr);
+  void* again = nullptr;
+  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &again, &rank.error), DEISA_OK);
+  EXPECT_EQ(again, buffer);
+  for (int64_t t = 0; t < 20; ++t) {
+    const auto data = Rank::values(static_cast<double>(t));
+    std::memcpy(buffer, data.data(), sizeof(data));
+    void* const sent = buffer;
+    ASSERT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, t, &rank.error), DEISA_OK)
+        << rank.message();
+    EXPECT_NE(buffer, sent) << "the next one";
+  }
+  EXPECT_EQ(status().bytes_copied, 0);
+  ASSERT_EQ(rank.begin(20), DEISA_OK);
+  ASSERT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+  ASSERT_EQ(rank.put("u", 5), DEISA_OK);
+  ASSERT_EQ(rank.end(), DEISA_OK);
+  EXPECT_EQ(status().bytes_copied, 48);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
+  const auto chunks = node.chunks();
+  ASSERT_EQ(chunks.size(), 22u);
+  for (size_t t = 0; t < 20; ++t) {
+    EXPECT_EQ(chunks[t].bytes, text_of(static_cast<double>(t)));
+  }
+  double other = 0;
+  void* wrong = &other;
+  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &wrong, 30, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_TRUE(contains(rank.message(), "is not the one that deisa_allocate"));
+  EXPECT_EQ(wrong, &other);
+  EXPECT_EQ(rank.send("t", 1, 30), DEISA_OK) << "nothing was sent";
+}
+
+TEST_F(ApiTest, AllocatedBuffersStayWithinMaxInFlight) {
+  node.on_step([](FakeNode&, const FakeNode::Step&) {});  // never stored
+  rank.options.send_timeout = 0.2;
+  start();
+  void* buffer = nullptr;
+  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 0, &rank.error), DEISA_OK);
+  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 1, &rank.error), DEISA_OK);
+  void* const kept = buffer;
+  EXPECT_NE(kept, nullptr);
+  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 2, &rank.error), DEISA_ERROR_TIMEOUT);
+  EXPECT_EQ(buffer, kept) << "still the caller's";
+}
+
 TEST_F(ApiTest, TwoBridgesOneAfterTheOther) {
   start();
   ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
@@ -470,6 +586,12 @@ TEST_F(ApiTest, DisabledEverythingIsASuccess) {
             DEISA_NOT_FOUND);
   EXPECT_EQ(value, 4);
   EXPECT_EQ(status().chunks_sent, 0);
+  void* buffer = nullptr;
+  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+  ASSERT_NE(buffer, nullptr) << "ordinary memory";
+  std::memset(buffer, 0, 48);
+  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 2, &rank.error), DEISA_OK);
+  EXPECT_NE(buffer, nullptr);
   EXPECT_EQ(rank.close(2), DEISA_OK);
   ::unsetenv("DEISA_DISABLE");
   EXPECT_TRUE(node.log().empty());

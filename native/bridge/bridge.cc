@@ -123,13 +123,13 @@ void Bridge::sent(uint32_t array, int64_t timestep) {
   oldest_allowed_ = std::max(oldest_allowed_, timestep);
 }
 
-void Bridge::send(const std::string& name, const void* data, int64_t timestep) {
-  require_ready("send");
-  send(name, data, layout_of(name), timestep);
+Sender::Prepared Bridge::take(uint32_t array, const Source& source) {
+  if (source.lent != nullptr) return sender_->exchange(array, source.lent);
+  return source.layout != nullptr ? sender_->prepare(array, source.data, *source.layout)
+                                  : sender_->prepare(array, source.data);
 }
 
-void Bridge::send(const std::string& name, const void* data, const Layout& layout,
-                  int64_t timestep) {
+uint64_t Bridge::send_async(const std::string& name, const Source& source, int64_t timestep) {
   require_ready("send");
   if (step_ != Step::kNone) {
     throw contract("send of '" + name + "' inside the step " + timestep_text(step_timestep_) +
@@ -143,13 +143,46 @@ void Bridge::send(const std::string& name, const void* data, const Layout& layou
   const Deadline deadline = send_deadline();
   try {
     sender_->wait_for_slots({array}, deadline);
-    const Sender::Prepared chunk = sender_->prepare(array, data, layout);
+    const Sender::Prepared chunk = take(array, source);
     // From here on the node actor may have it, whatever is reported: it is not sent again.
     sent(array, timestep);
-    sender_->hand_over(timestep, false, {chunk}, options_.acknowledge, deadline);
+    return sender_->hand_over(timestep, false, {chunk}, deadline);
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(timestep);
   }
+}
+
+void Bridge::send(const std::string& name, const Source& source, int64_t timestep) {
+  const uint64_t message = send_async(name, source, timestep);
+  try {
+    finish_now(message);
+  } catch (Error& error) {
+    throw error.at_array(name).at_timestep(timestep);
+  }
+}
+
+void Bridge::finish_now(uint64_t message) {
+  try {
+    sender_->finish(message, options_.acknowledge, send_deadline());
+  } catch (Error& error) {
+    sender_->forget(message);
+    throw error.at_rank(options_.bridge_id);
+  }
+}
+
+void Bridge::wait(uint64_t request) {
+  require_ready("wait");
+  sender_->finish(request, options_.acknowledge, send_deadline());
+}
+
+bool Bridge::test(uint64_t request) {
+  require_ready("test");
+  return sender_->is_finished(request, options_.acknowledge);
+}
+
+void* Bridge::allocate(const std::string& name) {
+  require_ready("allocate");
+  return sender_->allocate(index_of(name));
 }
 
 bool Bridge::begin_step(int64_t timestep) {
@@ -183,12 +216,7 @@ void Bridge::leave_step_out(int64_t timestep) {
   step_chunks_.clear();
 }
 
-void Bridge::put(const std::string& name, const void* data) {
-  require_ready("put");
-  put(name, data, layout_of(name));
-}
-
-void Bridge::put(const std::string& name, const void* data, const Layout& layout) {
+void Bridge::put(const std::string& name, const Source& source) {
   require_ready("put");
   const uint32_t array = index_of(name);
   if (step_ == Step::kNone) {
@@ -206,13 +234,18 @@ void Bridge::put(const std::string& name, const void* data, const Layout& layout
     }
   }
   try {
-    step_chunks_.push_back(sender_->prepare(array, data, layout));
+    step_chunks_.push_back(take(array, source));
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(step_timestep_);
   }
 }
 
 void Bridge::end_step() {
+  const uint64_t message = end_step_async();
+  finish_now(message);
+}
+
+uint64_t Bridge::end_step_async() {
   require_ready("end_step");
   if (step_ == Step::kNone) {
     throw contract("end_step outside a step: expected begin_step first");
@@ -229,10 +262,9 @@ void Bridge::end_step() {
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
-    sender_->hand_over(timestep, true, chunks, options_.acknowledge, send_deadline());
+    return sender_->hand_over(timestep, true, chunks, send_deadline());
   } catch (Error& error) {
-    if (error.timestep() == DEISA_NO_TIMESTEP) error.at_timestep(timestep);
-    throw error.at_rank(options_.bridge_id);
+    throw error.at_rank(options_.bridge_id).at_timestep(timestep);
   }
 }
 

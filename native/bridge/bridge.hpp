@@ -18,6 +18,17 @@
 
 namespace deisa {
 
+// Where a chunk comes from: the simulation's memory, or the buffer that allocate() lent.
+struct Source {
+  const void* data = nullptr;
+  const Layout* layout = nullptr;  // NULL: the array's own
+  void** lent = nullptr;           // exchanged for the next one; then `data` is not read
+
+  static Source memory(const void* data) { return {data, nullptr, nullptr}; }
+  static Source memory(const void* data, const Layout& layout) { return {data, &layout, nullptr}; }
+  static Source allocated(void** buffer) { return {nullptr, nullptr, buffer}; }
+};
+
 class Bridge {
  public:
   explicit Bridge(Options options);
@@ -33,13 +44,19 @@ class Bridge {
   void ready();
 
   // In the functions below an Error of status DEISA_ERROR_CONTRACT means that nothing was done.
-  void send(const std::string& name, const void* data, int64_t timestep);
-  void send(const std::string& name, const void* data, const Layout& layout, int64_t timestep);
+  void send(const std::string& name, const Source& source, int64_t timestep);
+  // As send, but returns at once: a request for wait() and test(), at most max_in_flight at a time.
+  uint64_t send_async(const std::string& name, const Source& source, int64_t timestep);
   // False: the step is left out on every rank, and puts and end_step do nothing.
   bool begin_step(int64_t timestep);
-  void put(const std::string& name, const void* data);
-  void put(const std::string& name, const void* data, const Layout& layout);
+  void put(const std::string& name, const Source& source);
   void end_step();
+  uint64_t end_step_async();
+  // Request 0, and every request that was waited for, is finished.
+  void wait(uint64_t request);
+  bool test(uint64_t request);
+  // The buffer to compute in, for Source::lent.
+  void* allocate(const std::string& name);
   void flush();
   void close(int64_t timestep);
   // Leaves without meeting anyone. Never throws; nothing else may be called afterwards.
@@ -69,6 +86,8 @@ class Bridge {
   Error contract(const std::string& text) const;
   void require_ready(const char* call) const;
   uint32_t index_of(const std::string& name) const;
+  void finish_now(uint64_t message);
+  Sender::Prepared take(uint32_t array, const Source& source);
   void check_order(uint32_t array, int64_t timestep) const;
   void check_step_order(int64_t timestep) const;
   void sent(uint32_t array, int64_t timestep);

@@ -1,6 +1,9 @@
 #include "bridge/sender.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <utility>
 
 namespace deisa {
 namespace {
@@ -28,8 +31,12 @@ class Stopwatch {
 
 }  // namespace
 
-Sender::Sender(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t slots_per_array)
-    : arrays_(arrays), rank_(rank), slots_(chunk_sizes(arrays), slots_per_array) {}
+Sender::Sender(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t max_in_flight)
+    : arrays_(arrays),
+      rank_(rank),
+      max_in_flight_(max_in_flight),
+      slots_(chunk_sizes(arrays), max_in_flight + 1),
+      lent_(arrays.size(), wire::kNone) {}
 
 void Sender::connect(const std::string& socket, const std::string& hello,
                      const std::vector<std::string>& definitions, const Deadline& deadline) {
@@ -41,11 +48,16 @@ void Sender::connect(const std::string& socket, const std::string& hello,
   client_->introduce(hello, slots_.fd(), described, deadline);
 }
 
+int64_t Sender::in_flight(uint32_t array) const {
+  const int64_t used = static_cast<int64_t>(max_in_flight_) + 1 - slots_.free_slots(array);
+  return used - (lent_[array] != wire::kNone ? 1 : 0);
+}
+
 void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) {
   for (const uint32_t array : arrays) {
-    if (slots_.free_slots(array) > 0) continue;
+    if (in_flight(array) < max_in_flight_) continue;
     Stopwatch stopwatch(counters_.seconds_blocked);
-    while (slots_.free_slots(array) == 0) {
+    while (in_flight(array) >= max_in_flight_) {
       const auto answer = client_->receive(deadline);
       if (answer) {
         handle(*answer);
@@ -53,9 +65,9 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
       }
       Error error(DEISA_ERROR_TIMEOUT,
                   "no slot of array '" + arrays_[array].name +
-                      "' became free: the node actor has " + std::to_string(chunks_in_flight()) +
-                      " chunks of this rank that it has not yet put into the object store. Is the "
-                      "store full, or the node overloaded? Raise send_timeout or max_in_flight.");
+                      "' became free: the node actor has " + std::to_string(in_flight(array)) +
+                      " chunks of it that are not yet in the object store. Is the store full, or "
+                      "the node overloaded? Raise send_timeout or max_in_flight.");
       throw error.at_rank(rank_).at_array(arrays_[array].name);
     }
   }
@@ -76,8 +88,38 @@ Sender::Prepared Sender::prepare(uint32_t array, const void* data, const Layout&
 
 void Sender::discard(const Prepared& chunk) { slots_.release(chunk.array, chunk.slot); }
 
-void Sender::hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
-                       deisa_acknowledge level, const Deadline& deadline) {
+void* Sender::allocate(uint32_t array) {
+  if (!arrays_[array].layout.is_contiguous()) {
+    throw Error(DEISA_ERROR_UNSUPPORTED,
+                "array '" + arrays_[array].name +
+                    "' was defined with strides: expected a contiguous layout, since the allocated "
+                    "buffer is one")
+        .at_rank(rank_)
+        .at_array(arrays_[array].name);
+  }
+  if (lent_[array] == wire::kNone) lent_[array] = slots_.acquire(array);
+  if (lent_[array] == wire::kNone) {
+    throw Error(DEISA_ERROR_INTERNAL, "no slot to lend").at_rank(rank_);
+  }
+  return slots_.data(array, lent_[array]);
+}
+
+Sender::Prepared Sender::exchange(uint32_t array, void** buffer) {
+  if (lent_[array] == wire::kNone || *buffer != slots_.data(array, lent_[array])) {
+    throw Error(DEISA_ERROR_ARGUMENT,
+                "the buffer of array '" + arrays_[array].name +
+                    "' is not the one that deisa_allocate, or the last send, returned")
+        .at_rank(rank_)
+        .at_array(arrays_[array].name);
+  }
+  const Prepared chunk = {array, lent_[array]};
+  lent_[array] = slots_.acquire(array);
+  *buffer = lent_[array] == wire::kNone ? nullptr : slots_.data(array, lent_[array]);
+  return chunk;
+}
+
+uint64_t Sender::hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
+                           const Deadline& deadline) {
   Stopwatch stopwatch(counters_.seconds_blocked);
   std::vector<wire::Item> items;
   items.reserve(chunks.size());
@@ -97,73 +139,86 @@ void Sender::hand_over(int64_t timestep, bool last_of_step, const std::vector<Pr
     ++counters_.chunks_sent;
     counters_.bytes_sent += static_cast<int64_t>(arrays_[chunk.array].bytes);
   }
-  wait_until(sequence, level, deadline);
+  return sequence;
 }
 
 void Sender::promise(int64_t timestep, const Deadline& deadline) {
   client_->send_progress(timestep, deadline);
 }
 
-void Sender::wait_until(uint64_t sequence, deisa_acknowledge level, const Deadline& deadline) {
-  const auto reached = [level](const Message& m) {
-    if (!m.failures.empty()) return true;
-    if (!m.received) return false;
-    if (level == DEISA_RECEIVED) return true;
-    return (level == DEISA_STORED ? m.stored : m.announced) + m.failed >= m.chunks;
-  };
-  messages_.at(sequence).waited_for = true;
+bool Sender::has_reached(const Message& message, deisa_acknowledge level) {
+  if (!message.failures.empty()) return true;
+  if (!message.received) return false;
+  if (level == DEISA_RECEIVED) return true;
+  return (level == DEISA_STORED ? message.stored : message.announced) + message.failed >=
+         message.chunks;
+}
+
+bool Sender::is_over(const Message& message) {
+  return message.received && message.announced + message.failed >= message.chunks;
+}
+
+void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& deadline) {
+  Stopwatch stopwatch(counters_.seconds_blocked);
   while (true) {
     const auto it = messages_.find(sequence);
     if (it == messages_.end()) return;
     Message& message = it->second;
-    if (reached(message)) {
-      message.waited_for = false;
-      if (message.failures.empty()) {
-        if (message.announced + message.failed >= message.chunks) messages_.erase(it);
-        return;
-      }
-      const Error error = message.failures.front();
-      for (size_t i = 1; i < message.failures.size(); ++i) {
-        late_failures_.push_back(message.failures[i]);
-      }
-      message.failures.clear();
-      if (message.announced + message.failed >= message.chunks) messages_.erase(it);
-      throw error;
+    if (has_reached(message, level)) {
+      const std::vector<Error> failures = std::exchange(message.failures, {});
+      forget(sequence);
+      if (failures.empty()) return;
+      late_failures_.insert(late_failures_.end(), failures.begin() + 1, failures.end());
+      throw failures.front();
     }
     const auto answer = client_->receive(deadline);
-    if (answer) {
-      handle(*answer);
-      continue;
+    if (!answer) {
+      throw late(level == DEISA_RECEIVED ? "received"
+                 : level == DEISA_STORED ? "stored"
+                                         : "announced",
+                 message);
     }
-    message.waited_for = false;
-    const char* what = level == DEISA_RECEIVED ? "received"
-                       : level == DEISA_STORED ? "stored"
-                                               : "announced";
-    throw late(what, deadline, &message);
+    handle(*answer);
   }
 }
 
-Error Sender::late(const char* what, const Deadline&, const Message* message) const {
-  std::string text = "the node actor has not said in time that ";
-  text += message != nullptr ? "timestep " + std::to_string(message->timestep) + " is "
-                             : std::to_string(messages_.size()) + " messages are ";
-  text += what;
-  text +=
-      ". The data are still with it. Is the node overloaded, or does another rank of this node not "
-      "send this timestep? Raise send_timeout if it needs longer.";
-  Error error(DEISA_ERROR_TIMEOUT, text);
-  error.at_rank(rank_);
-  if (message != nullptr) error.at_timestep(message->timestep);
-  return error;
+bool Sender::is_finished(uint64_t sequence, deisa_acknowledge level) {
+  poll();
+  const auto it = messages_.find(sequence);
+  return it == messages_.end() || has_reached(it->second, level);
+}
+
+void Sender::forget(uint64_t sequence) {
+  const auto it = messages_.find(sequence);
+  if (it == messages_.end()) return;
+  it->second.awaited = false;
+  if (is_over(it->second)) messages_.erase(it);
+}
+
+Error Sender::late(const char* what, const Message& message) const {
+  Error error(DEISA_ERROR_TIMEOUT,
+              "the node actor has not said in time that timestep " +
+                  std::to_string(message.timestep) + " is " + what +
+                  ". The data are still with it. Is the node overloaded, or does another rank of "
+                  "this node not send this timestep? Raise send_timeout if it needs longer.");
+  return error.at_rank(rank_).at_timestep(message.timestep);
 }
 
 void Sender::flush(const Deadline& deadline) {
   Stopwatch stopwatch(counters_.seconds_blocked);
-  while (!messages_.empty()) {
+  while (true) {
+    const auto open = std::find_if(messages_.begin(), messages_.end(),
+                                   [](const auto& one) { return !is_over(one.second); });
+    if (open == messages_.end()) break;
     const auto answer = client_->receive(deadline);
-    if (!answer) throw late("announced", deadline, &messages_.begin()->second);
+    if (!answer) throw late("announced", open->second);
     handle(*answer);
   }
+  // What nobody has waited for is reported now.
+  for (auto& [sequence, message] : messages_) {
+    std::move(message.failures.begin(), message.failures.end(), std::back_inserter(late_failures_));
+  }
+  messages_.clear();
 }
 
 void Sender::end(int64_t timestep, const Deadline& deadline) {
@@ -174,7 +229,7 @@ void Sender::end(int64_t timestep, const Deadline& deadline) {
   message.received = true;
   message.stored = 1;
   messages_.emplace(sequence, std::move(message));
-  wait_until(sequence, DEISA_ANNOUNCED, deadline);
+  finish(sequence, DEISA_ANNOUNCED, deadline);
 }
 
 void Sender::leave(bool closed) noexcept {
@@ -224,8 +279,7 @@ void Sender::handle(const Client::Answer& answer) {
     default:
       break;
   }
-  const bool done = message.received && message.announced + message.failed >= message.chunks;
-  if (done && !message.waited_for) messages_.erase(it);
+  if (is_over(message) && !message.awaited) messages_.erase(it);
 }
 
 void Sender::fail(Message& message, const Client::Answer& answer) {
@@ -241,7 +295,7 @@ void Sender::fail(Message& message, const Client::Answer& answer) {
   Error error(static_cast<deisa_status>(header.status), answer.text);
   error.at_rank(rank_).at_timestep(message.timestep);
   if (header.array < arrays_.size()) error.at_array(arrays_[header.array].name);
-  if (message.waited_for) {
+  if (message.awaited) {
     message.failures.push_back(error);
   } else {
     late_failures_.push_back(error);

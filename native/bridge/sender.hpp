@@ -31,15 +31,17 @@ class Sender {
     uint32_t slot;
   };
 
-  // `arrays` is kept by reference, and must outlive the sender.
-  Sender(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t slots_per_array);
+  // `arrays` is kept by reference, and must outlive the sender. Each array gets `max_in_flight`
+  // slots, and one for the buffer that allocate() lends.
+  Sender(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t max_in_flight);
 
   // Connects to the node actor, hands it the slots and the description of every array.
   // `definitions[i]` describes arrays[i] as JSON.
   void connect(const std::string& socket, const std::string& hello,
                const std::vector<std::string>& definitions, const Deadline& deadline);
 
-  // Waits until each of `arrays` has a free slot. Throws Error(DEISA_ERROR_TIMEOUT).
+  // Waits until each of `arrays` has fewer than max_in_flight chunks in flight, and so a free slot.
+  // Throws Error(DEISA_ERROR_TIMEOUT).
   void wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline);
   // Packs a chunk into a free slot: the one copy. There must be a free slot.
   Prepared prepare(uint32_t array, const void* data);
@@ -47,10 +49,24 @@ class Sender {
   Prepared prepare(uint32_t array, const void* data, const Layout& layout);
   void discard(const Prepared& chunk);
 
-  // Hands the chunks over as one message, and waits until all have reached `level`. Throws what
-  // the node actor reports about these chunks.
-  void hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
-                 deisa_acknowledge level, const Deadline& deadline);
+  // Lends a slot to compute in: contiguous, of the chunk's size, contents undefined. One for each
+  // array; a second call returns the same. Valid until it is taken back, or the sender ends.
+  void* allocate(uint32_t array);
+  // Takes the lent buffer as a chunk, without a copy, and lends another one in its place. There
+  // must be a free slot. Throws Error(DEISA_ERROR_ARGUMENT) if `buffer` is not the one that was
+  // lent.
+  Prepared exchange(uint32_t array, void** buffer);
+
+  // Hands the chunks over as one message, and returns its number for finish() and is_finished().
+  uint64_t hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
+                     const Deadline& deadline);
+  // Waits until all chunks of the message have reached `level`. Throws what the node actor reports
+  // about them, or Error(DEISA_ERROR_TIMEOUT); may be called again after a time-out.
+  void finish(uint64_t message, deisa_acknowledge level, const Deadline& deadline);
+  // Whether finish() would return or throw at once. Never waits.
+  bool is_finished(uint64_t message, deisa_acknowledge level);
+  // From now on nobody calls finish(): failures of the message are late failures.
+  void forget(uint64_t message);
   // Nothing older than `timestep` will come from this rank.
   void promise(int64_t timestep, const Deadline& deadline);
   // Waits until every chunk has been announced, or has failed.
@@ -79,18 +95,22 @@ class Sender {
     size_t stored = 0;
     size_t announced = 0;
     size_t failed = 0;
-    bool waited_for = false;  // its failures go to the caller that waits, not to the next call
+    bool awaited = true;  // finish() is to come: failures are kept for it
     std::vector<Error> failures;
   };
 
-  void wait_until(uint64_t sequence, deisa_acknowledge level, const Deadline& deadline);
+  static bool has_reached(const Message& message, deisa_acknowledge level);
+  static bool is_over(const Message& message);
+  int64_t in_flight(uint32_t array) const;
   void handle(const Client::Answer& answer);
   void fail(Message& message, const Client::Answer& answer);
-  Error late(const char* what, const Deadline& deadline, const Message* message) const;
+  Error late(const char* what, const Message& message) const;
 
   const std::vector<ArrayMetadata>& arrays_;
   int rank_;
+  uint32_t max_in_flight_;
   Slots slots_;
+  std::vector<uint32_t> lent_;  // by array: the slot that allocate() lent, or wire::kNone
   std::unique_ptr<Client> client_;
   std::map<uint64_t, Message> messages_;
   std::vector<Error> late_failures_;
