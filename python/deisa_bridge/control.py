@@ -1,7 +1,7 @@
 """How a driver gets the node actor of its node: `prepare`, run as a Ray task.
 
-The Java control class names it by module and function. It imports neither deisa-ray nor Dask, which would take more
-than a second: the node actor does, in the background.
+The Java control class names it by module and function. It imports neither deisa-ray nor Dask, which would
+take more than a second: the node actor does, in the background.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ BUSY_WAIT = 60.0
 
 
 def prepare(request_json: str) -> str:
-    """Creates or gets the node actor, and has it open its socket. Request and reply as in docs/architecture.md;
-    "ray_node_id" in the request is the node to pin the actor to, else that of this task. Never raises."""
+    """Creates or gets the node actor, and has it open its socket. Request and reply as in
+    docs/architecture.md; "ray_node_id" in the request is the node to pin the actor to, else that of this
+    task. Never raises."""
     try:
         return json.dumps(_prepare(json.loads(request_json)))
     except BridgeError as error:
@@ -53,8 +54,8 @@ def _prepare(request: dict) -> dict:
             reply = _serve(actor_class, options, node, request, deadline)
         except ray.exceptions.GetTimeoutError:
             raise BridgeError(
-                f"Failed to create/ready scheduling actor for node {node}: {actor_name(node)} did not answer in time. "
-                "Is the node overloaded, or is no worker process free?",
+                f"Failed to create/ready scheduling actor for node {node}: {actor_name(node)} did not answer "
+                "in time. Is the node overloaded, or is no worker process free?",
                 "timeout",
             ) from None
         except (ray.exceptions.RayError, ValueError) as error:
@@ -94,8 +95,8 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
     actor = actor_class.options(**options).remote(node)
     if not hasattr(actor, "deisa_serve"):
         raise BridgeError(
-            f"the actor {actor_name(node)} of node {node} is deisa-ray's own, made by its Python bridge: it has no "
-            "socket. Let that simulation end and remove the actor, or use another Ray cluster.",
+            f"the actor {actor_name(node)} of node {node} is deisa-ray's own, made by its Python bridge: "
+            "it has no socket. Let that simulation end and remove the actor, or use another Ray cluster.",
             "contract",
         )
     wanted = {key: request.get(key) for key in ("session", "library", "socket_dir", "announce_delay")}

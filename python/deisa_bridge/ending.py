@@ -55,8 +55,8 @@ class Ending:
             self._task = self._service.spawn(self._abandon(how))
 
     async def drain(self, reason: str) -> int | None:
-        """Waits until everything that this node received is announced or has failed, and refuses more. Returns the
-        newest timestep that was announced, if any."""
+        """Waits until everything that this node received is announced or has failed, and refuses more.
+        Returns the newest timestep that was announced, if any."""
         service, gather = self._service, self._service.gather
         settled = time.monotonic() + SETTLE
         while gather.bound < NEVER and (left := settled - time.monotonic()) > 0:

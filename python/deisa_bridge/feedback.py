@@ -31,7 +31,8 @@ class Feedback:
         self._newest = _newest_reader()
 
     async def get(self, head: Any, key: str, timestep: int) -> tuple[Status, bytes]:
-        """The value as MessagePack, or NOT_FOUND, or an error with its text. `timestep` NO_TIMESTEP: the newest."""
+        """The value as MessagePack, or NOT_FOUND, or an error with its text. `timestep` NO_TIMESTEP: the
+        newest."""
         what = f"reading the value '{key}'"
         try:
             if timestep == NO_TIMESTEP:

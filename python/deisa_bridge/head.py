@@ -39,8 +39,8 @@ def driver_is_gone(actor: Any) -> bool:
 
 
 async def wait_for_head(seconds: float) -> Any:
-    """The head actor, once it answers. One whose analytics have ended is a remnant: deisa-ray leaves it, and the
-    next analytics cannot start beside it, so it is removed. Raises BridgeError past `seconds`."""
+    """The head actor, once it answers. One whose analytics have ended is a remnant: deisa-ray leaves it, and
+    the next analytics cannot start beside it, so it is removed. Raises BridgeError past `seconds`."""
     start, delay = time.monotonic(), 0.1
     while (left := start + seconds - time.monotonic()) > 0:
         head = await find_actor(HEAD_ACTOR)
@@ -58,7 +58,8 @@ async def wait_for_head(seconds: float) -> Any:
         delay = min(delay * 1.5, 2.0)
     raise BridgeError(
         f"the head actor '{HEAD_ACTOR}' was not found in namespace '{NAMESPACE}' within {seconds:.0f} s. "
-        "It is made by the analytics: start them (a Python program that uses deisa.ray.Deisa) on the same Ray cluster.",
+        "It is made by the analytics: start them (a Python program that uses deisa.ray.Deisa) on the same "
+        "Ray cluster.",
         "timeout",
     )
 
@@ -68,7 +69,8 @@ async def _answer(reference: Any) -> Any:
 
 
 async def call(reference: Any, seconds: float, what: str) -> Any:
-    """The result of a remote call. Raises BridgeError, which names `what`, when it fails or takes too long."""
+    """The result of a remote call. Raises BridgeError, which names `what`, when it fails or takes too
+    long."""
     try:
         return await asyncio.wait_for(_answer(reference), max(seconds, 0.0))
     except TimeoutError:

@@ -79,8 +79,8 @@ class Host:
             await asyncio.wait_for(asyncio.shield(self._starting), max(deadline - time.monotonic(), 0.0))
         except TimeoutError:
             raise BridgeError(
-                f"the head actor '{HEAD_ACTOR}' did not answer in time. It is made by the analytics: start them "
-                "(a Python program that uses deisa.ray.Deisa) on the same Ray cluster.",
+                f"the head actor '{HEAD_ACTOR}' did not answer in time. It is made by the analytics: start "
+                "them (a Python program that uses deisa.ray.Deisa) on the same Ray cluster.",
                 "timeout",
             ) from None
 
@@ -103,8 +103,8 @@ class Host:
         except Exception as error:
             logger.exception("%s failed", method)
             trace = "".join(traceback.format_exception(error)[-2:])
-            text = f"node actor {actor_name(self._node)}: {method} failed: {type(error).__name__}: {error}\n{trace}"
-            return json.dumps({"error": text, "kind": "connection"})
+            text = f"node actor {actor_name(self._node)}: {method} failed: {type(error).__name__}: {error}"
+            return json.dumps({"error": f"{text}\n{trace}", "kind": "connection"})
 
     async def _deisa_serve(self, request: dict) -> dict:
         """Opens the socket for a session. The same session again gets the same socket."""
@@ -114,14 +114,14 @@ class Host:
             if live := service.live():
                 ranks = ", ".join(f"{rank.bridge} (process {rank.pid})" for rank in live[:8])
                 raise BridgeError(
-                    f"it serves session {service.session} of another simulation, whose ranks are connected: {ranks}. "
-                    "Run one simulation at a time on a Ray cluster, or wait until that one has ended.",
+                    f"it serves session {service.session} of another simulation, whose ranks are "
+                    f"connected: {ranks}. Run one simulation at a time on a Ray cluster, or wait until that one has ended.",
                     "contract",
                 )
             if self._finalised:
                 raise BridgeError(
-                    f"it still holds the data of session {service.session}, whose simulation has ended and whose "
-                    "analytics have not",
+                    f"it still holds the data of session {service.session}, whose simulation has ended and "
+                    "whose analytics have not",
                     "busy",
                 )
             # That session never got further than its start, and nobody is left of it.
@@ -139,8 +139,8 @@ class Host:
         path = os.path.join(folder, f"deisa-{os.getuid()}-{uuid.uuid4().hex[:8]}.sock")
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             raise BridgeError(
-                f"the socket's path {path} is longer than {MAX_SOCKET_PATH} bytes: set DEISA_SOCKET_DIR to a folder "
-                "with a shorter name",
+                f"the socket's path {path} is longer than {MAX_SOCKET_PATH} bytes: set DEISA_SOCKET_DIR to a "
+                "folder with a shorter name",
                 "contract",
             )
         library = request.get("library") or "libdeisa_node.so"
@@ -218,8 +218,8 @@ class Host:
     # ---- The way out -------------------------------------------------------------------------------------
 
     async def _depart(self) -> None:
-        """When the simulation has ended and the analytics' driver too, removes the head actor, which deisa-ray would
-        leave, and this actor: the next simulation and the next analytics start afresh."""
+        """When the simulation has ended and the analytics' driver too, removes the head actor, which
+        deisa-ray would leave, and this actor: the next simulation and the next analytics start afresh."""
         while True:
             await asyncio.sleep(DEPARTURE_POLL)
             service = self._service

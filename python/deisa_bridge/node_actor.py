@@ -1,12 +1,12 @@
 """The node actor's class, and what it does when it starts.
 
-Ray hands the class to every process that gets a handle of the actor: the head actor and the analytics too, and
-those do not have this package. So it is built inside a function, which makes Ray send it by value, and none of
-its methods refers to anything of this package before the actor runs it.
+Ray hands the class to every process that gets a handle of the actor: the head actor and the analytics too,
+and those do not have this package. So it is built inside a function, which makes Ray send it by value, and
+none of its methods refers to anything of this package before the actor runs it.
 
-It has no base class either. deisa-ray's own actor is a second object inside it, which is made in the background:
-importing deisa-ray takes more than a second, and its `__init__` waits for the head actor with time.sleep in the
-event loop. The methods that others call on deisa-ray's actor are passed on to that object.
+It has no base class either. deisa-ray's own actor is a second object inside it, which is made in the
+background: importing deisa-ray takes more than a second, and its `__init__` waits for the head actor with
+time.sleep in the event loop. The methods that others call on deisa-ray's actor are passed on to that object.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ DEISA_METHODS = (
     "substitute_graph_values_with_refs",
     "get_value",
 )
-"""The methods of deisa-ray's SchedulingActor that are passed on, as of deisa-ray 0.1.8. `ready` answers at once."""
+"""The methods of deisa-ray's SchedulingActor that are passed on, as of deisa-ray 0.1.8. `ready` answers at
+once."""
 
 OWN_METHODS = ("deisa_serve", "deisa_finalise", "deisa_status", "deisa_watermark", "deisa_drain")
 """The methods that this package adds. Each takes and returns JSON text; see docs/architecture.md."""

@@ -1,9 +1,9 @@
 """The node actors of one simulation among themselves: the watermark, and the end.
 
-When some arrays live on some nodes only, order within each node is not enough: node A may announce timestep t only
-when no other node can still announce anything older. The node actor of bridge 0, the master, keeps each node's
-bound, and the least of them is the watermark. The others report their bound and ask for the watermark with calls
-that wait until it moves.
+When some arrays live on some nodes only, order within each node is not enough: node A may announce timestep t
+only when no other node can still announce anything older. The node actor of bridge 0, the master, keeps each
+node's bound, and the least of them is the watermark. The others report their bound and ask for the watermark
+with calls that wait until it moves.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class Peers:
     # ---- On the others -------------------------------------------------------------------------------
 
     async def _follow(self, wait: float) -> None:
-        """With `wait`: asks for the watermark, again and again. Without: reports the bound when it changes."""
+        """With `wait`: asks for the watermark, again and again. Without: reports the bound when it
+        changes."""
         while True:
             if not wait:
                 await self._bound_changed.wait()
@@ -136,8 +137,8 @@ class Peers:
     # ---- The end -------------------------------------------------------------------------------------
 
     async def drain_others(self, reason: str) -> list[int]:
-        """Has every other node announce what it holds and refuse more. Returns the newest timestep of each node
-        that announced any. A node that cannot be reached is left out, with a warning."""
+        """Has every other node announce what it holds and refuse more. Returns the newest timestep of each
+        node that announced any. A node that cannot be reached is left out, with a warning."""
 
         async def drain(node: str) -> int | None:
             try:

@@ -1,4 +1,5 @@
-"""What a rank said about itself and its arrays, checked; and how arrays are registered with the head actor."""
+"""What a rank said about itself and its arrays, checked; and how arrays are registered with the head
+actor."""
 
 from __future__ import annotations
 
@@ -119,11 +120,11 @@ def _shape(definition: dict, name: str, key: str, least: int) -> tuple[int, ...]
 
 
 async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadline: float) -> None:
-    """Tells the head actor which chunks this node has. Registering twice changes nothing. Raises BridgeError past
-    `deadline` (time.monotonic).
+    """Tells the head actor which chunks this node has. Registering twice changes nothing. Raises BridgeError
+    past `deadline` (time.monotonic).
 
-    deisa-ray's own finalize_registration derives the grid from equal chunks and counts a repeated call twice; so
-    the head actor is called here, and the inherited object is left as if it had done it.
+    deisa-ray's own finalize_registration derives the grid from equal chunks and counts a repeated call twice;
+    so the head actor is called here, and the inherited object is left as if it had done it.
     """
     by_name: dict[str, list[tuple[int, ChunkOfArray]]] = {}
     for rank in ranks:
@@ -135,7 +136,7 @@ async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadl
         ):
             bridges = ", ".join(str(bridge) for bridge, _ in chunks)
             raise BridgeError(
-                f"array '{name}': ranks {bridges} disagree about its grid or dtype, or have the same position",
+                f"array '{name}': ranks {bridges} disagree about grid or dtype, or have the same position",
                 "contract",
             )
     method = head.register_partial_array.options(enable_task_events=False)

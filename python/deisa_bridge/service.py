@@ -1,8 +1,8 @@
 """One simulation's data on this node: from the ranks' slots through the object store to the head actor.
 
 A thread pulls the receiver's events and hands them to the event loop, which keeps all state. Two threads put
-chunks into the object store (ray.put copies them; this actor owns the objects, so they outlive the simulation) and
-free the slots. One task announces complete sets, in order.
+chunks into the object store (ray.put copies them; this actor owns the objects, so they outlive the
+simulation) and free the slots. One task announces complete sets, in order.
 """
 
 from __future__ import annotations
@@ -323,9 +323,9 @@ class Service:
             del one  # and with it this actor's references: the head actor has its own
 
     async def _announce_set(self, one: ChunkSet) -> None:
-        """Tells the head actor directly, not through the inherited add_chunk: that waits in one call per chunk,
-        for ever if the head actor fails the last of them, and keeps an entry per timestep. A class that has its own
-        add_chunk still gets every chunk."""
+        """Tells the head actor directly, not through the inherited add_chunk: that waits in one call per
+        chunk, for ever if the head actor fails the last of them, and keeps an entry per timestep. A class
+        that has its own add_chunk still gets every chunk."""
         contributions = [
             (self._array(bridge, one.array), bridge, chunk) for bridge, chunk in one.chunks.items()
         ]

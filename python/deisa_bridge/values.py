@@ -14,8 +14,10 @@ import numpy as np
 ARRAY_EXTENSION = 1
 
 DTYPES = frozenset(
-    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
-    + ["float16", "float32", "float64", "complex64", "complex128"]
+    [
+        *["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"],
+        *["float16", "float32", "float64", "complex64", "complex128"],
+    ]
 )
 """Names of the element types that a chunk or a feedback array may have."""
 
@@ -66,8 +68,8 @@ def _plain(value: Any, where: str) -> Any:
                 raise UnsupportedValue(f"{where} has the key {key!r}: expected str keys only")
         return {str(key): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     raise UnsupportedValue(
-        f"{where} is a {type(value).__module__}.{type(value).__qualname__}: expected None, bool, int, float, str, "
-        "bytes, list, dict or a NumPy array. Convert it before Deisa.set()."
+        f"{where} is a {type(value).__module__}.{type(value).__qualname__}: expected None, bool, int, float, "
+        "str, bytes, list, dict or a NumPy array. Convert it before Deisa.set()."
     )
 
 

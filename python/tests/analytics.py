@@ -1,7 +1,8 @@
-"""Analytics as a user writes them, with deisa-ray as published: reads every array, prints what it saw as JSON lines.
+"""Analytics as a user writes them, with deisa-ray as published: reads every array, prints what it saw as JSON
+lines.
 
-Arguments: a JSON object {"arrays": {name: window size}, "when", "set": {key: value}, "delay": seconds}. Run in a
-process that cannot import deisa_bridge.
+Arguments: a JSON object {"arrays": {name: window size}, "when", "set": {key: value}, "delay": seconds}. Run
+in a process that cannot import deisa_bridge.
 """
 
 import importlib.util

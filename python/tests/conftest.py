@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -54,8 +55,8 @@ def until(condition, seconds: float, what: str):
 
 @pytest.fixture(scope="session")
 def ray_address():
-    """A cluster of one node with ports and folders of its own; this process is a driver with a code search path,
-    as a Java driver is."""
+    """A cluster of one node with ports and folders of its own; this process is a driver with a code search
+    path, as a Java driver is."""
     import ray
     from ray.job_config import JobConfig
 
@@ -66,7 +67,9 @@ def ray_address():
     command += ["--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=false"]
     command += ["--disable-usage-stats", f"--temp-dir={folder}", "--object-store-memory=300000000"]
     log = open(os.path.join(folder, "start.log"), "wb")  # noqa: SIM115
-    cluster = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log, start_new_session=True)
+    cluster = subprocess.Popen(
+        command, env=clean_environment(), stdout=log, stderr=log, start_new_session=True
+    )
     try:
         host, port = address.split(":")
 
@@ -227,12 +230,12 @@ def simulation(ray_address, tmp_path_factory):
         rank.die()
 
     def gone():
-        names = [a["name"] for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"] == NAMESPACE]
+        names = [
+            a["name"] for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"] == NAMESPACE
+        ]
         for name in names:
-            try:
+            with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, NAMESPACE))
-            except ValueError:
-                pass
         return not names
 
     until(gone, 30.0, "the actors to end")

@@ -75,7 +75,8 @@ END_MARKER = Chunk(END_MARKER_ARRAY, (1, 1), (1, 1), (0, 0), "int16")
 
 
 class FakeRank:
-    """Connects, introduces itself and waits for WELCOME; raises ConnectionRefusedError with the text of REFUSED."""
+    """Connects, introduces itself and waits for WELCOME; raises ConnectionRefusedError with the text of
+    REFUSED."""
 
     def __init__(
         self,
@@ -148,8 +149,10 @@ class FakeRank:
     def wait_announced(self, sequence: int, chunks: int = 1, timeout: float = 60.0) -> None:
         """Until all chunks of a step are announced."""
         done = self._until(
-            lambda: sum(a.kind == ANNOUNCED and a.sequence == sequence for a in self.answers) >= chunks
-            or [a for a in self.failures if a.sequence == sequence],
+            lambda: (
+                sum(a.kind == ANNOUNCED and a.sequence == sequence for a in self.answers) >= chunks
+                or [a for a in self.failures if a.sequence == sequence]
+            ),
             timeout,
             f"ANNOUNCED of {sequence}",
         )
@@ -238,5 +241,3 @@ class FakeRank:
                 raise TimeoutError(f"rank {self.bridge} waited {seconds} s for {what}; it has {seen}")
             self.poll(min(left, 0.5))
         return result
-
-

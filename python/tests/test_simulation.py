@@ -69,7 +69,8 @@ def test_chunks_differ_in_extent_and_every_dtype_arrives(simulation):
 
 
 def test_what_was_received_survives_the_simulation(simulation):
-    """All ranks die right after the last send, while the analytics are slow: nothing is lost, and they end."""
+    """All ranks die right after the last send, while the analytics are slow: nothing is lost, and they
+    end."""
     chunks = rows("field", 2)
     ranks = start(simulation, [[chunks[0]], [chunks[1]]], delay=0.2)
     for t in range(5):
@@ -78,7 +79,9 @@ def test_what_was_received_survives_the_simulation(simulation):
     for rank in ranks:
         rank.die()
     steps = simulation.analytics.finish()
-    assert [(one["t"], one["seen"]["field"]["sum"]) for one in steps] == [(t, 12.0 * (2 * t + 1)) for t in range(5)]
+    assert [(one["t"], one["seen"]["field"]["sum"]) for one in steps] == [
+        (t, 12.0 * (2 * t + 1)) for t in range(5)
+    ]
 
 
 def test_a_rank_that_dies_in_a_step_is_named_to_its_neighbours(simulation):
@@ -93,7 +96,6 @@ def test_a_rank_that_dies_in_a_step_is_named_to_its_neighbours(simulation):
     for word in ("rank 1", "died", "'field'", "timestep 1"):
         assert word in failure.text
     assert failure.timestep == 1 and failure.status < 0
-    ranks[0].wait_announced(sequence, chunks=0)
     # What the dead rank does not owe goes on.
     ranks[0].wait_announced(ranks[0].step(2, {"mine": np.ones(2)}))
     ranks[0].close(3)
@@ -138,19 +140,20 @@ def test_values_that_the_analytics_set_are_read_and_hidden(simulation):
     simulation.analytics.finish()
 
 
-def start_two_nodes(simulation, arrays: dict[str, list[Chunk]], uniform: bool, **analytics):
-    simulation.start_analytics(arrays=analytics.pop("arrays"), **analytics)
+def start_two_nodes(simulation, a: Chunk, b: Chunk, uniform: bool) -> list:
+    """Rank 0 with chunk `a` on node "a"; rank 1 with `b` on node "b", whose actor announces slowly."""
+    simulation.start_analytics(arrays={a.name: 1, b.name: 1})
     for node in ("a", "b"):
         reply = simulation.prepare(node, announce_delay=0.3 if node == "b" else 0.0)
         assert reply["actor"] == f"sched-{node}" and reply["node_id"] == node, reply
-    ranks = [simulation.rank(i, arrays[node], node=node, world_size=2) for i, node in enumerate(("a", "b"))]
+    ranks = [simulation.rank(0, [a], node="a", world_size=2), simulation.rank(1, [b], node="b", world_size=2)]
     assert simulation.finalise(uniform=uniform) == [{}, {}]
     return ranks
 
 
 def test_the_end_marker_does_not_overtake_a_slow_node(simulation):
     chunks = rows("field", 2)
-    ranks = start_two_nodes(simulation, {"a": [chunks[0]], "b": [chunks[1]]}, True, arrays={"field": 1})
+    ranks = start_two_nodes(simulation, *chunks, uniform=True)
     for t in range(3):
         for rank in ranks:
             rank.step(t, {"field": np.full((3, 4), t)}, last=True)
@@ -161,8 +164,8 @@ def test_the_end_marker_does_not_overtake_a_slow_node(simulation):
 
 
 def test_arrays_on_different_nodes_are_announced_in_order(simulation):
-    arrays = {"a": [Chunk("x", (4,), (1,), (0,))], "b": [Chunk("y", (4,), (1,), (0,))]}
-    ranks = start_two_nodes(simulation, arrays, False, arrays={"x": 1, "y": 1})
+    x, y = Chunk("x", (4,), (1,), (0,)), Chunk("y", (4,), (1,), (0,))
+    ranks = start_two_nodes(simulation, x, y, uniform=False)
     for t in range(4):
         ranks[0].step(t, {"x": np.full(4, t)}, last=True)
         ranks[1].step(t, {"y": np.full(4, 10 * t)}, last=True)
@@ -176,7 +179,7 @@ def test_arrays_on_different_nodes_are_announced_in_order(simulation):
 
 def test_bridge_0_dies_while_a_slow_node_announces(simulation):
     chunks = rows("field", 2)
-    ranks = start_two_nodes(simulation, {"a": [chunks[0]], "b": [chunks[1]]}, True, arrays={"field": 1})
+    ranks = start_two_nodes(simulation, *chunks, uniform=True)
     for t in range(3):
         for rank in ranks:
             rank.step(t, {"field": np.full((3, 4), t)}, last=True)
@@ -186,7 +189,8 @@ def test_bridge_0_dies_while_a_slow_node_announces(simulation):
 
 
 def test_the_next_simulation_finds_the_cluster_as_new(simulation):
-    """When the analytics have gone, so have the head actor and the node actor; the same cluster serves again."""
+    """When the analytics have gone, so have the head actor and the node actor; the same cluster serves
+    again."""
     import ray
 
     (chunk,) = rows("field", 1)
@@ -252,7 +256,9 @@ def test_status_says_what_is_waited_for(simulation):
     ranks = start(simulation, [[chunks[0]], [chunks[1]]])
     ranks[0].step(0, {"field": np.zeros((3, 4))})
     status = until(
-        lambda: (s := simulation.call("deisa_status"))["chunks_stored"] == 1 and s, 10.0, "a chunk to be stored"
+        lambda: (s := simulation.call("deisa_status"))["chunks_stored"] == 1 and s,
+        10.0,
+        "a chunk to be stored",
     )
     assert status["live"] == [0, 1] and "rank 1" in status["waits_for"] and json.dumps(status)
 

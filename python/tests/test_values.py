@@ -28,8 +28,9 @@ from deisa_bridge.values import DTYPES, UnsupportedValue, decode, encode
         b"\0\xff",
         [],
         [1, [2, "x"]],
-    ]
-    + [{}, {"a": {"b": [None]}}],
+        {},
+        {"a": {"b": [None]}},
+    ],
 )
 def test_plain_values_come_back(value):
     back = decode(encode(value))

@@ -1,0 +1,91 @@
+"""The watermark that the master keeps."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from deisa_bridge import peers as peers_module
+from deisa_bridge.gather import ANYTHING, NEVER
+from deisa_bridge.peers import Peers
+from deisa_bridge.status import BridgeError
+
+
+def master(bound, moved=lambda: None, nodes=("a", "b"), uniform=False) -> Peers:
+    return Peers("s", "a", {"nodes": list(nodes), "master_node": "a", "uniform": uniform}, bound, moved)
+
+
+def report(peers: Peers, bound: int, known: int, wait: float = 0.0, node: str = "b"):
+    return peers.answer_watermark({"node": node, "bound": bound, "known": known, "wait": wait})
+
+
+def run(work):
+    return asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_uniform_simulations_and_single_nodes_need_no_watermark():
+    async def work():
+        assert master(lambda: 0, uniform=True).watermark == NEVER
+        assert master(lambda: 0, nodes=("a",)).watermark == NEVER
+
+    run(work)
+
+
+def test_the_watermark_is_the_least_bound_and_never_falls():
+    async def work():
+        bound, moves = [3], []
+        peers = master(lambda: bound[0], lambda: moves.append(1))
+        assert peers.watermark == ANYTHING
+        peers.bound_changed()
+        waiting = asyncio.ensure_future(report(peers, 5, ANYTHING, wait=10.0))
+        assert await waiting == {"watermark": 3}
+        assert await report(peers, 4, NEVER) == {"watermark": 3}
+        bound[0] = 9
+        peers.bound_changed()
+        assert await report(peers, 5, 3, wait=10.0) == {"watermark": 5}
+        assert len(moves) == 2
+        peers.stop()
+
+    run(work)
+
+
+def test_a_call_waits_until_the_watermark_moves():
+    async def work():
+        peers = master(lambda: 7)
+        waiting = asyncio.ensure_future(report(peers, 1, 1, wait=10.0))
+        peers.bound_changed()
+        await asyncio.sleep(0.05)
+        assert not waiting.done() and peers.watermark == 1
+        await report(peers, 2, NEVER)
+        assert await waiting == {"watermark": 2}
+        peers.stop()
+
+    run(work)
+
+
+def test_a_silent_node_is_no_longer_waited_for(monkeypatch):
+    monkeypatch.setattr(peers_module, "SILENCE", 0.2)
+    monkeypatch.setattr(peers_module, "POLL", 0.05)
+
+    async def work():
+        peers = master(lambda: 6)
+        await report(peers, 1, NEVER)
+        for _ in range(200):
+            if peers.watermark == 6:
+                break
+            await asyncio.sleep(0.02)
+        assert peers.watermark == 6
+        peers.stop()
+
+    run(work)
+
+
+def test_a_stranger_is_refused():
+    async def work():
+        peers = master(lambda: 0)
+        with pytest.raises(BridgeError, match="not part"):
+            await report(peers, 1, 1, node="c")
+        peers.stop()
+
+    run(work)
