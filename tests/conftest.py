@@ -1,0 +1,101 @@
+"""Fixtures of the end-to-end tests, and where things lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "examples" / "heat"), str(ROOT / ".ci")]
+
+from local_ray import LocalRay  # noqa: E402
+from processes import Child  # noqa: E402
+
+PROGRAMS = ROOT / "tests" / "programs"
+
+
+@pytest.fixture
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def built(root: Path) -> Path:
+    """The build tree."""
+    build = root / "build"
+    assert (build / "lib" / "libdeisa.so").exists(), "run ./test, which builds the libraries first"
+    return build
+
+
+@pytest.fixture
+def ray() -> Iterator[LocalRay]:
+    """A Ray of this test's own: an earlier test's actors are none of its business."""
+    with LocalRay(object_store_bytes=256 << 20) as local:
+        yield local
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Child]]:
+    """start(name, command, environment): a process that is ended with the test."""
+    children: list[Child] = []
+
+    def start_child(name: str, command: list[str], environment: dict[str, str]) -> Child:
+        children.append(Child(name, command, environment))
+        return children[-1]
+
+    yield start_child
+    for child in reversed(children):
+        child.end(grace=2.0)
+
+
+@pytest.fixture
+def analytics(ray: LocalRay, start: Callable[..., Child]) -> Child:
+    """Plain deisa-ray analytics of the array `temperature`, see programs/analytics.py."""
+    return start("analytics", [sys.executable, str(PROGRAMS / "analytics.py")], ray.environment)
+
+
+@pytest.fixture
+def host(built: Path) -> str:
+    """The program programs/host.c."""
+    return str(built / "bin" / "host")
+
+
+@pytest.fixture
+def bare_environment(tmp_path: Path) -> dict[str, str]:
+    """No Ray, Java or Python on PATH, and no Ray that was started here."""
+    return {"PATH": str(tmp_path / "nothing"), "RAY_TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+
+
+def run(
+    command: list[str], environment: dict[str, str] | None = None, timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Runs to the end; output and errors together in `stdout`."""
+    return subprocess.run(
+        command,
+        env=environment,
+        timeout=timeout,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+
+
+def run_example(output: Path, *options: str, timeout: float = 240.0) -> subprocess.CompletedProcess[str]:
+    """./run with these options; results go to `output`."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    limit = str(timeout - 20.0)
+    command = [str(ROOT / "run"), *options, "--output", str(output), "--timeout", limit]
+    return run(command, environment, timeout)
+
+
+def mpirun(ranks: int, *command: str) -> list[str]:
+    as_root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
+    return [shutil.which("mpirun") or "mpirun", "--oversubscribe", *as_root, "-n", str(ranks), *command]

@@ -1,0 +1,40 @@
+"""What a host program may do while a JVM lives in it, and what it may do wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import run
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+ALL_TRUE = "right=True readonly,borrowed,in_store=[[True, True, True]]"
+
+
+def analysed(analytics) -> list[str]:
+    """The output of the analytics, once they have ended."""
+    analytics._process.wait(60)
+    analytics.wait_output()
+    assert analytics.status() == 0, "\n".join(analytics.lines)
+    return analytics.lines
+
+
+@pytest.mark.parametrize("mode", ["plain", "stack", "signals", "misuse"])
+def test_host_program(host, ray, analytics, mode):
+    command = ["/bin/bash", "-c", f"ulimit -s 262144; exec {host} {mode}"]
+    done = run(command, ray.environment, timeout=80)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "done"
+    if mode == "plain":
+        # Neither Ray's start-up lines nor the JVM's reach the simulation's output.
+        assert lines == ["ready", "done"]
+    if mode == "misuse":
+        for call in ("unknown array", "wrong dtype", "wrong size", "the same timestep twice", "an old end"):
+            assert re.search(
+                f"^{call}: contract violation: .*temperature|^{call}: contract violation: ", done.stdout, re.M
+            )
+    output = analysed(analytics)
+    assert output[-1] == "end: [0, 1, 2]"
+    for timestep in range(3):
+        assert f"timestep {timestep}: {ALL_TRUE}" in output
