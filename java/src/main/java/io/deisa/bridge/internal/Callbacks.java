@@ -88,7 +88,9 @@ public final class Callbacks implements AutoCloseable {
     try {
       return work.run(communicator);
     } catch (Throwable thrown) {
-      ofCommunicator = thrown;
+      if (ofCommunicator == null) {
+        ofCommunicator = thrown;
+      }
       return -1;
     }
   }

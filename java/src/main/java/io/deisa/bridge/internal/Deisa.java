@@ -25,7 +25,7 @@ import org.bytedeco.javacpp.annotation.Platform;
  * <p>The libraries come from the classpath (folder {@code io/deisa/bridge/linux-x86_64}), or from the folder that the system
  * property {@code deisa.library.path} names.
  */
-@Platform(include = "deisa/deisa.h", link = "deisa@.0")
+@Platform(include = "deisa/deisa.h", link = "deisa@.0", library = "jnideisa")
 public final class Deisa {
   /** System property: the folder of {@code libjnideisa.so} and {@code libdeisa*.so}, taken before the classpath. */
   public static final String LIBRARY_PATH = "deisa.library.path";
@@ -69,6 +69,7 @@ public final class Deisa {
   }
 
   // ---- Structs: views of native memory that somebody else owns ---------------------------------
+  // allocate() is not called: with it, JavaCPP knows the struct's size.
 
   /** {@code deisa_error}. */
   @Name("deisa_error")
@@ -76,6 +77,8 @@ public final class Deisa {
     public Error(Pointer memory) {
       super(memory);
     }
+
+    private native void allocate();
 
     public native @Cast("deisa_status") int status();
 
@@ -102,6 +105,8 @@ public final class Deisa {
     public CommunicatorTable(Pointer memory) {
       super(memory);
     }
+
+    private native void allocate();
 
     public native CommunicatorTable struct_size(@Cast("size_t") long value);
 
@@ -138,6 +143,8 @@ public final class Deisa {
     public Options(Pointer memory) {
       super(memory);
     }
+
+    private native void allocate();
 
     public native Options struct_size(@Cast("size_t") long value);
 
@@ -219,6 +226,8 @@ public final class Deisa {
       super(memory);
     }
 
+    private native void allocate();
+
     public native Layout struct_size(@Cast("size_t") long value);
 
     public native @Cast("size_t") long struct_size();
@@ -258,6 +267,8 @@ public final class Deisa {
     public BridgeStatus(Pointer memory) {
       super(memory);
     }
+
+    private native void allocate();
 
     public native BridgeStatus struct_size(@Cast("size_t") long value);
 

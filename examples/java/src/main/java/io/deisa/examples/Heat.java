@@ -1,0 +1,140 @@
+package io.deisa.examples;
+
+import io.deisa.bridge.ArrayMetadata;
+import io.deisa.bridge.Bridge;
+import io.deisa.bridge.BridgeStatus;
+import io.deisa.bridge.DType;
+import io.deisa.bridge.DeisaException;
+import io.deisa.bridge.Step;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.util.Locale;
+import java.util.concurrent.TimeUnit;
+import org.apache.arrow.memory.BufferAllocator;
+import org.apache.arrow.memory.RootAllocator;
+import org.apache.arrow.vector.Float4Vector;
+import org.apache.arrow.vector.Float8Vector;
+
+/**
+ * The heat equation on a 2-D grid of Java processes, the twin of examples/heat/heat.c: after each timestep every rank sends
+ * its block of two fields to the analytics, which steer back: they set the feedback value "source_off", and the simulation
+ * then switches its heat source off.
+ */
+public final class Heat {
+  private final HeatOptions options;
+  private final Grid grid;
+  private final Block block;
+  private long sourceOffStep = -1;
+
+  private Heat(HeatOptions options) {
+    this.options = options;
+    grid = Grid.of(options.rank(), options.ranks());
+    block = new Block(options.size(), grid.rows(options.size()), grid.columns(options.size()));
+  }
+
+  // Both arrays lie on the same grid of chunks. Their global shapes follow from the chunks of all ranks.
+  private ArrayMetadata array(String name, DType dtype) {
+    return ArrayMetadata.of(
+        name,
+        dtype,
+        new long[] {block.rows, block.columns},
+        new long[] {grid.rowsOfRanks(), grid.columnsOfRanks()},
+        new long[] {grid.row(), grid.column()});
+  }
+
+  private Bridge open() {
+    return Bridge.builder()
+        .bridgeId(options.rank())
+        .worldSize(options.ranks())
+        .masterPort(options.masterPort())
+        .array(array("temperature", DType.FLOAT64))
+        .array(array("flux", DType.FLOAT32))
+        .open(); // collective
+  }
+
+  private void run() throws IOException, InterruptedException {
+    int cells = block.rows * block.columns;
+    try (BufferAllocator allocator = new RootAllocator();
+        Float8Vector temperature = new Float8Vector("temperature", allocator);
+        Float4Vector flux = new Float4Vector("flux", allocator);
+        Halo halo = new Halo(grid, options.haloPort());
+        Bridge bridge = open()) {
+      temperature.allocateNew(cells);
+      temperature.setValueCount(cells);
+      flux.allocateNew(cells);
+      flux.setValueCount(cells);
+      for (long step = 0; step < options.steps(); step++) {
+        long start = System.nanoTime();
+        obey(bridge, step);
+        advance(halo);
+        block.copyTemperature(temperature);
+        block.computeFlux(flux);
+        TimeUnit.NANOSECONDS.sleep(start + (long) (options.pace() * 1e9) - System.nanoTime());
+        try (Step sent = bridge.beginStep(step)) {
+          sent.put("temperature", temperature);
+          sent.put("flux", flux);
+        }
+        if (options.rank() == 0) {
+          System.out.println("timestep " + step + " sent, source " + (sourceOffStep < 0 ? "on" : "off"));
+        }
+      }
+      BridgeStatus status = bridge.status();
+      bridge.finish(options.steps()); // collective
+      report(status);
+    }
+  }
+
+  // Collective: rank 0 reads and all ranks get the same answer, so they obey at the same step.
+  private void obey(Bridge bridge, long step) {
+    if (sourceOffStep < 0 && bridge.feedback().collective().getDouble("source_off", 0.0) != 0.0) {
+      sourceOffStep = step;
+    }
+  }
+
+  private void advance(Halo halo) throws IOException {
+    for (int substep = 0; substep < Block.SUBSTEPS; substep++) {
+      halo.exchange(block);
+      block.substep(sourceOffStep < 0);
+    }
+    halo.exchange(block);
+  }
+
+  // What rank 0 has to tell the program that started it. A step of -1: the source was never off.
+  private void report(BridgeStatus status) throws IOException {
+    if (options.rank() != 0 || options.report() == null) {
+      return;
+    }
+    Files.writeString(
+        options.report(),
+        String.format(
+            Locale.ROOT,
+            "{\"size\": %d, \"steps\": %d, \"grid\": [%d, %d], \"source_off_step\": %d,%n"
+                + " \"chunks_sent\": %d, \"bytes_sent\": %d, \"seconds_blocked\": %.6f}%n",
+            options.size(),
+            options.steps(),
+            grid.rowsOfRanks(),
+            grid.columnsOfRanks(),
+            sourceOffStep,
+            status.chunksSent(),
+            status.bytesSent(),
+            status.secondsBlocked()));
+  }
+
+  /** One rank. Ends with 1 when something fails, and 2 for a wrong command line. */
+  public static void main(String[] arguments) {
+    HeatOptions options;
+    try {
+      options = HeatOptions.parse(arguments);
+    } catch (IllegalArgumentException problem) {
+      System.err.println("heat: " + problem.getMessage() + System.lineSeparator() + HeatOptions.USAGE);
+      System.exit(2);
+      return;
+    }
+    try {
+      new Heat(options).run();
+    } catch (DeisaException | IOException | InterruptedException failure) {
+      System.err.println("heat: rank " + options.rank() + ": " + failure.getMessage());
+      System.exit(1);
+    }
+  }
+}
