@@ -15,7 +15,8 @@ namespace deisa {
 
 class Communicator {
  public:
-  // Takes over the table; `release` is called by the destructor.
+  // Takes over the table; `release` is called by the destructor. Throws Error(DEISA_ERROR_ARGUMENT)
+  // that lists what is invalid; the table stays the caller's then, and is not released.
   explicit Communicator(const deisa_communicator& table);
   ~Communicator();
   Communicator(const Communicator&) = delete;
@@ -32,7 +33,8 @@ class Communicator {
     int master_port;
   };
   // Opens libdeisa_gloo.so, which lies beside this library (or DEISA_GLOO_LIBRARY), and meets the
-  // other ranks. Throws Error(DEISA_ERROR_TIMEOUT) that says who came and who did not.
+  // other ranks. Throws Error(DEISA_ERROR_TIMEOUT) that says who came and who did not, and
+  // Error(DEISA_ERROR_UNSUPPORTED) that says what to install when the library is not there.
   static std::unique_ptr<Communicator> gloo(const Rendezvous& rendezvous, const Deadline& deadline);
 
   int rank() const noexcept { return rank_; }
@@ -47,8 +49,15 @@ class Communicator {
   std::string broadcast(const std::string& data, int root, const Deadline& deadline);
 
  private:
+  void check_usable(const char* what, int root);
+  [[noreturn]] void fail(deisa_status status, const char* what, const std::string& message);
   void check(deisa_status status, const deisa_error& error, const char* what);
-  deisa_communicator table_;
+  template <typename Call>
+  void run(const char* what, const Call& call);
+  void broadcast_bytes(const char* what, void* data, size_t bytes, int root,
+                       const Deadline& deadline);
+
+  deisa_communicator table_ = {};
   int rank_ = 0;
   int size_ = 1;
   std::string broken_;  // why no call can succeed any more

@@ -1,0 +1,44 @@
+// Internet addresses: resolving a host with a deadline, and finding our own address towards a host.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/deadline.hpp"
+
+namespace deisa {
+
+struct Address {
+  sockaddr_storage storage = {};
+  socklen_t length = 0;
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+  int family() const { return storage.ss_family; }
+  bool is_loopback() const;
+  bool is_link_local() const;
+  // Numeric, without the port: "192.0.2.1" or "fd00::1".
+  std::string host() const;
+  // Numeric, with the port: "192.0.2.1:29400" or "[fd00::1]:29400".
+  std::string text() const;
+};
+
+// Every address of `host`, in the system's order of preference; never empty. Throws
+// Error(DEISA_ERROR_ARGUMENT) that names the host when it has none, and Error(DEISA_ERROR_TIMEOUT)
+// when the name service does not answer by the deadline.
+std::vector<Address> resolve(const std::string& host, int port, const Deadline& deadline);
+
+// A numeric address, or nothing when `host` is a name.
+std::optional<Address> parse_address(const std::string& host, int port);
+
+// The address of this machine from which packets to `to` leave, with port 0. Sends nothing. Nothing
+// when there is no route.
+std::optional<Address> source_address(const Address& to);
+
+// Of a socket; IPv4 addresses mapped into IPv6 come back as IPv4.
+std::optional<Address> socket_address(int fd);
+std::optional<Address> peer_address(int fd);
+
+}  // namespace deisa

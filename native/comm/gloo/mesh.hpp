@@ -1,0 +1,55 @@
+// A full mesh of Gloo connections between the ranks of one group. The group need not be the whole
+// world: nothing here knows how its members found each other.
+//
+// Gloo listens on a port of its own for each peer until that peer connects, and takes whoever
+// connects first. So a mesh is made only once every member is known to be there, and its ports are
+// open for the moment of the exchange.
+#pragma once
+
+#include <gloo/transport/context.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/deadline.hpp"
+#include "comm/address.hpp"
+
+namespace deisa {
+
+class Mesh {
+ public:
+  // Listens at `local`, the address of this machine that the others reach. `deadline` is that of
+  // connect().
+  Mesh(int rank, int size, const Address& local, const Deadline& deadline);
+
+  // What the others need to connect to this rank: equal parts, one for each rank.
+  const std::string& addresses() const { return addresses_; }
+  size_t address_bytes() const { return address_bytes_; }
+
+  // `addresses_of(peer)` returns the part of that rank's addresses() that is meant for this rank:
+  // address_bytes() bytes from rank * address_bytes().
+  void connect(const std::function<std::string(int peer)>& addresses_of, const Deadline& deadline);
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  std::unique_ptr<gloo::transport::UnboundBuffer> buffer(void* data, size_t bytes) {
+    return context_->createUnboundBuffer(data, bytes);
+  }
+
+ private:
+  const int rank_;
+  const int size_;
+  std::string addresses_;
+  size_t address_bytes_ = 0;
+  // Holds the device, and closes the connections.
+  std::shared_ptr<gloo::transport::Context> context_;
+};
+
+// What is left of `deadline`, as Gloo wants it.
+std::chrono::milliseconds gloo_timeout(const Deadline& deadline);
+// The message of a Gloo exception, without the place in Gloo's sources.
+std::string gloo_message(const std::exception& exception);
+
+}  // namespace deisa

@@ -1,0 +1,58 @@
+// Barrier, gather and broadcast over a duplicate of an MPI communicator, polled with a deadline.
+#pragma once
+
+#include <mpi.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/deadline.hpp"
+
+namespace deisa {
+
+class MpiCommunicator {
+ public:
+  // Messages are cut into pieces: MPI counts with int, and the pieces bound the memory that is
+  // kept.
+  static constexpr size_t kPiece = size_t{64} << 20;
+
+  // Collective: duplicates `comm`. Throws Error.
+  explicit MpiCommunicator(MPI_Comm comm, size_t piece = kPiece);
+  // Frees the duplicate, unless it is broken or MPI was finalised.
+  ~MpiCommunicator();
+  MpiCommunicator(const MpiCommunicator&) = delete;
+  MpiCommunicator& operator=(const MpiCommunicator&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  // Each throws Error; the communicator is broken then.
+  void barrier(const Deadline& deadline);
+  void gather(const void* sent, size_t bytes, void* received, int root, const Deadline& deadline);
+  void broadcast(void* data, size_t bytes, int root, const Deadline& deadline);
+
+ private:
+  void check_usable(const char* what, int root);
+  void check(int code, const char* what);
+  void wait(MPI_Request request, const char* what, const std::string& whom,
+            const Deadline& deadline);
+
+  // MPI reads and writes these, also after a time-out: a collective cannot be cancelled.
+  struct Memory {
+    std::vector<char> sent;
+    std::vector<char> received;
+  };
+
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  const size_t piece_;
+  int rank_ = 0;
+  int size_ = 1;
+  std::unique_ptr<Memory> memory_ = std::make_unique<Memory>();
+  std::string broken_;
+};
+
+// Throws Error(DEISA_ERROR_ARGUMENT) unless this thread may call MPI now.
+void check_mpi_is_usable();
+
+}  // namespace deisa

@@ -1,0 +1,280 @@
+// The rendezvous store, server and client, among well-behaved ranks.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <thread>
+
+#include "comm/store_client.hpp"
+#include "comm/store_server.hpp"
+
+namespace deisa {
+namespace {
+
+Deadline soon() { return Deadline::after(20); }
+
+struct World {
+  explicit World(int size, double seconds = 20, const std::string& secret = "") {
+    options.size = size;
+    options.master_address = "127.0.0.1";
+    options.secret = secret;
+    server = std::make_unique<StoreServer>(options, Deadline::after(seconds));
+  }
+  StoreClient::Options rank(int rank) const {
+    StoreClient::Options client;
+    client.rank = rank;
+    client.size = options.size;
+    client.master_address = "127.0.0.1";
+    client.master_port = server->port();
+    client.secret = options.secret;
+    return client;
+  }
+  std::unique_ptr<StoreClient> join(int id) const {
+    return std::make_unique<StoreClient>(rank(id), soon());
+  }
+  StoreServer::Options options;
+  std::unique_ptr<StoreServer> server;
+};
+
+// What the body throws.
+template <typename Body>
+Error error_of(const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return Error(DEISA_OK, "");
+}
+
+bool says(const Error& error, const std::string& text) {
+  const bool found = std::string(error.what()).find(text) != std::string::npos;
+  if (!found) ADD_FAILURE() << "\"" << text << "\" is not in: " << error.what();
+  return found;
+}
+
+TEST(Store, RanksMeetAndExchangeValues) {
+  const World world(3);
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < 3; ++rank) {
+    ranks.emplace_back([&, rank] {
+      const auto client = world.join(rank);
+      EXPECT_EQ(client->meet(soon()), "127.0.0.1");
+      client->set("of " + std::to_string(rank), std::string(100000, static_cast<char>('a' + rank)),
+                  soon());
+      client->wait({"of 0", "of 1", "of 2"}, soon());
+      for (int peer = 0; peer < 3; ++peer) {
+        EXPECT_EQ(client->get("of " + std::to_string(peer), soon()),
+                  std::string(100000, static_cast<char>('a' + peer)));
+        EXPECT_EQ(client->get("of " + std::to_string(peer), soon(), 99998, 10).size(), 2u);
+        EXPECT_EQ(client->get("of " + std::to_string(peer), soon(), 200000, 10), "");
+      }
+    });
+  }
+  for (auto& rank : ranks) rank.join();
+}
+
+TEST(Store, AValueIsWaitedFor) {
+  const World world(2);
+  const auto zero = world.join(0);
+  const auto one = world.join(1);
+  std::thread reader([&] { EXPECT_EQ(one->get("late", soon()), "here"); });
+  EXPECT_EQ(zero->who(soon()).came.size(), 1u);  // a round trip, while the other waits
+  zero->set("late", "here", soon());
+  reader.join();
+}
+
+TEST(Store, TwoThousandRanksCheckIn) {
+  constexpr int kRanks = 2000;
+  rlimit files = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = std::min<rlim_t>(files.rlim_max, 2 * kRanks + 500);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  ASSERT_GE(files.rlim_cur, 2u * kRanks + 100) << "this test needs two files for each rank";
+
+  const World world(kRanks, 60);
+  std::vector<std::unique_ptr<StoreClient>> ranks;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    ranks.push_back(std::make_unique<StoreClient>(world.rank(rank), Deadline::after(60)));
+    if (rank == 1000) {
+      EXPECT_EQ(to_text(ranks[0]->who(Deadline::after(60)).came), "0-1000");
+    }
+  }
+  for (const auto& rank : ranks) rank->meet(Deadline::after(60));
+  EXPECT_EQ(to_text(ranks[7]->who(Deadline::after(60)).came), "0-1999");
+}
+
+TEST(Store, PastTheDeadlineEveryRankLearnsWhoCame) {
+  const World world(8, 0.5);
+  std::vector<std::thread> ranks;
+  for (const int rank : {0, 1, 2, 5}) {
+    ranks.emplace_back([&, rank] {
+      const auto client = world.join(rank);
+      const auto start = Deadline::Clock::now();
+      const Error error = error_of([&] { client->meet(soon()); });
+      EXPECT_LT(Deadline::Clock::now() - start, std::chrono::seconds(10));
+      EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
+      EXPECT_EQ(error.rank(), rank);
+      says(error, "rank " + std::to_string(rank) + " of 8");
+      says(error, "127.0.0.1:" + std::to_string(world.server->port()));
+      says(error, "Expected world size 8");
+      says(error, "4 came: 0-2,5");
+      says(error, "4 did not come: 3-4,6-7");
+      says(error, "crashed, was never started, or is blocked at start-up");
+    });
+  }
+  for (auto& rank : ranks) rank.join();
+}
+
+TEST(Store, ARankWhoseOwnDeadlineEndsTellsTheOthers) {
+  const World world(3);
+  const auto patient = world.join(0);
+  const auto hasty = world.join(2);
+  std::thread waits([&] {
+    const Error error = error_of([&] { patient->meet(soon()); });
+    EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
+    says(error, "rank 2 of 3 gave up");
+    says(error, "2 came: 0,2");
+  });
+  const Error error = error_of([&] { hasty->meet(Deadline::after(0.2)); });
+  EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
+  says(error, "1 did not come: 1");
+  waits.join();
+}
+
+TEST(Store, DifferentWorldSizesAreTold) {
+  const World world(4);
+  const auto right = world.join(1);
+  auto wrong = world.rank(2);
+  wrong.size = 3;
+  const Error told = error_of([&] { StoreClient(wrong, soon()); });
+  EXPECT_EQ(told.status(), DEISA_ERROR_ARGUMENT);
+  says(told, "rank 2 of 3");
+  says(told, "expects a world size of 4");
+  const Error also = error_of([&] { right->meet(soon()); });
+  EXPECT_EQ(also.status(), DEISA_ERROR_ARGUMENT);
+  says(also, "world sizes differ");
+}
+
+TEST(Store, TwoRanksWithOneIdAreBothTold) {
+  const World world(4);
+  const auto first = world.join(3);
+  const Error second = error_of([&] { world.join(3); });
+  EXPECT_EQ(second.status(), DEISA_ERROR_ARGUMENT);
+  says(second, "two processes came as rank 3 of 4");
+  says(error_of([&] { first->meet(soon()); }), "two processes came as rank 3 of 4");
+}
+
+TEST(Store, ARankThatDiesIsNamed) {
+  const World world(3);
+  const auto stays = world.join(0);
+  {
+    const auto dies = world.join(1);
+    dies->give_up("its disk is full");
+  }
+  const Error error = error_of([&] { stays->meet(soon()); });
+  EXPECT_EQ(error.status(), DEISA_ERROR_COMMUNICATOR);
+  says(error, "rank 1 of 3 gave up: its disk is full");
+}
+
+TEST(Store, TheSecretKeepsOthersOut) {
+  const World world(2, 20, "abc");
+  for (const char* wrong : {"", "abd", "abcd", "ab"}) {
+    auto stranger = world.rank(0);
+    stranger.secret = wrong;
+    const Error error = error_of([&] { StoreClient(stranger, soon()); });
+    EXPECT_EQ(error.status(), DEISA_ERROR_ARGUMENT);
+    says(error, "DEISA_SECRET");
+  }
+  // They neither took the place of a rank nor ended the rendezvous.
+  const auto zero = world.join(0);
+  const auto one = world.join(1);
+  zero->meet(soon());
+  one->meet(soon());
+}
+
+TEST(Store, APortInUseIsNamed) {
+  const World world(1);
+  auto options = world.options;
+  options.port = world.server->port();
+  for (const char* address : {"127.0.0.1", "some-host"}) {
+    options.master_address = address;
+    const Error error = error_of([&] { StoreServer(options, soon()); });
+    EXPECT_EQ(error.status(), DEISA_ERROR_COMMUNICATOR);
+    says(error, "master_port " + std::to_string(options.port));
+    says(error, "in use");
+  }
+}
+
+TEST(Store, AMasterThatIsNotThereCannotBeReached) {
+  auto options = [] {
+    const World world(2);
+    return world.rank(1);  // of a server that has ended
+  }();
+  const Error error = error_of([&] { StoreClient(options, Deadline::after(0.3)); });
+  EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
+  says(error, "rank 1 of 2");
+  says(error, "the master could not be reached");
+  says(error, "127.0.0.1:" + std::to_string(options.master_port));
+  says(error, "Connection refused");
+}
+
+TEST(Store, AMasterThatComesLateIsFound) {
+  StoreServer::Options options;
+  options.size = 2;
+  options.master_address = "127.0.0.1";
+  options.port = [] { return World(1).server->port(); }();
+  std::unique_ptr<StoreServer> server;
+  StoreClient::Options client;
+  client.rank = 1;
+  client.size = 2;
+  client.master_address = "127.0.0.1";
+  client.master_port = options.port;
+  std::thread rank([&] { StoreClient(client, soon()).who(soon()); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // some attempts fail
+  server = std::make_unique<StoreServer>(options, soon());
+  rank.join();
+}
+
+TEST(Store, AnUnknownMasterFailsFast) {
+  StoreClient::Options options;
+  options.master_address = "no-such-host.invalid";
+  options.master_port = 29400;
+  const auto start = Deadline::Clock::now();
+  const Error error = error_of([&] { StoreClient(options, Deadline::after(60)); });
+  EXPECT_EQ(error.status(), DEISA_ERROR_ARGUMENT);
+  says(error, "\"no-such-host.invalid\" cannot be resolved");
+  EXPECT_LT(Deadline::Clock::now() - start, std::chrono::seconds(30));
+}
+
+TEST(Store, ANameWithin127IsReachedByOtherAddresses) {
+  // As on Debian, where the machine's own name is 127.0.1.1.
+  StoreServer::Options options;
+  options.size = 2;
+  options.master_address = "127.0.1.1";
+  const StoreServer server(options, soon());
+  for (const char* address : {"127.0.1.1", "127.0.0.1"}) {
+    StoreClient::Options client;
+    client.rank = address[6] - '0';
+    client.size = 2;
+    client.master_address = address;
+    client.master_port = server.port();
+    StoreClient(client, soon()).who(soon());
+  }
+}
+
+TEST(RankRanges, AreShort) {
+  EXPECT_EQ(to_text({}), "none");
+  EXPECT_EQ(to_text({{0, 3}, {7, 7}}), "0-3,7");
+  EXPECT_EQ(to_text(missing_ranks({{0, 3}, {7, 7}}, 10)), "4-6,8-9");
+  EXPECT_EQ(to_text(missing_ranks({}, 1)), "0");
+  EXPECT_EQ(to_text(missing_ranks({{0, 4}}, 5)), "none");
+  std::vector<bool> every_other(4000);
+  for (size_t i = 0; i < every_other.size(); i += 2) every_other[i] = true;
+  const std::string text = to_text(rank_ranges(every_other));
+  EXPECT_LT(text.size(), 1100u);
+  EXPECT_NE(text.find(" more"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace deisa
