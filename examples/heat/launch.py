@@ -66,7 +66,7 @@ def java_command(arguments: argparse.Namespace, rank: Rank, report: Path) -> lis
     if ray is None or ray.origin is None:
         raise RuntimeError(f"{sys.executable} has no package ray")
     ray_jar = Path(ray.origin).parent / "jars" / "ray_dist.jar"
-    jars = [target / "deisa-bridge-0.1.0.jar", target / "lib" / "*", ray_jar]
+    jars = [target / "deisa-bridge-0.1.0-linux-x86_64.jar", target / "lib" / "*", ray_jar]
     command = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
     command += ["-XX:-UsePerfData", "-Xmx512m", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
     command += ["-cp", ":".join(map(str, [ROOT / "build" / "classes", *jars])), "Heat", str(rank.number)]
