@@ -132,6 +132,7 @@ bool Client::read_one() {
   switch (reader_.read(socket_.get())) {
     case ReadResult::kMessage:
       dispatch();
+      reader_.drop_fd();  // one that nobody asked for
       return true;
     case ReadResult::kNothing:
       return false;

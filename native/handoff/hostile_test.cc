@@ -368,6 +368,7 @@ TEST_F(Hostile, Fuzz) {
       wire::Header message = header(static_cast<Kind>(1 + below(9)), sequence);
       // Mostly in the right order, so that the later states are reached.
       if (sequence <= 3 && below(16) != 0) message.kind = static_cast<Kind>(sequence);
+      if (sequence > 3 && below(2) != 0) message.kind = Kind::kStep;
       std::string payload;
       int fd = -1;
       switch (message.kind) {
@@ -413,7 +414,7 @@ TEST_F(Hostile, Fuzz) {
       if (sequence == 4) {
         // Give WELCOME (or the end) a moment, so that what follows is not always too early.
         pollfd entry{rank.fd(), POLLIN, 0};
-        for (int i = 0; alive && i < 20 && ::poll(&entry, 1, 0) == 0; ++i) pump(1);
+        for (int i = 0; alive && i < 200 && ::poll(&entry, 1, 0) == 0; ++i) pump(1);
       }
       pump(0);
     }

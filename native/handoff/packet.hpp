@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/file_descriptor.hpp"
 #include "handoff/wire.hpp"
@@ -54,6 +55,7 @@ class PacketReader {
   std::string_view payload() const noexcept;
   bool has_fd() const noexcept { return static_cast<bool>(fd_); }
   FileDescriptor take_fd() noexcept { return std::move(fd_); }
+  void drop_fd() noexcept { fd_.reset(); }
   const std::string& problem() const noexcept { return problem_; }
 
  private:

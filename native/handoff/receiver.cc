@@ -218,6 +218,7 @@ bool Receiver::read_message(Peer& peer) {
     event = peer.protocol.accept(reader_);
     counters_.mapped_bytes += peer.protocol.mapped_bytes() - mapped;
   } catch (const Error& error) {
+    reader_.drop_fd();
     reject(peer, error);
     return false;
   }
