@@ -1,0 +1,274 @@
+// The Gloo communicator between real processes.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+#include "base/deadline.hpp"
+#include "base/file_descriptor.hpp"
+#include "comm/address.hpp"
+#include "deisa/deisa_gloo.h"
+
+namespace deisa {
+namespace {
+
+int free_port() {
+  const FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  socklen_t length = sizeof(address);
+  auto* raw = reinterpret_cast<sockaddr*>(&address);
+  if (::bind(fd.get(), raw, length) != 0 || ::getsockname(fd.get(), raw, &length) != 0) return -1;
+  return ntohs(address.sin_port);
+}
+
+// A process with what it prints, which is killed when it outlives its test.
+class Process {
+ public:
+  explicit Process(const std::vector<std::string>& arguments) {
+    int out[2];
+    int in[2];
+    if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(in, O_CLOEXEC) != 0) std::abort();
+    std::vector<char*> argv;
+    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(in[0], STDIN_FILENO);
+      ::dup2(out[1], STDOUT_FILENO);
+      ::dup2(out[1], STDERR_FILENO);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    ::close(out[1]);
+    ::close(in[0]);
+    output_ = FileDescriptor(out[0]);
+    input_ = FileDescriptor(in[1]);
+  }
+  ~Process() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void end_input() { input_.reset(); }
+
+  // Its exit code, or minus the signal that ended it; the test fails when it takes too long.
+  int wait() {
+    const Deadline deadline = Deadline::after(60);
+    char bytes[4096];
+    while (!deadline.expired()) {
+      pollfd entry = {output_.get(), POLLIN, 0};
+      if (::poll(&entry, 1, deadline.poll_timeout()) <= 0) continue;
+      const ssize_t count = ::read(output_.get(), bytes, sizeof(bytes));
+      if (count <= 0) break;
+      text_.append(bytes, static_cast<size_t>(count));
+    }
+    if (deadline.expired()) {
+      ADD_FAILURE() << "a rank hangs";
+      ::kill(pid_, SIGKILL);
+    }
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  pid_t pid_ = -1;
+  FileDescriptor output_;
+  FileDescriptor input_;
+  std::string text_;
+};
+
+struct Job {
+  int size = 4;
+  std::string address = "127.0.0.1";
+  std::string timeout = "30";
+  int port = free_port();
+
+  std::unique_ptr<Process> rank(int rank, const std::string& scenario) const {
+    return std::make_unique<Process>(
+        std::vector<std::string>{GLOO_RANK, std::to_string(rank), std::to_string(size), address,
+                                 std::to_string(port), timeout, scenario});
+  }
+  std::vector<std::unique_ptr<Process>> all(const std::string& scenario) const {
+    std::vector<std::unique_ptr<Process>> ranks;
+    for (int i = 0; i < size; ++i) ranks.push_back(rank(i, scenario));
+    return ranks;
+  }
+};
+
+void expect(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is not in: " << text;
+}
+
+class Gloo : public ::testing::Test {
+ protected:
+  void SetUp() override { ::setenv("DEISA_GLOO_LIBRARY", GLOO_LIBRARY, 1); }
+  void TearDown() override { ::unsetenv("DEISA_SECRET"); }
+
+  static void all_exchange(const Job& job) {
+    const auto ranks = job.all("exchange");
+    for (const auto& rank : ranks) {
+      EXPECT_EQ(rank->wait(), 0) << rank->text();
+      EXPECT_EQ(rank->text(), "") << "the simulation's output is its own";
+    }
+  }
+};
+
+TEST_F(Gloo, RanksExchangeStrings) {
+  Job job;
+  all_exchange(job);
+  job.size = 7;
+  all_exchange(job);  // the same port again, at once
+  job.size = 2;
+  all_exchange(job);
+}
+
+TEST_F(Gloo, OneRankMeetsNobody) {
+  Job job;
+  job.size = 1;
+  all_exchange(job);
+}
+
+TEST_F(Gloo, RanksMeetByNameAndSecret) {
+  ::setenv("DEISA_SECRET", "a secret", 1);
+  Job job;
+  job.size = 2;
+  job.address = "localhost";
+  all_exchange(job);
+}
+
+// As on Debian, where a machine's own name is 127.0.1.1.
+TEST_F(Gloo, RanksMeetAt127011) {
+  Job job;
+  job.address = "127.0.1.1";
+  all_exchange(job);
+}
+
+TEST_F(Gloo, RanksMeetAtThisMachinesAddress) {
+  // Any address outside, to learn which of ours routes there; the loopback one when there is none.
+  const auto outside = parse_address("192.0.2.1", 0);
+  const auto own = source_address(*outside);
+  Job job;
+  job.address = own ? own->host() : "127.0.0.1";
+  all_exchange(job);
+}
+
+// Rank 0 and a neighbour see the master's name as 127.0.1.1, another rank by its real address.
+TEST_F(Gloo, RanksMeetWhoseNamesResolveDifferently) {
+  const auto own = source_address(*parse_address("192.0.2.1", 0));
+  Job here;
+  here.size = 3;
+  here.address = "127.0.1.1";
+  Job elsewhere = here;
+  elsewhere.address = own ? own->host() : "127.0.0.1";
+  const auto zero = here.rank(0, "exchange");
+  const auto one = here.rank(1, "exchange");
+  const auto two = elsewhere.rank(2, "exchange");
+  for (const auto& rank : {&zero, &one, &two}) EXPECT_EQ((*rank)->wait(), 0) << (*rank)->text();
+}
+
+TEST_F(Gloo, ARankThatNeverComesIsNamed) {
+  Job job;
+  job.size = 5;
+  job.timeout = "2";
+  std::vector<std::unique_ptr<Process>> ranks;
+  for (const int rank : {0, 1, 3}) ranks.push_back(job.rank(rank, "exchange"));
+  for (const auto& rank : ranks) {
+    EXPECT_EQ(rank->wait(), 1) << rank->text();
+    expect(rank->text(), "ERROR " + std::to_string(DEISA_ERROR_TIMEOUT));
+    expect(rank->text(), "Expected world size 5");
+    expect(rank->text(), "3 came: 0-1,3; 2 did not come: 2,4");
+    expect(rank->text(), "127.0.0.1:" + std::to_string(job.port));
+  }
+}
+
+TEST_F(Gloo, AMasterThatNeverComesIsNamed) {
+  Job job;
+  job.timeout = "1";
+  const auto rank = job.rank(2, "exchange");
+  EXPECT_EQ(rank->wait(), 1) << rank->text();
+  expect(rank->text(), "rank=2");
+  expect(rank->text(), "the master could not be reached");
+}
+
+TEST_F(Gloo, ARankKilledInABarrierEndsTheBarrier) {
+  const Job job;
+  const auto start = Deadline::Clock::now();
+  const auto ranks = job.all("dies");
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto& process = ranks[static_cast<size_t>(rank)];
+    EXPECT_EQ(process->wait(), 1) << process->text();
+    expect(process->text(), "ERROR " + std::to_string(DEISA_ERROR_COMMUNICATOR));
+    expect(process->text(), "rank " + std::to_string(rank) + " of 4: barrier");
+  }
+  expect(ranks[0]->text(), "rank(s) 3");
+  EXPECT_EQ(ranks[3]->wait(), -SIGKILL);
+  EXPECT_LT(Deadline::Clock::now() - start, std::chrono::seconds(25)) << "it took the time-out";
+}
+
+TEST_F(Gloo, ARankThatStaysAwayFromABarrierIsNamed) {
+  const Job job;
+  const auto ranks = job.all("absent");
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto& process = ranks[static_cast<size_t>(rank)];
+    EXPECT_EQ(process->wait(), 1) << process->text();
+  }
+  expect(ranks[0]->text(), "ERROR " + std::to_string(DEISA_ERROR_TIMEOUT));
+  expect(ranks[0]->text(), "timed out in the barrier, waiting for rank(s) 3");
+  ranks[3]->end_input();
+  EXPECT_EQ(ranks[3]->wait(), 0) << ranks[3]->text();
+}
+
+TEST_F(Gloo, DifferentCollectivesTimeOut) {
+  Job job;
+  job.size = 2;
+  const auto ranks = job.all("mismatch");
+  for (const auto& rank : ranks) EXPECT_EQ(rank->wait(), 1) << rank->text();
+}
+
+TEST_F(Gloo, APortInUseIsNamed) {
+  Job job;
+  const FileDescriptor taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(job.port));
+  ASSERT_EQ(::bind(taken.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(taken.get(), 1), 0);
+  const auto rank = job.rank(0, "exchange");
+  EXPECT_EQ(rank->wait(), 1) << rank->text();
+  expect(rank->text(), "master_port " + std::to_string(job.port));
+  expect(rank->text(), "in use");
+}
+
+TEST_F(Gloo, InvalidArgumentsAreListed) {
+  deisa_communicator out;
+  deisa_error error;
+  EXPECT_EQ(deisa_gloo_open(3, 3, "", 0, -1.0, &out, &error), DEISA_ERROR_ARGUMENT);
+  expect(error.message, "rank is 3, expected 0 ... 2");
+  expect(error.message, "master_address is empty");
+  expect(error.message, "master_port is 0, expected 1 ... 65535");
+  expect(error.message, "timeout is -1");
+  EXPECT_EQ(out.self, nullptr);
+  EXPECT_EQ(deisa_gloo_open(0, 1, "x", 1, 1.0, nullptr, &error), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_gloo_open(0, -1, nullptr, 1, 1.0, &out, nullptr), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_gloo_open(0, 2, "no-such-host.invalid", 29400, 60, &out, &error),
+            DEISA_ERROR_ARGUMENT);
+  expect(error.message, "cannot be resolved");
+}
+
+}  // namespace
+}  // namespace deisa
