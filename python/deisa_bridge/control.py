@@ -99,7 +99,9 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
             "it has no socket. Let that simulation end and remove the actor, or use another Ray cluster.",
             "contract",
         )
-    wanted = {key: request.get(key) for key in ("session", "library", "socket_dir", "announce_delay")}
+    wanted = {
+        key: request.get(key) for key in ("session", "library", "socket_dir", "announce_delay", "deadline")
+    }
     return json.loads(
         ray.get(actor.deisa_serve.remote(json.dumps(wanted)), timeout=deadline - time.monotonic())
     )

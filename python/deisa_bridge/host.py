@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 MAX_SOCKET_PATH = 107
 DEPARTURE_POLL = 1.0
+UNUSED_GRACE = 30.0
+"""Seconds past the deadline of its start after which a session without a rank is given up."""
 
 
 class Host:
@@ -114,8 +116,8 @@ class Host:
             if live := service.live():
                 ranks = ", ".join(f"{rank.bridge} (process {rank.pid})" for rank in live[:8])
                 raise BridgeError(
-                    f"it serves session {service.session} of another simulation, whose ranks are "
-                    f"connected: {ranks}. Run one simulation at a time on a Ray cluster, or wait until that one has ended.",
+                    f"it serves session {service.session} of another simulation, whose ranks are connected: "
+                    f"{ranks}. Run one simulation at a time on a Ray cluster, or wait until that one ends.",
                     "contract",
                 )
             if self._finalised:
@@ -150,6 +152,9 @@ class Host:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)
         self._service, self._path = Service(receiver, session, self._node, delay), path
+        self._spawn(
+            self._leave_if_unused(self._service, float(request.get("deadline") or 600.0) + UNUSED_GRACE)
+        )
         logger.info("serving session %s at %s", session, path)
 
     async def _deisa_finalise(self, request: dict) -> dict:
@@ -217,6 +222,20 @@ class Host:
 
     # ---- The way out -------------------------------------------------------------------------------------
 
+    async def _leave_if_unused(self, service: Service, seconds: float) -> None:
+        """Ends this actor if the session never got past its start, and no rank is left of it."""
+        await asyncio.sleep(seconds)
+        while self._service is service and not self._finalised:
+            if not service.live():
+                logger.warning("session %s never started: the node actor ends", service.session)
+                await self._leave()
+            await asyncio.sleep(DEPARTURE_POLL)
+
+    async def _leave(self) -> None:
+        """Ends this detached actor, so that its name is free, and removes its socket."""
+        self.stop()
+        await head_actor.in_thread(ray.kill, ray.get_runtime_context().current_actor)
+
     async def _depart(self) -> None:
         """When the simulation has ended and the analytics' driver too, removes the head actor, which
         deisa-ray would leave, and this actor: the next simulation and the next analytics start afresh."""
@@ -235,13 +254,7 @@ class Host:
                 logger.exception("looking after the head actor failed; trying again")
                 continue
             logger.info("session %s is over: the node actor ends", service.session)
-            self.stop()
-            await head_actor.in_thread(_end_process)
-
-
-def _end_process() -> None:
-    """Ends this detached actor, so that its name is free."""
-    ray.kill(ray.get_runtime_context().current_actor)
+            await self._leave()
 
 
 def remove_stale_sockets(folder: str) -> None:

@@ -130,6 +130,8 @@ class Peers:
                     self.watermark = watermark
                     self._moved()
             except BridgeError as error:
+                if self._bound() == NEVER:  # nothing is left to announce here, so nothing is lost
+                    return
                 logger.warning("the watermark cannot be had from node %s: %s", self._master, error)
                 self._bound_changed.set()  # again, after a while
                 await asyncio.sleep(1.0)

@@ -296,31 +296,36 @@ class Service:
     # ---- Announcing ------------------------------------------------------------------------------------
 
     async def _announce(self) -> None:
-        """Complete sets, one by one: the head actor has answered before the next is announced."""
+        """Complete sets in order: those of one timestep together, and only when the head actor has answered for all
+        of them those of the next."""
         assert self.peers is not None
         while True:
-            one = self.gather.next_ready(self.peers.watermark)
-            if one is None:
+            batch = []
+            while (one := self.gather.next_ready(self.peers.watermark)) is not None:
+                batch.append(one)
+            if not batch:
                 await self.change(60.0)
                 continue
             if self.announce_delay:
                 await asyncio.sleep(self.announce_delay)
-            try:
-                await self._announce_set(one)
-            except Exception as error:
-                logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
-                # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
-                self.gather.announce_failed(
-                    one, Status.CONNECTION, f"the head actor could not be told: {error}"
-                )
-            else:
-                self.gather.announced(one)
-                self.counters["sets_announced"] += 1
-                for bridge, chunk in one.chunks.items():
-                    sequence, where = chunk.tag
-                    self.receiver.announced(self.ranks[bridge].connection, sequence, where.array)
+            await asyncio.gather(*(self._announce_one(one) for one in batch))
+            del batch, one  # and with it this actor's references: the head actor has its own
             self._settle()
-            del one  # and with it this actor's references: the head actor has its own
+
+    async def _announce_one(self, one: ChunkSet) -> None:
+        """Announces a set, and tells its bridges how that went. Never raises."""
+        try:
+            await self._announce_set(one)
+        except Exception as error:
+            logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
+            # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
+            self.gather.announce_failed(one, Status.CONNECTION, f"the head actor could not be told: {error}")
+            return
+        self.gather.announced(one)
+        self.counters["sets_announced"] += 1
+        for bridge, chunk in one.chunks.items():
+            sequence, where = chunk.tag
+            self.receiver.announced(self.ranks[bridge].connection, sequence, where.array)
 
     async def _announce_set(self, one: ChunkSet) -> None:
         """Tells the head actor directly, not through the inherited add_chunk: that waits in one call per
