@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <mutex>
 #include <optional>
 #include <sstream>
+#include <vector>
 
 #include "jvm/cluster.hpp"
 #include "jvm/host_state.hpp"
@@ -21,6 +23,7 @@ constexpr const char* kPackage = "io.deisa.bridge.control.";
 // Java watches the deadline itself, and can say better what it waited for.
 constexpr double kGraceSeconds = 2;
 constexpr double kCloseSeconds = 5;
+constexpr const char* kReconnect = "RAY_gcs_rpc_server_reconnect_timeout_s";
 
 Deadline with_grace(const Deadline& deadline) {
   return Deadline::after(deadline.seconds() + kGraceSeconds);
@@ -59,12 +62,68 @@ Jvm::Start how_to_start(const Places& places) {
   return start;
 }
 
-// Everything here is used on the JVM's thread only. Global references live as long as Ray is
-// joined.
+// A driver of Ray. Everything but `abandoned` is used on the JVM's thread only.
 struct Connection {
-  jobject control = nullptr;
+  jobject control = nullptr;  // global reference; null when Ray has been left
   jmethodID prepare = nullptr, call = nullptr, close = nullptr;
   std::atomic<bool> abandoned{false};  // the caller of connect() did not wait for the end
+
+  void leave(JNIEnv* env) {
+    if (control == nullptr) return;
+    env->CallVoidMethod(control, close);
+    env->ExceptionClear();
+    env->DeleteGlobalRef(control);
+    control = nullptr;
+  }
+};
+
+// Never throws; bounded.
+void leave_in_time(const std::shared_ptr<Connection>& connection) noexcept {
+  try {
+    Jvm::of_this_process().run(
+        "Leaving Ray", [connection](JNIEnv* env) { connection->leave(env); },
+        Deadline::after(kCloseSeconds));
+  } catch (const std::exception&) {
+    // Ray notices by itself when the process ends.
+  }
+}
+
+// Leaves Ray when the process exits while a Control is alive: Ray's own handler for that would tear
+// down a driver whose threads still run, and crash now and then. (Not upon _exit, a signal or
+// abort.)
+class AtExit {
+ public:
+  // Call after Ray's library has been initialised: handlers run in reverse order.
+  static void watch(const std::shared_ptr<Connection>& connection) {
+    AtExit& all = instance();
+    const std::lock_guard<std::mutex> lock(all.mutex_);
+    if (!all.registered_) all.registered_ = std::atexit([] { instance().leave_all(); }) == 0;
+    all.connections_.erase(std::remove_if(all.connections_.begin(), all.connections_.end(),
+                                          [](const auto& entry) { return entry.expired(); }),
+                           all.connections_.end());
+    all.connections_.push_back(connection);
+  }
+
+ private:
+  static AtExit& instance() {
+    static AtExit* const all = new AtExit;  // outlives every handler
+    return *all;
+  }
+
+  void leave_all() {
+    std::vector<std::weak_ptr<Connection>> connections;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      connections.swap(connections_);
+    }
+    for (const auto& entry : connections) {
+      if (const auto connection = entry.lock()) leave_in_time(connection);
+    }
+  }
+
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<Connection>> connections_;
+  bool registered_ = false;
 };
 
 // Throws what a pending Java exception says, as the Java side classifies it.
@@ -135,7 +194,9 @@ Target find_target(const Places& places, const std::string& given, const Deadlin
   return target;
 }
 
-void join(JNIEnv* env, const Jvm& jvm, const Target& target, Connection& connection) {
+void join(JNIEnv* env, const Jvm& jvm, const Target& target,
+          const std::shared_ptr<Connection>& joined) {
+  Connection& connection = *joined;
   jclass control = jvm.load(env, std::string(kPackage) + "Control");
   jmethodID connect = env->GetStaticMethodID(
       control, "connect",
@@ -156,20 +217,24 @@ void join(JNIEnv* env, const Jvm& jvm, const Target& target, Connection& connect
   const bool loud = std::getenv("RAY_BACKEND_LOG_LEVEL") != nullptr;
   std::optional<ScopedVariable> quiet;
   std::optional<ScopedVariable> token;
+  std::optional<ScopedVariable> patience;
   if (!loud) quiet.emplace("RAY_BACKEND_LOG_LEVEL", "fatal");
   if (target.token) token.emplace("RAY_AUTH_MODE", "token");
+  // A minute after the cluster has died, a driver's library ends the process, which is the
+  // simulation.
+  if (std::getenv(kReconnect) == nullptr) patience.emplace(kReconnect, "1000000");
   if (!loud && !is_in_ray(env, jvm)) silence_ray(env, jvm);
 
   jobject made =
       env->CallStaticObjectMethod(control, connect, to_java(env, target.address),
                                   to_java(env, target.python_path), to_java(env, target.node_ip));
   check_control(env, jvm);
-  if (connection.abandoned) {
-    env->CallVoidMethod(made, connection.close);
-    env->ExceptionClear();
-    return;
-  }
   connection.control = env->NewGlobalRef(made);
+  if (connection.abandoned) {
+    connection.leave(env);
+  } else {
+    AtExit::watch(joined);
+  }
 }
 
 class JavaControl : public Control {
@@ -177,20 +242,7 @@ class JavaControl : public Control {
   JavaControl(Jvm& jvm, std::shared_ptr<Connection> connection)
       : jvm_(jvm), connection_(std::move(connection)) {}
 
-  ~JavaControl() override {
-    try {
-      jvm_.run(
-          "Leaving Ray",
-          [connection = connection_](JNIEnv* env) {
-            env->CallVoidMethod(connection->control, connection->close);
-            env->ExceptionClear();
-            env->DeleteGlobalRef(connection->control);
-          },
-          Deadline::after(kCloseSeconds));
-    } catch (const std::exception&) {
-      // Ray notices by itself when the process ends.
-    }
-  }
+  ~JavaControl() override { leave_in_time(connection_); }
 
   std::string prepare(const std::string& request, const Deadline& deadline) override {
     return ask("Preparing the node actor", deadline,
@@ -218,6 +270,8 @@ class JavaControl : public Control {
         what,
         [reply, call, connection = connection_, &jvm = jvm_](JNIEnv* env) {
           const LocalFrame frame(env);
+          if (connection->control == nullptr)
+            throw Error(DEISA_ERROR_CONNECTION, "Ray has been left.");
           auto text = static_cast<jstring>(call(env, *connection));
           check_control(env, jvm);
           *reply = from_java(env, text);
@@ -269,7 +323,7 @@ std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadli
         [connection, target, log, &jvm](JNIEnv* env) {
           const LocalFrame frame(env);
           if (jvm.is_ours()) redirect_output(env, jvm, log);
-          join(env, jvm, target, *connection);
+          join(env, jvm, target, connection);
         },
         deadline);
   } catch (const Error&) {

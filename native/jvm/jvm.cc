@@ -156,6 +156,7 @@ struct Jvm::State {
   std::shared_ptr<Job> running;
   std::string overdue;  // what is running though nobody waits for it any more
   bool thread_started = false;
+  pthread_t thread{};
 
   // Written on the JVM's thread, before the job that does so ends.
   JNIEnv* env = nullptr;
@@ -192,7 +193,6 @@ struct Jvm::State {
     ::pthread_attr_init(&attributes);
     ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     ::pthread_attr_setstacksize(&attributes, kStackBytes);
-    pthread_t thread;
     int failed = 0;
     {
       const BlockedSignals blocked;
@@ -237,6 +237,10 @@ void Jvm::run(const std::string& what, std::function<void(JNIEnv*)> work,
   job->work = std::move(work);
 
   std::unique_lock<std::mutex> lock(state.mutex);
+  if (state.thread_started && ::pthread_equal(::pthread_self(), state.thread)) {
+    // As when something on this thread calls exit().
+    throw Error(DEISA_ERROR_INTERNAL, what + ": asked on Java's own thread.");
+  }
   if (!state.overdue.empty()) {
     throw Error(DEISA_ERROR_TIMEOUT,
                 what +
