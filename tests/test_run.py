@@ -1,0 +1,123 @@
+"""./run from beginning to end: C and Java, MPI and Gloo, slow analytics, two node actors."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import run, run_example
+from processes import descendants
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+TOOK_EFFECT = re.compile(r"feedback: .* source off from timestep (\d+)")
+
+
+def assert_complete(done: subprocess.CompletedProcess[str], output: Path, steps: int) -> None:
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert done.stdout.splitlines()[-1] == f"{steps} of {steps} timesteps analysed, all values match"
+    assert (output / "heat.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_defaults(tmp_path):
+    done = run_example(tmp_path, "--pace", "0.4")  # slower than usual: the feedback must come in time
+    assert_complete(done, tmp_path, 20)
+    took_effect = TOOK_EFFECT.search(done.stdout)
+    assert took_effect, done.stdout
+    step = int(took_effect[1])
+    assert f"timestep {step - 1} sent, source on" in done.stdout
+    assert f"timestep {step} sent, source off" in done.stdout
+    # Ray's start-up lines and the JVM's warnings are not the simulation's output.
+    own = r"\[simulation\] timestep \d+ sent, source (on|off)"
+    foreign = [line for line in done.stdout.splitlines() if line.startswith("[simulation]")]
+    assert not [line for line in foreign if not re.fullmatch(own, line)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ranks", "3", "--size", "10", "--steps", "6"],
+        ["--ranks", "6", "--size", "101", "--steps", "6"],
+        ["--ranks", "1", "--size", "33", "--steps", "4"],
+        ["--comm", "gloo"],
+        ["--language", "java"],
+        ["--nodes", "2", "--delay-node", "1", "--steps", "8"],
+        ["--nodes", "2", "--delay-node", "0.5", "--steps", "5", "--language", "java"],
+    ],
+    ids=" ".join,
+)
+def test_options(tmp_path, options):
+    done = run_example(tmp_path, *options)
+    steps = int(options[options.index("--steps") + 1]) if "--steps" in options else 20
+    assert_complete(done, tmp_path, steps)
+
+
+def test_simulation_that_ends_before_its_analytics(tmp_path):
+    done = run_example(tmp_path, "--slow-analytics", "1")
+    assert_complete(done, tmp_path, 20)
+    lines = done.stdout.splitlines()
+    ended = lines.index("the simulation has ended; the analytics go on with what it left")
+    later = [line for line in lines[ended:] if re.match(r"\[analytics\] timestep \d+ analysed", line)]
+    assert len(later) >= 5, "the simulation was meant to end long before"
+
+
+def in_private_tmp(command: list[str]) -> list[str]:
+    """`command` with a /tmp of its own, which is listed at the end."""
+    script = 'mount -t tmpfs tmpfs /tmp && "$@"; status=$?; '
+    script += 'echo "left in /tmp: [$(ls -A /tmp | xargs)]"; exit $status'
+    own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    unshare = shutil.which("unshare") or "unshare"
+    return [unshare, *own_user, "--mount", "--propagation", "private", "bash", "-c", script, "bash", *command]
+
+
+def test_nothing_is_left_behind(root, tmp_path):
+    """Neither below /tmp nor in shared memory, nor a process."""
+    before = set(os.listdir("/dev/shm"))
+    command = [str(root / "run"), "--steps", "3", "--size", "32", "--output", str(tmp_path)]
+    done = run(in_private_tmp(command), timeout=120)
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert done.stdout.splitlines()[-1] == "left in /tmp: []"
+    assert not [name for name in set(os.listdir("/dev/shm")) - before if "plasma" in name or "deisa" in name]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_what_it_started(root, tmp_path, number):
+    command = [str(root / "run"), "--steps", "1000", "--output", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "timestep 3 sent" in line:
+                    break
+            started = [process.pid, *descendants(process.pid)]
+            assert len(started) > 8
+            process.send_signal(number)
+            output = process.stdout.read()
+            assert process.wait(60) == 128 + number, output
+        finally:
+            process.kill()
+    assert "all values match" not in output
+    deadline = time.monotonic() + 10
+    while alive := [pid for pid in started if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"still there: {alive}"
+        time.sleep(0.1)
+
+
+def test_analytics_that_fail_end_the_run(tmp_path, root):
+    """A run that cannot succeed says so, and does not wait for its time limit."""
+    broken = tmp_path / "example"
+    shutil.copytree(root / "examples", broken / "examples")
+    (broken / "build").symlink_to(root / "build")
+    (broken / "java").symlink_to(root / "java")
+    script = broken / "examples" / "heat" / "analytics.py"
+    script.write_text(script.read_text().replace("deisa.execute_callbacks()", "raise SystemExit(7)"))
+    python = os.environ.get("DEISA_PYTHON", "python3")
+    driver = str(broken / "examples" / "heat" / "drive.py")
+    done = run([python, driver, "--steps", "3", "--output", str(tmp_path)], timeout=120)
+    assert done.returncode == 1
+    assert "error: the analytics failed, with exit status 7" in done.stdout
