@@ -122,6 +122,10 @@ public final class Heat {
 
   /** One rank. Ends with 1 when something fails, and 2 for a wrong command line. */
   public static void main(String[] arguments) {
+    if (arguments.length == 1 && arguments[0].equals("--help")) {
+      System.out.println(HeatOptions.USAGE);
+      return;
+    }
     HeatOptions options;
     try {
       options = HeatOptions.parse(arguments);
