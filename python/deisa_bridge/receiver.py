@@ -1,0 +1,412 @@
+"""The node actor's end of the socket: `libdeisa_node.so` through ctypes.
+
+A native thread in the library serves the ranks and acknowledges their steps without Python. Python pulls
+events with `Receiver.next` and answers. native/handoff/node.h has the rules, wire.hpp the messages.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import weakref
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+NONE = 0xFFFFFFFF  # no array, no slot
+NO_TIMESTEP = -(2**63)
+LAST_OF_STEP = 1
+
+OK = 0
+NOT_FOUND = 2
+PENDING = 4
+ERROR_ARGUMENT = -1
+ERROR_CONNECTION = -5
+
+
+class ReceiverClosed(Exception):
+    """The receiver was closed and every event has been pulled."""
+
+
+class ReceiverError(OSError):
+    """The receiver cannot listen. `status` is a deisa_status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk in a slot of a rank, valid until the slot is freed by `stored` or `failed`.
+
+    The memory stays mapped for as long as this object or an array made from it exists.
+    """
+
+    array: int
+    slot: int
+    bytes: int
+    address: int
+    _lease: _Lease = field(repr=False, compare=False)
+
+    def as_array(self, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
+        """The chunk as a read-only NumPy array, without a copy. ValueError if the size differs."""
+        dtype = np.dtype(dtype)
+        expected = dtype.itemsize * math.prod(shape)
+        if dtype.hasobject or expected != self.bytes or any(extent < 0 for extent in shape):
+            raise ValueError(
+                f"a chunk of array {self.array} has {self.bytes} bytes; "
+                f"dtype {dtype} and shape {tuple(shape)} need {expected}"
+            )
+        buffer = (ctypes.c_char * self.bytes).from_address(self.address)
+        buffer._lease = self._lease  # the array keeps the buffer, the buffer keeps the mapping
+        return np.frombuffer(memoryview(buffer).toreadonly(), dtype=dtype).reshape(shape)
+
+
+@dataclass(frozen=True)
+class _Base:
+    connection: int
+    bridge_id: int  # -1 before HELLO
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Hello(_Base):
+    """First event of a connection. `json` is an object with an integer "bridge_id"."""
+
+    json: str
+
+
+@dataclass(frozen=True)
+class Define(_Base):
+    """Array number `array`. `json` is an object."""
+
+    array: int
+    json: str
+
+
+@dataclass(frozen=True)
+class Ready(_Base):
+    """To be answered with `welcome` or `refuse`."""
+
+
+@dataclass(frozen=True)
+class Step(_Base):
+    """Chunks that the rank handed over, acknowledged already."""
+
+    timestep: int
+    last_of_step: bool
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class Progress(_Base):
+    """The rank will send nothing older than `timestep`."""
+
+    timestep: int
+
+
+@dataclass(frozen=True)
+class Get(_Base):
+    """To be answered with `value` or `value_failed`. `timestep` is None for the newest value."""
+
+    key: str
+    timestep: int | None
+
+
+@dataclass(frozen=True)
+class Delete(_Base):
+    """To be answered with `done`."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class End(_Base):
+    """The end marker is wanted: `announced` or `failed`, without an array."""
+
+    timestep: int
+
+
+@dataclass(frozen=True)
+class Bye(_Base):
+    """Last event of a rank that closed, or abandoned."""
+
+    closed: bool
+
+
+@dataclass(frozen=True)
+class Lost(_Base):
+    """Last event of a connection that ended without BYE."""
+
+    reason: str
+
+
+Event = Hello | Define | Ready | Step | Progress | Get | Delete | End | Bye | Lost
+
+
+@dataclass(frozen=True)
+class Counters:
+    """See deisa_node_counters."""
+
+    connections: int
+    accepted: int
+    refused: int
+    mapped_bytes: int
+    received_chunks: int
+    received_bytes: int
+    queued_events: int
+
+
+class _CChunk(ctypes.Structure):
+    _fields_ = [
+        ("array", ctypes.c_uint32),
+        ("slot", ctypes.c_uint32),
+        ("address", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+    ]
+
+
+class _CEvent(ctypes.Structure):
+    _fields_ = [
+        ("kind", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("connection", ctypes.c_uint64),
+        ("bridge_id", ctypes.c_int32),
+        ("array", ctypes.c_uint32),
+        ("sequence", ctypes.c_uint64),
+        ("timestep", ctypes.c_int64),
+        ("count", ctypes.c_uint64),
+        ("payload", ctypes.c_void_p),
+    ]
+
+
+class _CCounters(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in Counters.__dataclass_fields__]
+
+
+_U32, _U64, _I32, _I64 = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int64
+_TEXT = [ctypes.c_char_p, ctypes.c_size_t]
+# Arguments after the receiver of the functions that answer a rank.
+_ANSWERS = {
+    "welcome": [_U64, _U64],
+    "refuse": [_U64, _I32, *_TEXT],
+    "stored": [_U64, _U64, _U32, _U32],
+    "announced": [_U64, _U64, _U32],
+    "failed": [_U64, _U64, _U32, _U32, _I32, _I64, *_TEXT],
+    "value": [_U64, _U64, _I32, *_TEXT],
+    "done": [_U64, _U64],
+    "notice": [_U64, _I32, *_TEXT],
+    "close": [_U64],
+    "release": [_U64],
+}
+
+
+def _load(library: str | os.PathLike[str]) -> ctypes.CDLL:
+    lib = ctypes.CDLL(os.fspath(library))
+    lib.deisa_node_open.argtypes = [
+        ctypes.c_char_p,
+        ctypes.POINTER(ctypes.c_void_p),
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+    ]
+    lib.deisa_node_next.argtypes = [ctypes.c_void_p, ctypes.POINTER(_CEvent), _I32]
+    lib.deisa_node_get_counters.argtypes = [ctypes.c_void_p, ctypes.POINTER(_CCounters)]
+    lib.deisa_node_get_counters.restype = None
+    for name in ("stop", "destroy"):
+        function = getattr(lib, f"deisa_node_{name}")
+        function.argtypes = [ctypes.c_void_p]
+        function.restype = None
+    for name, arguments in _ANSWERS.items():
+        getattr(lib, f"deisa_node_{name}").argtypes = [ctypes.c_void_p, *arguments]
+    return lib
+
+
+class _Native:
+    """Owns the native receiver; destroyed with the last of the Receiver and the leases."""
+
+    def __init__(self, library: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+        self.lib = _load(library)
+        handle = ctypes.c_void_p()
+        message = ctypes.create_string_buffer(4096)
+        status = self.lib.deisa_node_open(os.fsencode(path), ctypes.byref(handle), message, len(message))
+        if status != OK:
+            raise ReceiverError(status, message.value.decode("utf-8", "replace"))
+        self.handle = handle
+        # Not at the interpreter's exit: a daemon thread may still be inside next().
+        weakref.finalize(self, self.lib.deisa_node_destroy, handle).atexit = False
+
+
+def _release(native: _Native, connection: int) -> None:
+    native.lib.deisa_node_release(native.handle, connection)
+
+
+class _Lease:
+    """Keeps the slots of one connection mapped. Held by chunks, arrays, and the Receiver until release()."""
+
+    def __init__(self, native: _Native, connection: int) -> None:
+        weakref.finalize(self, _release, native, connection).atexit = False
+
+
+class Receiver:
+    """Listens at a Unix socket for the ranks of this node.
+
+    `next` is for one thread at a time; the other methods may be called from any thread, and never wait for
+    a rank. The answering methods return False when the rank is gone (it may go at any time), and raise
+    ValueError for a call that cannot be right, such as freeing a slot that is free. `sequence` is that of
+    the event answered.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], library: str | os.PathLike[str]) -> None:
+        """Listens at `path` with the library file `library`.
+
+        Raises OSError if the library cannot be loaded, and ReceiverError if the socket cannot be made, for
+        instance because another process listens there.
+        """
+        self._native = _Native(library, path)
+        self._leases: dict[int, _Lease] = {}
+        self._ended: set[int] = set()
+
+    def __enter__(self) -> Receiver:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the socket and closes every connection. What came before can still be pulled and read;
+        answers return False from now on. Memory goes with this object and the last Chunk and array."""
+        self._native.lib.deisa_node_stop(self._native.handle)
+
+    def next(self, timeout: float | None = None) -> Event | None:
+        """The next event, or None after `timeout` seconds. ReceiverClosed when closed and drained."""
+        milliseconds = -1 if timeout is None else min(math.ceil(max(timeout, 0.0) * 1000), 2**31 - 1)
+        raw = _CEvent()
+        status = self._native.lib.deisa_node_next(self._native.handle, ctypes.byref(raw), milliseconds)
+        if status == PENDING:
+            return None
+        if status == ERROR_CONNECTION:
+            raise ReceiverClosed("the receiver is closed")
+        if status != OK:
+            raise RuntimeError(f"deisa_node_next failed with status {status}")
+        return self._event(raw)
+
+    def _event(self, raw: _CEvent) -> Event:
+        base = (raw.connection, raw.bridge_id, raw.sequence)
+        lease = self._leases.get(raw.connection)
+        if lease is None:
+            lease = self._leases[raw.connection] = _Lease(self._native, raw.connection)
+        if raw.kind == 4:
+            items = (_CChunk * raw.count).from_address(raw.payload) if raw.count else ()
+            chunks = tuple(Chunk(item.array, item.slot, item.bytes, item.address, lease) for item in items)
+            return Step(*base, raw.timestep, bool(raw.flags & LAST_OF_STEP), chunks)
+        text = ctypes.string_at(raw.payload, raw.count).decode("utf-8", "replace") if raw.count else ""
+        match raw.kind:
+            case 1:
+                return Hello(*base, text)
+            case 2:
+                return Define(*base, raw.array, text)
+            case 3:
+                return Ready(*base)
+            case 5:
+                return Progress(*base, raw.timestep)
+            case 6:
+                return Get(*base, text, None if raw.timestep == NO_TIMESTEP else raw.timestep)
+            case 7:
+                return Delete(*base, text)
+            case 8:
+                return End(*base, raw.timestep)
+            case 9:
+                self._ended.add(raw.connection)
+                return Bye(*base, bool(raw.flags))
+            case 10:
+                self._ended.add(raw.connection)
+                return Lost(*base, text)
+        raise RuntimeError(f"the library made an event of unknown kind {raw.kind}: do the versions match?")
+
+    def _answer(self, name: str, *arguments: object) -> bool:
+        native = self._native
+        status = getattr(native.lib, f"deisa_node_{name}")(native.handle, *arguments)
+        if status == OK:
+            return True
+        if status == ERROR_CONNECTION:
+            return False
+        if status == ERROR_ARGUMENT:
+            raise ValueError(f"{name}{arguments} does not fit the state of the connection")
+        raise RuntimeError(f"deisa_node_{name} failed with status {status}")
+
+    def _answer_text(self, name: str, *arguments: object, text: str) -> bool:
+        encoded = text.encode("utf-8", "replace")
+        return self._answer(name, *arguments, encoded, len(encoded))
+
+    def welcome(self, connection: int, sequence: int) -> bool:
+        """Answers Ready: steps may come."""
+        return self._answer("welcome", connection, sequence)
+
+    def refuse(self, connection: int, status: int, text: str) -> bool:
+        """Says why and closes the connection; Lost follows. `status` is negative."""
+        return self._answer_text("refuse", connection, status, text=text)
+
+    def stored(self, connection: int, sequence: int, array: int, slot: int) -> bool:
+        """The chunk is an object in the store. Frees its slot, also when False is returned."""
+        return self._answer("stored", connection, sequence, array, slot)
+
+    def announced(self, connection: int, sequence: int, array: int = NONE) -> bool:
+        """The head actor knows the chunk, or the end marker."""
+        return self._answer("announced", connection, sequence, array)
+
+    def failed(
+        self,
+        connection: int,
+        sequence: int,
+        status: int,
+        text: str,
+        array: int = NONE,
+        slot: int = NONE,
+        timestep: int = NO_TIMESTEP,
+    ) -> bool:
+        """Frees the slot, if one is given. `status` is negative."""
+        return self._answer_text("failed", connection, sequence, array, slot, status, timestep, text=text)
+
+    def value(self, connection: int, sequence: int, packed: bytes | None) -> bool:
+        """Answers Get with MessagePack, or with None: there is no such value."""
+        if packed is None:
+            return self._answer("value", connection, sequence, NOT_FOUND, None, 0)
+        return self._answer("value", connection, sequence, OK, packed, len(packed))
+
+    def value_failed(self, connection: int, sequence: int, status: int, text: str) -> bool:
+        """Answers Get with an error. `status` is negative."""
+        if status >= 0:
+            raise ValueError(f"an error has a negative status, not {status}")
+        return self._answer_text("value", connection, sequence, status, text=text)
+
+    def done(self, connection: int, sequence: int) -> bool:
+        """Answers Delete."""
+        return self._answer("done", connection, sequence)
+
+    def notice(self, connection: int, status: int, text: str) -> bool:
+        """Reports a failure that belongs to no request."""
+        return self._answer_text("notice", connection, status, text=text)
+
+    def disconnect(self, connection: int) -> bool:
+        """Closes one connection; Lost follows."""
+        return self._answer("close", connection)
+
+    def release(self, connection: int) -> None:
+        """Forgets a connection whose Bye or Lost was pulled; ValueError before. Its slots are unmapped once
+        the last Chunk, and the last array made from one, is gone. A second call does nothing."""
+        if connection in self._leases and connection not in self._ended:
+            raise ValueError(f"connection {connection} has not ended: wait for its Bye or Lost")
+        self._ended.discard(connection)
+        self._leases.pop(connection, None)
+
+    def counters(self) -> Counters:
+        """Numbers since the start; `connections`, `mapped_bytes` and `queued_events` are of now."""
+        raw = _CCounters()
+        self._native.lib.deisa_node_get_counters(self._native.handle, ctypes.byref(raw))
+        return Counters(*(getattr(raw, name) for name in Counters.__dataclass_fields__))
