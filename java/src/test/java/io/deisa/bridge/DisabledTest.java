@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Map;
+import java.util.Set;
 import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.RootAllocator;
@@ -55,6 +56,26 @@ class DisabledTest {
       assertEquals(Status.OK, bridge.send("unknown", ByteBuffer.allocateDirect(1).order(ByteOrder.nativeOrder()), 0));
       bridge.beginStep(1).close();
       assertEquals(0, bridge.status().chunksSent());
+    }
+  }
+
+  @Test
+  void doesNotHandOverAStepThatMissesAnArray() {
+    ByteBuffer direct = ByteBuffer.allocateDirect(24).order(ByteOrder.nativeOrder());
+    try (Bridge bridge = Bridge.builder().array(FIELD).open()) {
+      // As beginStep() makes it when the bridge is not disabled.
+      Step step = new Step(bridge, 5, Status.OK, Set.of("field", "other"));
+      step.put("field", direct);
+      ContractException thrown = assertThrows(ContractException.class, step::close);
+      assertEquals("other", thrown.array());
+      assertEquals(5, thrown.timestep().getAsLong());
+      step.put("other", direct);
+      step.close();
+      assertEquals(Status.OK, step.end(), "ended already");
+      new Step(bridge, 6, Status.SKIPPED, Set.of("field")).close();
+      Step partial = new Step(bridge, 7, Status.OK, Set.of("field"));
+      partial.end();
+      partial.close();
     }
   }
 
