@@ -140,6 +140,12 @@ std::optional<Address> source_address(const Address& to) {
   return source;
 }
 
+Address reachable_address(const Address& own, const std::string& reached) {
+  const auto master = parse_address(reached, 0);
+  if (!master || (!own.is_loopback() && own.family() == master->family())) return own;
+  return source_address(*master).value_or(own);
+}
+
 std::optional<Address> socket_address(int fd) {
   Address address;
   address.length = sizeof(address.storage);

@@ -37,6 +37,12 @@ std::optional<Address> parse_address(const std::string& host, int port);
 // when there is no route.
 std::optional<Address> source_address(const Address& to);
 
+// The address at which other ranks reach this one. `own` is the one that routes to the master; on
+// the master's machine that can be a loopback address (Debian maps a machine's own name to
+// 127.0.1.1), which other machines cannot use. `reached` is where other machines reach the
+// master's, numeric, or "".
+Address reachable_address(const Address& own, const std::string& reached);
+
 // Of a socket; IPv4 addresses mapped into IPv6 come back as IPv4.
 std::optional<Address> socket_address(int fd);
 std::optional<Address> peer_address(int fd);

@@ -87,10 +87,10 @@ void Communicator::check_usable(const char* what, int root) {
 }
 
 void Communicator::fail(deisa_status status, const char* what, const std::string& message) {
-  broken_ = std::string(what) + ": " + message;
-  throw Error(status,
-              "rank " + std::to_string(rank_) + " of " + std::to_string(size_) + ": " + broken_)
-      .at_rank(rank_);
+  // Our own communicators say already who they are and what they did.
+  const std::string who = "rank " + std::to_string(rank_) + " of " + std::to_string(size_) + ": ";
+  broken_ = message.rfind(who, 0) == 0 ? message : who + what + ": " + message;
+  throw Error(status, broken_).at_rank(rank_);
 }
 
 void Communicator::check(deisa_status status, const deisa_error& error, const char* what) {

@@ -263,6 +263,41 @@ TEST(Store, ANameWithin127IsReachedByOtherAddresses) {
   }
 }
 
+// An address of this machine that others could reach; the loopback one when there is no network.
+std::string outside_address() {
+  const auto source = source_address(*parse_address("192.0.2.1", 0));
+  return source ? source->host() : "127.0.0.1";
+}
+
+TEST(Store, RanksLearnWhereTheMasterIsReached) {
+  StoreServer::Options options;
+  options.size = 2;
+  options.master_address = "127.0.1.1";
+  const StoreServer server(options, soon());
+  StoreClient::Options client;
+  client.size = 2;
+  client.master_address = "127.0.1.1";
+  client.master_port = server.port();
+  StoreClient zero(client, soon());
+  client.rank = 1;
+  client.master_address = outside_address();
+  StoreClient one(client, soon());
+  // Other machines cannot use 127.0.1.1, by which rank 0 came.
+  EXPECT_EQ(zero.meet(soon()), outside_address());
+  EXPECT_EQ(reachable_address(zero.local_address(), outside_address()).host(), outside_address());
+}
+
+TEST(Address, TheOneThatOthersReachIsChosen) {
+  const auto host = [](const char* own, const std::string& reached) {
+    return reachable_address(*parse_address(own, 0), reached).host();
+  };
+  EXPECT_EQ(host("127.0.0.1", outside_address()), outside_address());
+  EXPECT_EQ(host("127.0.0.1", "127.0.0.1"), "127.0.0.1");
+  EXPECT_EQ(host("127.0.0.1", ""), "127.0.0.1");
+  EXPECT_EQ(host("198.51.100.1", "203.0.113.1"), "198.51.100.1");
+  EXPECT_EQ(host("::1", "127.0.0.1"), "127.0.0.1");
+}
+
 TEST(RankRanges, AreShort) {
   EXPECT_EQ(to_text({}), "none");
   EXPECT_EQ(to_text({{0, 3}, {7, 7}}), "0-3,7");

@@ -213,7 +213,7 @@ TEST_F(Gloo, ARankKilledInABarrierEndsTheBarrier) {
     const auto& process = ranks[static_cast<size_t>(rank)];
     EXPECT_EQ(process->wait(), 1) << process->text();
     expect(process->text(), "ERROR " + std::to_string(DEISA_ERROR_COMMUNICATOR));
-    expect(process->text(), "rank " + std::to_string(rank) + " of 4: barrier");
+    expect(process->text(), "rank " + std::to_string(rank) + " of 4: the connection to rank(s)");
   }
   expect(ranks[0]->text(), "rank(s) 3");
   EXPECT_EQ(ranks[3]->wait(), -SIGKILL);

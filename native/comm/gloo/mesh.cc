@@ -32,7 +32,9 @@ std::chrono::milliseconds gloo_timeout(const Deadline& deadline) {
 std::string gloo_message(const std::exception& exception) {
   std::string message = exception.what();
   const size_t end = message.find("] ");
-  if (message.rfind("[/", 0) == 0 && end != std::string::npos) message.erase(0, end + 2);
+  if (message.rfind('[', 0) == 0 && end != std::string::npos && message.rfind(".cc:", end) < end) {
+    message.erase(0, end + 2);
+  }
   return message;
 }
 

@@ -47,15 +47,6 @@ void validate(int rank, int size, const char* master_address, int port, double t
   if (!problems.empty()) throw Error(DEISA_ERROR_ARGUMENT, "deisa_gloo_open: " + problems);
 }
 
-// The address at which the other ranks reach this one. `own` routes to the master; on the master's
-// machine that can be a loopback address (Debian maps a machine's own name to 127.0.1.1), which
-// other machines cannot use. `reached` is where other machines reach the master's.
-Address reachable_address(const Address& own, const std::string& reached) {
-  const auto master = parse_address(reached, 0);
-  if (!master || (!own.is_loopback() && own.family() == master->family())) return own;
-  return source_address(*master).value_or(own);
-}
-
 // Where this rank is among those that are connected by Gloo, and how many they are. Every rank is
 // now; with one rank per node in the mesh, this is what changes, and the rest of a node goes
 // through its member.
