@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import ray
 
+from deisa_bridge.announcing import tell_head
 from deisa_bridge.gather import NEVER
 from deisa_bridge.ranks import Rank
-from deisa_bridge.status import END_MARKER_ARRAY, NO_SLOT, BridgeError, Status
+from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
 
 if TYPE_CHECKING:
     from deisa_bridge.service import Service
@@ -45,7 +46,7 @@ class Ending:
             problem = "the end marker is being sent, or was sent before"
         if problem:
             text = f"rank {rank.bridge}, end marker with timestep {timestep}: {problem}"
-            service.fail_end(rank.connection, sequence, timestep, Status.CONTRACT, text)
+            service.receiver.failed(rank.connection, sequence, Status.CONTRACT, text, timestep=timestep)
             return
         self._task = service.spawn(self._close(rank, sequence, timestep))
 
@@ -81,10 +82,10 @@ class Ending:
         except Exception as error:
             logger.exception("the end marker could not be sent")
             text = f"the end marker with timestep {timestep} could not be sent: {error}"
-            self._service.fail_end(rank.connection, sequence, timestep, Status.CONNECTION, text)
+            receiver.failed(rank.connection, sequence, Status.CONNECTION, text, timestep=timestep)
             self._task = None  # so that bridge 0's going tries again
         else:
-            receiver.announced(rank.connection, sequence, NO_SLOT)
+            receiver.announced(rank.connection, sequence)
 
     async def _abandon(self, how: str) -> None:
         logger.warning(
@@ -112,12 +113,11 @@ class Ending:
         return marker
 
     async def _announce_marker(self, timestep: int) -> None:
-        rank = self._service.ranks[0]
-        position = next((array.position for array in rank.arrays if array.name == END_MARKER_ARRAY), None)
-        if position is None:
-            raise BridgeError(f"bridge 0 has not defined the array '{END_MARKER_ARRAY}'", "contract")
+        try:
+            position = self._service.ranks[0].array(END_MARKER_ARRAY).position
+        except KeyError:
+            raise BridgeError(
+                f"bridge 0 has not defined the array '{END_MARKER_ARRAY}'", "contract"
+            ) from None
         chunk = np.asarray(0, dtype=np.int16)
-        what = f"announcing the end marker with timestep {timestep}"
-        await self._service.tell_head(
-            END_MARKER_ARRAY, timestep, {position: ray.put(chunk)}, chunk.dtype, what
-        )
+        await tell_head(self._service, END_MARKER_ARRAY, timestep, {position: ray.put(chunk)}, chunk.dtype)

@@ -6,10 +6,10 @@ from typing import Any
 
 from deisa_bridge import head as head_actor
 from deisa_bridge import values
-from deisa_bridge.status import NO_TIMESTEP, Status
 
 GET_TIMEOUT = 20.0
 """Seconds that one look-up at the head actor may take."""
+WHAT = "the look-up at the head actor"
 
 
 def _newest_reader() -> Any:
@@ -30,24 +30,18 @@ class Feedback:
         self._hidden: dict[str, Any] = {}  # key -> its newest timestep when it was deleted
         self._newest = _newest_reader()
 
-    async def get(self, head: Any, key: str, timestep: int) -> tuple[Status, bytes]:
-        """The value as MessagePack, or NOT_FOUND, or an error with its text. `timestep` NO_TIMESTEP: the
-        newest."""
-        what = f"reading the value '{key}'"
-        try:
-            if timestep == NO_TIMESTEP:
-                found, at, value = await self._latest(head, key)
-            else:
-                found, value = await head_actor.call(
-                    head.get_feedback.remote(key, timestep), GET_TIMEOUT, what
-                )
-                at = timestep
-            if not found or self._is_hidden(key, at):
-                return Status.NOT_FOUND, b""
-            # A large value takes a while to encode, and other ranks wait for the loop.
-            return Status.OK, await head_actor.in_thread(values.encode, value)
-        except values.UnsupportedValue as error:
-            return Status.UNSUPPORTED, f"{what}: {error}".encode()
+    async def get(self, head: Any, key: str, timestep: int | None) -> bytes | None:
+        """The value as MessagePack, or None if there is none. `timestep` None: the newest.
+        Raises BridgeError or UnsupportedValue."""
+        if timestep is None:
+            found, at, value = await self._latest(head, key)
+        else:
+            found, value = await head_actor.call(head.get_feedback.remote(key, timestep), GET_TIMEOUT, WHAT)
+            at = timestep
+        if not found or self._is_hidden(key, at):
+            return None
+        # A large value takes a while to encode, and other ranks wait for the loop.
+        return await head_actor.in_thread(values.encode, value)
 
     async def delete(self, head: Any, key: str) -> None:
         """Hides what is there under `key` now; a missing key is fine."""
@@ -56,16 +50,15 @@ class Feedback:
             self._hidden[key] = at
 
     async def _latest(self, head: Any, key: str) -> tuple[bool, Any, Any]:
-        what = f"reading the value '{key}'"
         ray_call = getattr(head, "__ray_call__", None)
         if ray_call is not None:
             try:
-                return await head_actor.call(ray_call.remote(self._newest, key), GET_TIMEOUT, what)
+                return await head_actor.call(ray_call.remote(self._newest, key), GET_TIMEOUT, WHAT)
             except head_actor.BridgeError as error:
                 if error.kind == "timeout":
                     raise
         # A head actor that cannot run our function: the whole history has to come.
-        found, history = await head_actor.call(head.get_feedback.remote(key, None), GET_TIMEOUT, what)
+        found, history = await head_actor.call(head.get_feedback.remote(key, None), GET_TIMEOUT, WHAT)
         return (True, *history[-1]) if found and history else (False, None, None)
 
     def _is_hidden(self, key: str, timestep: Any) -> bool:

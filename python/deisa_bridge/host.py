@@ -147,7 +147,7 @@ class Host:
             )
         library = request.get("library") or "libdeisa_node.so"
         try:
-            receiver = Receiver(library, path)
+            receiver = Receiver(path, library)
         except Exception as error:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)

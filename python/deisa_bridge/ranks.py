@@ -49,8 +49,13 @@ class Rank:
     arrays: list[ChunkOfArray] = field(default_factory=list)
     welcomed: bool = False
     gone: str = ""
-    putting: int = 0
-    """Chunks that are being put: their slots are read."""
+
+    def array(self, name: str) -> ChunkOfArray:
+        """Its chunk of the array. Raises KeyError."""
+        for one in self.arrays:
+            if one.name == name:
+                return one
+        raise KeyError(name)
 
     @property
     def data_arrays(self) -> list[str]:

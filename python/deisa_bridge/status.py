@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import IntEnum
 
 NO_TIMESTEP = -(2**63)
-"""The wire's "no timestep": the newest value, for GET."""
+"""The wire's kNoTimestep: the newest value, for GET."""
 
 NO_SLOT = 0xFFFFFFFF
-"""The wire's kNone: an answer that frees no slot."""
+"""The wire's kNone: no slot, and no array."""
 
 END_MARKER_ARRAY = "__deisa_last_iteration_array"
 """The array whose arrival ends the analytics; bridge 0 defines it."""
@@ -22,6 +22,7 @@ class Status(IntEnum):
 
     OK = 0
     NOT_FOUND = 2
+    PENDING = 4
     ARGUMENT = -1
     CONTRACT = -2
     TIMEOUT = -3

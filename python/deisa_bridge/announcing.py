@@ -1,0 +1,97 @@
+"""Complete sets, told to the head actor in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deisa_bridge import head as head_actor
+from deisa_bridge.gather import ChunkSet
+from deisa_bridge.status import BridgeError, Status
+
+if TYPE_CHECKING:
+    from deisa_bridge.service import Service
+
+logger = logging.getLogger(__name__)
+
+HEAD_TIMEOUT = 120.0
+"""Seconds that the head actor may take to be told about one set."""
+
+
+async def announce(service: Service) -> None:
+    """Announces what the service gathers, for ever: the sets of one timestep together, those of the next only
+    when the head actor has answered for all of them. On the event loop."""
+    assert service.peers is not None
+    while True:
+        batch = []
+        while (one := service.gather.next_ready(service.peers.watermark)) is not None:
+            batch.append(one)
+        if not batch:
+            await service.change(60.0)
+            continue
+        if service.announce_delay:
+            await asyncio.sleep(service.announce_delay)
+        await asyncio.gather(*(_announce_one(service, one) for one in batch))
+        del batch  # and with it this actor's references: the head actor has its own
+        service.settle()
+
+
+async def tell_head(
+    service: Service, name: str, timestep: int, references: dict[tuple, Any], dtype: np.dtype
+) -> None:
+    """Gives the head actor this node's chunks of an array and timestep, by position. Raises BridgeError."""
+    method = service.head.chunks_ready.options(enable_task_events=False)
+    what = f"announcing array '{name}', timestep {timestep}"
+    await head_actor.call(method.remote(name, timestep, references, service.node, dtype), HEAD_TIMEOUT, what)
+
+
+async def _announce_one(service: Service, one: ChunkSet) -> None:
+    """Announces a set, and tells its bridges how that went. Never raises."""
+    try:
+        await _announce_set(service, one)
+    except Exception as error:
+        logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
+        # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
+        service.gather.announce_failed(one, Status.CONNECTION, f"the head actor could not be told: {error}")
+        return
+    service.gather.announced(one)
+    service.counters["sets_announced"] += 1
+    for bridge, chunk in one.chunks.items():
+        service.receiver.announced(service.ranks[bridge].connection, chunk.tag.sequence, chunk.tag.array)
+
+
+async def _announce_set(service: Service, one: ChunkSet) -> None:
+    """Tells the head actor directly, not through the inherited add_chunk: that waits in one call per chunk,
+    for ever if the head actor fails the last of them, and keeps an entry per timestep. A class that has an
+    add_chunk of its own still gets every chunk."""
+    arrays = {bridge: service.ranks[bridge].array(one.array) for bridge in one.chunks}
+    dtype = next(iter(arrays.values())).dtype
+    inner = service.inner
+    if not _has_own_add_chunk(inner):
+        references = {arrays[bridge].position: chunk.payload for bridge, chunk in one.chunks.items()}
+        await tell_head(service, one.array, one.timestep, references, dtype)
+        return
+    calls = [
+        asyncio.ensure_future(inner.add_chunk(bridge, one.array, [chunk.payload], dtype, one.timestep))
+        for bridge, chunk in one.chunks.items()
+    ]
+    done, pending = await asyncio.wait(calls, timeout=HEAD_TIMEOUT, return_when=asyncio.FIRST_EXCEPTION)
+    for task in pending:
+        task.cancel()
+    partial = getattr(inner, "partial_arrays", {})
+    if one.array in partial:
+        partial[one.array].per_timestep_arrays._data.pop(one.timestep, None)
+    for task in done:
+        task.result()
+    if pending:
+        raise BridgeError(f"{type(inner).__name__}.add_chunk took more than {HEAD_TIMEOUT:.0f} s", "timeout")
+
+
+def _has_own_add_chunk(inner: Any) -> bool:
+    from deisa.ray.scheduling_actor import NodeActorBase
+
+    own = getattr(type(inner), "add_chunk", None)
+    return own is not None and own is not NodeActorBase.add_chunk
