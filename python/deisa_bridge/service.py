@@ -58,7 +58,7 @@ class Service:
         self.inner: Any = None
         self.peers: Peers | None = None
         self.ending = Ending(self)
-        self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0, "bytes_stored": 0}
+        self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
         self._connections: dict[int, Rank] = {}
         self._feedback = Feedback()
         self._loop = asyncio.get_running_loop()
