@@ -313,7 +313,7 @@ typedef struct deisa_bridge_status {
   double seconds_blocked;  /* waiting inside send, begin_step, end_step and flush */
 } deisa_bridge_status;
 
-/* Never waits. `out->struct_size` must be set. */
+/* Waits for nobody but another thread's call on the same bridge. `out->struct_size` must be set. */
 DEISA_EXPORT deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out,
                                            deisa_error* error);
 

@@ -67,7 +67,12 @@ deisa_status on_bridge(deisa_bridge* handle, deisa_error* error, const Work& wor
     if (handle == nullptr) throw null_argument("bridge");
     if (!handle->bridge) return DEISA_OK;
     std::lock_guard<std::mutex> lock(handle->mutex);
-    return work(*handle->bridge);
+    try {
+      return work(*handle->bridge);
+    } catch (Error& failure) {
+      if (failure.rank() < 0) failure.at_rank(handle->bridge->options().bridge_id);
+      throw;
+    }
   });
 }
 
@@ -79,7 +84,8 @@ deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work
     deisa_status status = DEISA_OK;
     try {
       status = work(bridge);
-    } catch (const Error& failure) {
+    } catch (Error& failure) {
+      if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
       if (is_the_callers_fault(failure.status())) throw;
       status = handle->reporter->report(failure, error);
     }
@@ -113,40 +119,6 @@ deisa::ArrowView view_arrow(Bridge& bridge, const char* name, ArrowArray* array,
 }  // namespace
 
 extern "C" {
-
-const char* deisa_status_string(deisa_status status) {
-  switch (status) {
-    case DEISA_OK:
-      return "success";
-    case DEISA_SKIPPED:
-      return "step skipped";
-    case DEISA_NOT_FOUND:
-      return "not found";
-    case DEISA_REPORTED:
-      return "failure reported";
-    case DEISA_PENDING:
-      return "pending";
-    case DEISA_ERROR_ARGUMENT:
-      return "invalid argument";
-    case DEISA_ERROR_CONTRACT:
-      return "contract violation";
-    case DEISA_ERROR_TIMEOUT:
-      return "time-out";
-    case DEISA_ERROR_COMMUNICATOR:
-      return "communicator failure";
-    case DEISA_ERROR_CONNECTION:
-      return "connection failure";
-    case DEISA_ERROR_RESOURCE:
-      return "out of resources";
-    case DEISA_ERROR_UNSUPPORTED:
-      return "not supported";
-    case DEISA_ERROR_INTERNAL:
-      return "internal error";
-  }
-  return "unknown status";
-}
-
-const char* deisa_version(void) { return DEISA_VERSION; }
 
 deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_error* error) {
   if (out != nullptr) *out = nullptr;

@@ -139,9 +139,9 @@ uint64_t Bridge::send_async(const std::string& name, const Source& source, int64
   }
   const uint32_t array = index_of(name);
   check_order(array, timestep);
-  sender_->poll();
   const Deadline deadline = send_deadline();
   try {
+    sender_->poll();
     sender_->wait_for_slots({array}, deadline);
     const Sender::Prepared chunk = take(array, source);
     // From here on the node actor may have it, whatever is reported: it is not sent again.
@@ -193,13 +193,13 @@ bool Bridge::begin_step(int64_t timestep) {
         .at_timestep(timestep);
   }
   check_step_order(timestep);
-  sender_->poll();
   // The whole step is admitted here, so that no put waits and every step that begins can end.
   std::vector<uint32_t> all;
   for (size_t i = 0; i < arrays_.size(); ++i) {
     if (arrays_[i].name != kEndMarkerArray) all.push_back(static_cast<uint32_t>(i));
   }
   try {
+    sender_->poll();
     sender_->wait_for_slots(all, send_deadline());
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_timestep(timestep);
@@ -325,10 +325,7 @@ void Bridge::abandon() noexcept {
 
 Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {
   require_ready("get");
-  const auto read = [&] {
-    sender_->poll();
-    return sender_->get(key, timestep, Deadline::after(kFeedbackTimeout));
-  };
+  const auto read = [&] { return sender_->get(key, timestep, Deadline::after(kFeedbackTimeout)); };
   if (!collective) return read();
   // Rank 0 reads; a failure there is everyone's.
   nlohmann::json message;
@@ -357,7 +354,6 @@ Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collect
 
 void Bridge::remove(const std::string& key) {
   require_ready("delete");
-  sender_->poll();
   sender_->remove(key, Deadline::after(kFeedbackTimeout));
 }
 

@@ -215,7 +215,7 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
     const json from = json::from_msgpack(attendances[r]);
     if (from.at("version").get<int>() != 1) {
       problems.add(rank_text(rank) + " runs another version of this library: expected " +
-                   deisa_version() + " everywhere");
+                   DEISA_VERSION + " everywhere");
       continue;
     }
     const auto [it, fresh] =

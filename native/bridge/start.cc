@@ -76,6 +76,8 @@ void Bridge::ready() {
     start_node(deadline);
     register_arrays(deadline);
     finalise(deadline);
+    // Ray is needed no more: a driver that stayed would end this process with its cluster.
+    control_.reset();
   } catch (Error& error) {
     if (sender_) sender_->leave(false);
     state_ = State::kFailed;
