@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "base/deadline.hpp"
 #include "base/file_descriptor.hpp"
@@ -238,6 +239,35 @@ TEST_F(Gloo, DifferentCollectivesTimeOut) {
   job.size = 2;
   const auto ranks = job.all("mismatch");
   for (const auto& rank : ranks) EXPECT_EQ(rank->wait(), 1) << rank->text();
+}
+
+TEST_F(Gloo, DifferentSizesTimeOut) {
+  Job job;
+  job.size = 2;
+  // Both ranks in one process: only the C functions let them disagree on a size.
+  deisa_communicator ranks[2];
+  deisa_error errors[2] = {};
+  deisa_status statuses[2] = {};
+  const auto on_both = [](const auto& body) {
+    std::thread other([&] { body(1); });
+    body(0);
+    other.join();
+  };
+  on_both([&](int rank) {
+    statuses[rank] =
+        deisa_gloo_open(rank, 2, "127.0.0.1", job.port, 30, &ranks[rank], &errors[rank]);
+  });
+  ASSERT_EQ(statuses[0], DEISA_OK) << errors[0].message;
+  ASSERT_EQ(statuses[1], DEISA_OK) << errors[1].message;
+  on_both([&](int rank) {
+    const std::vector<char> sent(rank == 0 ? 8 : 4096);
+    std::vector<char> received(rank == 0 ? 16 : 0);
+    statuses[rank] = ranks[rank].gather(ranks[rank].self, sent.data(), sent.size(), received.data(),
+                                        0, 1, &errors[rank]);
+  });
+  EXPECT_LT(statuses[0], 0);
+  EXPECT_LT(statuses[1], 0);
+  for (const auto& rank : ranks) rank.release(rank.self);
 }
 
 TEST_F(Gloo, APortInUseIsNamed) {
