@@ -39,7 +39,7 @@ def read_arguments() -> argparse.Namespace:
         "--language", choices=("c", "java"), default="c", help="of the simulation (%(default)s)"
     )
     parser.add_argument(
-        "--pace", type=float, default=0.2, metavar="SECONDS", help="least time per timestep (%(default)s)"
+        "--pace", type=float, default=0.3, metavar="SECONDS", help="least time per timestep (%(default)s)"
     )
     parser.add_argument(
         "--slow-analytics",
