@@ -148,6 +148,8 @@ bool Client::read_one() {
 }
 
 // Waits until something can be read, or written too if `for_room`. Ends early at a signal.
+// Spinning for 20 or 50 us before poll() was tried on 2 cores: the median stayed the same, the tail
+// grew.
 void Client::wait(bool for_room, const Deadline& deadline) {
   pollfd entry{socket_.get(), static_cast<short>(POLLIN | (for_room ? POLLOUT : 0)), 0};
   ::poll(&entry, 1, deadline.poll_timeout());
