@@ -85,7 +85,7 @@ static void signal_myself(const char* when) {
   printf("signals %s: mine\n", when);
 }
 
-static void misuse(deisa_bridge* bridge, int64_t step) {
+static void misuse(deisa_bridge* bridge, const deisa_layout* layout, int64_t step) {
   deisa_error error;
   refused("unknown array", deisa_send(bridge, "pressure", chunk, step, &error),
           DEISA_ERROR_CONTRACT, &error);
@@ -93,7 +93,7 @@ static void misuse(deisa_bridge* bridge, int64_t step) {
           &error);
   refused("put without a step", deisa_put(bridge, "temperature", chunk, &error),
           DEISA_ERROR_CONTRACT, &error);
-  refused("define after ready", deisa_define(bridge, "late", NULL, &error), DEISA_ERROR_CONTRACT,
+  refused("define after ready", deisa_define(bridge, "late", layout, &error), DEISA_ERROR_CONTRACT,
           &error);
   if (step > 0) {
     refused("the same timestep twice", deisa_send(bridge, "temperature", chunk, step - 1, &error),
@@ -149,7 +149,7 @@ int main(int argc, char** argv) {
   }
   for (int64_t step = 0; step < STEPS; ++step) {
     if (strcmp(mode, "stack") == 0) printf("100 MiB of stack: %u\n", use_stack(100));
-    if (strcmp(mode, "misuse") == 0) misuse(bridge, step);
+    if (strcmp(mode, "misuse") == 0) misuse(bridge, &layout, step);
     if (signals) signal_myself("while ready");
     for (int i = 0; i < ROWS; ++i) {
       for (int j = 0; j < COLUMNS; ++j) chunk[i][j] = (double)(1000000 * step + COLUMNS * i + j);
