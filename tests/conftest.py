@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "examples" / "heat"), str(ROOT / ".ci")]
 from local_ray import LocalRay  # noqa: E402
 from processes import Child  # noqa: E402
 
-PROGRAMS = ROOT / "tests" / "programs"
+ANALYTICS = [sys.executable, str(ROOT / "tests" / "programs" / "analytics.py")]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Child]]:
 @pytest.fixture
 def analytics(ray: LocalRay, start: Callable[..., Child]) -> Child:
     """Plain deisa-ray analytics of the array `temperature`, see programs/analytics.py."""
-    return start("analytics", [sys.executable, str(PROGRAMS / "analytics.py")], ray.environment)
+    return start("analytics", ANALYTICS, ray.environment)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import ANALYTICS, run
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 ALL_TRUE = "right=True readonly,borrowed,in_store=[[True, True, True]]"
@@ -38,3 +40,16 @@ def test_host_program(host, ray, analytics, mode):
     assert output[-1] == "end: [0, 1, 2]"
     for timestep in range(3):
         assert f"timestep {timestep}: {ALL_TRUE}" in output
+
+
+def test_one_session_after_the_other_on_one_cluster(host, ray, start):
+    """The first one leaves nothing that stands in the way of the second, and nothing at the end."""
+    for number in (1, 2):
+        analytics = start(f"analytics {number}", ANALYTICS, ray.environment)
+        done = run([host], ray.environment, timeout=80)
+        assert done.returncode == 0, done.stdout
+        assert analysed(analytics)[-1] == "end: [0, 1, 2]"
+    deadline = time.monotonic() + 30
+    while sockets := [path.name for path in Path(ray.folder).glob("*.sock")]:
+        assert time.monotonic() < deadline, f"the node actor has not gone: {sockets}"
+        time.sleep(0.1)

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,11 +76,13 @@ def in_private_tmp(command: list[str]) -> list[str]:
     return [unshare, *own_user, "--mount", "--propagation", "private", "bash", "-c", script, "bash", *command]
 
 
-def test_nothing_is_left_behind(root, tmp_path):
-    """Neither below /tmp nor in shared memory, nor a process."""
+@pytest.mark.parametrize("language", ["c", "java"])
+def test_nothing_is_left_behind(root, language):
+    """Neither below /tmp nor in shared memory."""
     before = set(os.listdir("/dev/shm"))
-    command = [str(root / "run"), "--steps", "3", "--size", "32", "--output", str(tmp_path)]
-    done = run(in_private_tmp(command), timeout=120)
+    output = root / "build" / "results" / f"left-{language}"  # not below the private /tmp
+    command = [str(root / "run"), "--steps", "3", "--size", "32", "--language", language]
+    done = run([*in_private_tmp(command), "--output", str(output)], timeout=120)
     assert done.returncode == 0, done.stdout[-6000:]
     assert done.stdout.splitlines()[-1] == "left in /tmp: []"
     assert not [name for name in set(os.listdir("/dev/shm")) - before if "plasma" in name or "deisa" in name]
@@ -116,8 +119,7 @@ def test_analytics_that_fail_end_the_run(tmp_path, root):
     (broken / "java").symlink_to(root / "java")
     script = broken / "examples" / "heat" / "analytics.py"
     script.write_text(script.read_text().replace("deisa.execute_callbacks()", "raise SystemExit(7)"))
-    python = os.environ.get("DEISA_PYTHON", "python3")
     driver = str(broken / "examples" / "heat" / "drive.py")
-    done = run([python, driver, "--steps", "3", "--output", str(tmp_path)], timeout=120)
+    done = run([sys.executable, driver, "--steps", "3", "--output", str(tmp_path)], timeout=120)
     assert done.returncode == 1
     assert "error: the analytics failed, with exit status 7" in done.stdout

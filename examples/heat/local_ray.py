@@ -17,7 +17,7 @@ from processes import Child
 class LocalRay:
     """Starts a one-node Ray on entry of its `with` block, and stops it on exit.
 
-    `address` is its host:port, `environment` the environment of processes that use it.
+    `address` is its host:port, `folder` holds its files, `environment` is that of processes which use it.
     """
 
     def __init__(self, cpus: int = 2, object_store_bytes: int = 1 << 30, timeout: float = 120.0) -> None:
@@ -25,13 +25,13 @@ class LocalRay:
         self._object_store_bytes = object_store_bytes
         self._timeout = timeout
         self._child: Child | None = None
-        self._folder = ""
+        self.folder = ""
         self.address = ""
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         # Short: Ray puts Unix sockets below it, whose paths may have 107 bytes.
-        self._folder = tempfile.mkdtemp(prefix="deisa-", dir="/tmp")
+        self.folder = tempfile.mkdtemp(prefix="deisa-", dir="/tmp")
         try:
             self._start()
         except BaseException:
@@ -57,11 +57,11 @@ class LocalRay:
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *("--node-ip-address=127.0.0.1", "--port=0"),
             *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
-            *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={self._folder}"),
+            *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={self.folder}"),
             *(f"--num-cpus={self._cpus}", f"--object-store-memory={self._object_store_bytes}"),
         ]
         self._child = Child("ray", command, environment, show=False)
-        found = Path(self._folder) / "ray_current_cluster"
+        found = Path(self.folder) / "ray_current_cluster"
         deadline = time.monotonic() + self._timeout
         while not (found.exists() and any("Ray runtime started" in line for line in self._child.lines)):
             if self._child.status() is not None or time.monotonic() > deadline:
@@ -74,7 +74,12 @@ class LocalRay:
                 raise RuntimeError("\n".join([f"Ray {what}. It said:", *self._child.lines]))
             time.sleep(0.05)
         self.address = found.read_text().strip()
-        self.environment = {**environment, "RAY_ADDRESS": self.address, "DEISA_PYTHON": sys.executable}
+        self.environment = environment | {
+            "RAY_ADDRESS": self.address,
+            "DEISA_PYTHON": sys.executable,
+            # The node actor's socket goes when the folder does, though the actor is killed.
+            "DEISA_SOCKET_DIR": self.folder,
+        }
 
     def _stop(self) -> None:
         try:
@@ -82,4 +87,4 @@ class LocalRay:
             if self._child is not None:
                 self._child.end(grace=0.0)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
