@@ -1,37 +1,45 @@
 #include "comm/gloo/gloo_communicator.hpp"
 
-#include <gloo/transport/unbound_buffer.h>
-
+#include <algorithm>
 #include <cstring>
-#include <vector>
+#include <map>
 
 #include "base/error.hpp"
-#include "comm/rank_ranges.hpp"
 #include "comm/signals.hpp"
 
 namespace deisa {
-namespace {
 
-using Buffer = std::unique_ptr<gloo::transport::UnboundBuffer>;
-
-Error failed(const std::string& what, const Deadline& deadline, const std::string& ranks,
-             const std::exception& reason) {
-  if (deadline.expired()) {
-    return Error(DEISA_ERROR_TIMEOUT,
-                 "timed out in the " + what + ", waiting for rank(s) " + ranks +
-                     ": crashed, blocked, behind in the simulation, or themselves waiting for "
-                     "another rank (see their output)");
+NodeMap NodeMap::from_keys(const std::vector<std::string>& keys) {
+  NodeMap map;
+  std::map<std::string, int> known;
+  for (size_t rank = 0; rank < keys.size(); ++rank) {
+    const auto [it, fresh] = known.emplace(keys[rank], static_cast<int>(known.size()));
+    if (fresh) map.ranks.emplace_back();
+    map.node_of.push_back(it->second);
+    map.ranks[static_cast<size_t>(it->second)].push_back(static_cast<int>(rank));
   }
-  return Error(DEISA_ERROR_COMMUNICATOR, "the connection to rank(s) " + ranks + " ended in the " +
-                                             what + " (" + gloo_message(reason) +
-                                             "): crashed, killed, or gave up (see their output)");
+  return map;
 }
 
-}  // namespace
+std::vector<int> NodeMap::leaders() const {
+  std::vector<int> all;
+  for (const auto& of_node : ranks) all.push_back(of_node.front());
+  return all;
+}
 
-// Ranks that disagree on the collective, its root or its size wait in different slots, and time
-// out: Gloo would end the process when a message does not fit.
-uint64_t GlooCommunicator::slot(int kind, int root, size_t bytes) {
+size_t NodeMap::most_ranks() const {
+  size_t most = 0;
+  for (const auto& of_node : ranks) most = std::max(most, of_node.size());
+  return most;
+}
+
+int NodeMap::index_of(int rank) const {
+  const auto& of_node = ranks[static_cast<size_t>(node_of[static_cast<size_t>(rank)])];
+  return static_cast<int>(std::lower_bound(of_node.begin(), of_node.end(), rank) - of_node.begin());
+}
+
+// Ranks that disagree on the collective, its root or its size have different tags.
+uint64_t GlooCommunicator::tag(int kind, int root, size_t bytes) const {
   uint64_t hash = 0x9E3779B97F4A7C15u;
   for (const uint64_t part : {sequence_, static_cast<uint64_t>(kind), static_cast<uint64_t>(root),
                               static_cast<uint64_t>(bytes)}) {
@@ -51,16 +59,19 @@ void GlooCommunicator::collective(const char* what, int root, const std::functio
     throw Error(DEISA_ERROR_ARGUMENT, who + what + ": root is " + std::to_string(root) +
                                           ", expected 0 ... " + std::to_string(size() - 1));
   }
+  const auto fail = [&](deisa_status status, const std::string& why) {
+    broken_ = why;
+    star_->tell_failure(Error(status, why));
+    return Error(status, who + why);
+  };
   try {
     const NoSigpipe no_sigpipe;
     ++sequence_;
     body();
   } catch (const Error& error) {
-    broken_ = error.what();
-    throw Error(error.status(), who + error.what());
+    throw fail(error.status(), error.what());
   } catch (const std::exception& exception) {
-    broken_ = gloo_message(exception);
-    throw Error(DEISA_ERROR_COMMUNICATOR, who + what + ": " + broken_);
+    throw fail(DEISA_ERROR_COMMUNICATOR, std::string(what) + ": " + gloo_message(exception));
   }
 }
 
@@ -83,88 +94,64 @@ void GlooCommunicator::broadcast(void* data, size_t bytes, int root, const Deadl
   collective("broadcast", root, [&] { broadcast_bytes("broadcast", data, bytes, root, deadline); });
 }
 
+// To the leaders; from leader to leader, in blocks of equal size; to root.
 void GlooCommunicator::gather_bytes(const char* what, const void* sent, size_t bytes,
                                     void* received, int root, const Deadline& deadline) {
   if (bytes == 0) return;
-  const uint64_t here = slot(1, root, bytes);
-  if (rank() != root) {
-    try {
-      // Gloo only reads it.
-      const Buffer buffer = size() > 1 ? mesh_->buffer(const_cast<void*>(sent), bytes) : nullptr;
-      buffer->send(root, here);
-      buffer->waitSend(gloo_timeout(deadline));
-    } catch (const std::exception& exception) {
-      throw failed(what, deadline, std::to_string(root), exception);
+  const uint64_t here = tag(1, root, bytes);
+  const bool root_leads = nodes_.index_of(root) == 0;
+  if (!star_->is_centre()) {
+    star_->collect(what, here, sent, bytes, nullptr, deadline);
+    if (rank() == root) {
+      star_->pass_down(what, here, star_->index(), received, bytes * static_cast<size_t>(size()),
+                       deadline);
     }
     return;
   }
-  auto* to = static_cast<char*>(received);
-  std::memcpy(to + static_cast<size_t>(root) * bytes, sent, bytes);
-  // A buffer for each rank tells which of them failed.
-  std::vector<Buffer> buffers(static_cast<size_t>(size()));
-  std::vector<bool> missing(buffers.size(), false);
-  for (int peer = 0; peer < size(); ++peer) {
-    if (peer == root) continue;
-    Buffer& buffer = buffers[static_cast<size_t>(peer)];
-    buffer = mesh_->buffer(to + static_cast<size_t>(peer) * bytes, bytes);
-    try {
-      buffer->recv(peer, here);
-    } catch (const std::exception& exception) {
-      throw failed(what, deadline, std::to_string(peer), exception);
+  const size_t block_bytes = nodes_.most_ranks() * bytes;
+  std::vector<char> block(block_bytes);
+  star_->collect(what, here, sent, bytes, block.data(), deadline);
+  const bool here_is_root = node_of(root) == node();
+  std::vector<char> blocks;
+  if (mesh_) {
+    if (here_is_root) blocks.resize(block_bytes * nodes_.ranks.size());
+    mesh_->gather(what, here, block.data(), block_bytes, blocks.data(), node_of(root), deadline);
+  } else {
+    blocks.swap(block);
+  }
+  if (!here_is_root) return;
+  std::vector<char> ordered(root_leads ? 0 : bytes * static_cast<size_t>(size()));
+  char* to = root_leads ? static_cast<char*>(received) : ordered.data();
+  for (size_t of_node = 0; of_node < nodes_.ranks.size(); ++of_node) {
+    const auto& ranks = nodes_.ranks[of_node];
+    for (size_t i = 0; i < ranks.size(); ++i) {
+      std::memcpy(to + static_cast<size_t>(ranks[i]) * bytes,
+                  blocks.data() + of_node * block_bytes + i * bytes, bytes);
     }
   }
-  for (int peer = 0; peer < size(); ++peer) {
-    if (peer == root) continue;
-    try {
-      buffers[static_cast<size_t>(peer)]->waitRecv(gloo_timeout(deadline));
-    } catch (const std::exception& exception) {
-      missing[static_cast<size_t>(peer)] = true;
-      if (!deadline.expired()) throw failed(what, deadline, std::to_string(peer), exception);
-    }
+  if (!root_leads) {
+    star_->pass_down(what, here, nodes_.index_of(root), ordered.data(), ordered.size(), deadline);
   }
-  const RankRanges absent = rank_ranges(missing);
-  if (!absent.empty()) throw failed(what, deadline, to_text(absent), std::runtime_error(""));
 }
 
-// Along a binomial tree.
+// From root to its leader, from there to the leaders, from them to their nodes.
 void GlooCommunicator::broadcast_bytes(const char* what, void* data, size_t bytes, int root,
                                        const Deadline& deadline) {
   if (bytes == 0) return;
-  const uint64_t here = slot(2, root, bytes);
-  // Ranks counted from the root.
-  const int place = (rank() - root + size()) % size();
-  const auto rank_at = [&](int at) { return (at + root) % size(); };
-  int step = 1;
-  for (; step < size(); step *= 2) {
-    if ((place & step) == 0) continue;
-    const int parent = rank_at(place - step);
-    try {
-      const Buffer buffer = mesh_->buffer(data, bytes);
-      buffer->recv(parent, here);
-      buffer->waitRecv(gloo_timeout(deadline));
-    } catch (const std::exception& exception) {
-      throw failed(what, deadline, std::to_string(parent), exception);
-    }
-    break;
+  const uint64_t here = tag(2, root, bytes);
+  const int root_index = nodes_.index_of(root);
+  if (rank() == root && root_index != 0) {
+    star_->pass_up(what, here, root_index, data, bytes, deadline);
+    return;
   }
-  std::vector<std::pair<int, Buffer>> sends;
-  for (step /= 2; step > 0; step /= 2) {
-    if (place + step >= size()) continue;
-    const int child = rank_at(place + step);
-    sends.emplace_back(child, mesh_->buffer(data, bytes));
-    try {
-      sends.back().second->send(child, here);
-    } catch (const std::exception& exception) {
-      throw failed(what, deadline, std::to_string(child), exception);
+  const bool here_is_root = node_of(root) == node();
+  if (star_->is_centre()) {
+    if (here_is_root && root_index != 0) {
+      star_->pass_up(what, here, root_index, data, bytes, deadline);
     }
+    if (mesh_) mesh_->broadcast(what, here, data, bytes, node_of(root), deadline);
   }
-  for (auto& [child, buffer] : sends) {
-    try {
-      buffer->waitSend(gloo_timeout(deadline));
-    } catch (const std::exception& exception) {
-      throw failed(what, deadline, std::to_string(child), exception);
-    }
-  }
+  star_->spread(what, here, data, bytes, here_is_root ? root_index : -1, deadline);
 }
 
 }  // namespace deisa

@@ -1,22 +1,39 @@
-// Barrier, gather and broadcast over a mesh, with a deadline for each and the names of the ranks
-// that did not take part. Gloo's own collectives have a time-out per message, not for the whole,
-// and do not say who is missing.
+// Barrier, gather and broadcast over nodes: the ranks of a node go through its lowest rank, and
+// only those are connected by Gloo. A full mesh of all ranks would be quadratic.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "comm/gloo/mesh.hpp"
+#include "comm/gloo/mesh_exchange.hpp"
+#include "comm/local_star.hpp"
 
 namespace deisa {
 
+// Which rank is on which node.
+struct NodeMap {
+  std::vector<int> node_of;             // by rank
+  std::vector<std::vector<int>> ranks;  // by node: its ranks, ascending; [0] is its leader
+
+  // Nodes in the order of their lowest ranks. `keys` has one key of a node per rank.
+  static NodeMap from_keys(const std::vector<std::string>& keys);
+  std::vector<int> leaders() const;
+  size_t most_ranks() const;     // on one node
+  int index_of(int rank) const;  // among the ranks of its node
+};
+
 class GlooCommunicator {
  public:
-  explicit GlooCommunicator(std::unique_ptr<Mesh> mesh) : mesh_(std::move(mesh)) {}
+  // `mesh` connects the nodes' leaders, and is empty elsewhere and for a single node; `star`
+  // connects the ranks of this node.
+  GlooCommunicator(int rank, NodeMap nodes, std::unique_ptr<LocalStar> star,
+                   std::unique_ptr<MeshExchange> mesh)
+      : rank_(rank), nodes_(std::move(nodes)), star_(std::move(star)), mesh_(std::move(mesh)) {}
 
-  int rank() const { return mesh_->rank(); }
-  int size() const { return mesh_->size(); }
+  int rank() const { return rank_; }
+  int size() const { return static_cast<int>(nodes_.node_of.size()); }
 
   // Each throws Error; the communicator is broken then.
   void barrier(const Deadline& deadline);
@@ -29,9 +46,14 @@ class GlooCommunicator {
                     const Deadline& deadline);
   void broadcast_bytes(const char* what, void* data, size_t bytes, int root,
                        const Deadline& deadline);
-  uint64_t slot(int kind, int root, size_t bytes);
+  uint64_t tag(int kind, int root, size_t bytes) const;
+  int node() const { return nodes_.node_of[static_cast<size_t>(rank_)]; }
+  int node_of(int rank) const { return nodes_.node_of[static_cast<size_t>(rank)]; }
 
-  std::unique_ptr<Mesh> mesh_;
+  int rank_;
+  NodeMap nodes_;
+  std::unique_ptr<LocalStar> star_;
+  std::unique_ptr<MeshExchange> mesh_;
   uint64_t sequence_ = 0;  // of collectives, the same on every rank
   std::string broken_;
 };

@@ -1,9 +1,11 @@
-// deisa_gloo_open: rendezvous through the store, then a mesh.
+// deisa_gloo_open: rendezvous through the store, then a star on each node and a mesh between them.
 #include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "comm/c_table.hpp"
 #include "comm/gloo/gloo_communicator.hpp"
@@ -47,43 +49,78 @@ void validate(int rank, int size, const char* master_address, int port, double t
   if (!problems.empty()) throw Error(DEISA_ERROR_ARGUMENT, "deisa_gloo_open: " + problems);
 }
 
-// Where this rank is among those that are connected by Gloo, and how many they are. Every rank is
-// now; with one rank per node in the mesh, this is what changes, and the rest of a node goes
-// through its member.
-struct Group {
-  int rank;
-  int size;
-};
-
-std::unique_ptr<Mesh> connect_mesh(const Group& group, StoreClient& client, const Address& local,
-                                   const Deadline& deadline) {
+// Runs a step of the rendezvous; a failure of one rank ends it for all.
+template <typename Step>
+auto step(StoreClient& client, int rank, int size, const Step& body) {
   try {
-    allow_files(static_cast<size_t>(group.size));
-    auto mesh = std::make_unique<Mesh>(group.rank, group.size, local, deadline);
-    const auto key = [](int rank) { return "mesh/" + std::to_string(rank); };
-    const size_t bytes = mesh->address_bytes();
-    client.set(key(group.rank), mesh->addresses(), deadline);
-    mesh->connect(
-        [&](int peer) {
-          return client.get(key(peer), deadline, static_cast<size_t>(group.rank) * bytes, bytes);
-        },
-        deadline);
-    return mesh;
+    return body();
   } catch (const Error& error) {
     client.give_up(error.what());
     if (error.rank() >= 0) throw;
-    throw Error(error.status(), "rank " + std::to_string(group.rank) + " of " +
-                                    std::to_string(group.size) + ": " + error.what());
+    throw Error(error.status(), "rank " + std::to_string(rank) + " of " + std::to_string(size) +
+                                    ": " + error.what());
   }
+}
+
+// Every rank says where it is; rank 0 makes one list of that for all.
+NodeMap map_nodes(int rank, int size, StoreClient& client, const Deadline& deadline) {
+  client.set("node/" + std::to_string(rank), local_node_key(), deadline);
+  if (rank == 0) {
+    std::string list;
+    for (int of = 0; of < size; ++of) {
+      list += client.get("node/" + std::to_string(of), deadline) + "\n";
+    }
+    client.set("nodes", list, deadline);
+  }
+  std::vector<std::string> keys;
+  std::istringstream list(client.get("nodes", deadline));
+  for (std::string key; std::getline(list, key);) keys.push_back(key);
+  if (keys.size() != static_cast<size_t>(size)) {
+    throw Error(DEISA_ERROR_COMMUNICATOR, "the list of nodes has " + std::to_string(keys.size()) +
+                                              " entries, expected " + std::to_string(size));
+  }
+  return NodeMap::from_keys(keys);
+}
+
+std::unique_ptr<LocalStar> connect_star(int rank, const NodeMap& nodes, StoreClient& client,
+                                        const Deadline& deadline) {
+  const auto& ranks = nodes.ranks[static_cast<size_t>(nodes.node_of[static_cast<size_t>(rank)])];
+  const std::string key = "star/" + std::to_string(ranks.front());
+  const int index = nodes.index_of(rank);
+  if (index > 0) {
+    return std::make_unique<LocalStar>(ranks, index, client.get(key, deadline), deadline);
+  }
+  allow_files(ranks.size());
+  auto star = std::make_unique<LocalStar>(ranks);
+  if (ranks.size() > 1) client.set(key, star->address(), deadline);
+  star->accept(deadline);
+  return star;
+}
+
+std::unique_ptr<MeshExchange> connect_mesh(int rank, const NodeMap& nodes, StoreClient& client,
+                                           const Address& local, const Deadline& deadline) {
+  const int count = static_cast<int>(nodes.ranks.size());
+  if (count == 1 || nodes.index_of(rank) != 0) return nullptr;
+  const int place = nodes.node_of[static_cast<size_t>(rank)];
+  allow_files(static_cast<size_t>(count));
+  auto mesh = std::make_unique<Mesh>(place, count, local, deadline);
+  const auto key = [](int member) { return "mesh/" + std::to_string(member); };
+  const size_t bytes = mesh->address_bytes();
+  client.set(key(place), mesh->addresses(), deadline);
+  mesh->connect(
+      [&](int peer) {
+        return client.get(key(peer), deadline, static_cast<size_t>(place) * bytes, bytes);
+      },
+      deadline);
+  return std::make_unique<MeshExchange>(std::move(mesh), nodes.leaders());
 }
 
 std::unique_ptr<GlooCommunicator> open(int rank, int size, const std::string& master_address,
                                        int master_port, double timeout) {
   const Deadline deadline = Deadline::after(timeout);
   if (size == 1) {
-    const Address nowhere;
     return std::make_unique<GlooCommunicator>(
-        std::make_unique<Mesh>(rank, size, nowhere, deadline));
+        rank, NodeMap::from_keys({""}), std::make_unique<LocalStar>(std::vector<int>{0}), nullptr);
   }
   StoreClient::Options options;
   options.rank = rank;
@@ -106,8 +143,12 @@ std::unique_ptr<GlooCommunicator> open(int rank, int size, const std::string& ma
   }
   StoreClient client(options, deadline);
   const Address local = reachable_address(client.local_address(), client.meet(deadline));
-  auto communicator =
-      std::make_unique<GlooCommunicator>(connect_mesh({rank, size}, client, local, deadline));
+  auto communicator = step(client, rank, size, [&] {
+    const NodeMap nodes = map_nodes(rank, size, client, deadline);
+    auto star = connect_star(rank, nodes, client, deadline);
+    auto mesh = connect_mesh(rank, nodes, client, local, deadline);
+    return std::make_unique<GlooCommunicator>(rank, nodes, std::move(star), std::move(mesh));
+  });
   // Nobody needs the store any more once all have their connections.
   communicator->barrier(deadline);
   return communicator;
