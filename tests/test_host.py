@@ -15,9 +15,7 @@ ALL_TRUE = "right=True readonly,borrowed,in_store=[[True, True, True]]"
 
 def analysed(analytics) -> list[str]:
     """The output of the analytics, once they have ended."""
-    analytics._process.wait(60)
-    analytics.wait_output()
-    assert analytics.status() == 0, "\n".join(analytics.lines)
+    assert analytics.wait(60) == 0, "\n".join(analytics.lines)
     return analytics.lines
 
 

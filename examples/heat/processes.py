@@ -140,6 +140,13 @@ class Child:
         """The exit status, or None while it runs."""
         return self._process.poll()
 
+    def wait(self, seconds: float) -> int | None:
+        """Waits for its end and its last line. Returns status()."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            self.wait_output()
+        return self.status()
+
     def wait_output(self, seconds: float = 5.0) -> None:
         """After the end: waits until its last line has been read."""
         self._reader.join(seconds)

@@ -1,0 +1,72 @@
+"""README.md: its programs run as printed, and its table of settings is the code's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, number: int = 0) -> str:
+    """A fenced block of the README."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[number]
+
+
+def test_first_program_is_the_one_that_is_built():
+    assert block("c") == (ROOT / "examples" / "first" / "first.c").read_text()
+
+
+@pytest.mark.ray
+def test_first_program_runs_as_printed(built, ray, start, tmp_path):
+    (tmp_path / "first.c").write_text(block("c"))
+    (tmp_path / "first.py").write_text(block("python"))
+    compile_line = next(line for line in block("sh").splitlines() if line.startswith("cc "))
+    program = tmp_path / "first"
+    command = compile_line.replace("first.c", f"{tmp_path}/first.c").replace("-o first", f"-o {program}")
+    done = run(["/bin/sh", "-c", f"cd {ROOT} && {command} -Wall -Wextra -Wpedantic -Werror"])
+    assert done.returncode == 0, done.stdout
+    analytics = start(
+        "analytics", [ray.environment["DEISA_PYTHON"], str(tmp_path / "first.py")], ray.environment
+    )
+    done = run([str(program)], ray.environment, timeout=80)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert analytics.wait(60) == 0
+    for step in range(10):
+        assert f"timestep {step} mean {100.0 * step + 11.5}" in analytics.lines
+
+
+def variables_of_the_code() -> set[str]:
+    """Environment variables that the libraries read."""
+    found: set[str] = set()
+    readers = r'(?:getenv|variable|environment|text|variable_of)\(\s*"'
+    options = r'resolve\.\w+(?:<\w+>)?\(\s*(?:"\w+",\s*)?"'
+    for path in (ROOT / "native").rglob("*.cc"):
+        if "test" not in path.name:
+            found |= set(re.findall(rf"(?:{readers}|{options})(DEISA_\w+)", path.read_text()))
+    return found
+
+
+def test_settings_are_those_of_the_code():
+    section = README[README.index("## Settings") : README.index("## Signals")]
+    documented = set(re.findall(r"DEISA_[A-Z_]+", section))
+    assert len(documented) > 20
+    assert documented == variables_of_the_code()
+
+
+def test_options_are_those_of_the_header():
+    header = (ROOT / "include" / "deisa" / "deisa.h").read_text()
+    struct = header[header.index("typedef struct deisa_options {") : header.index("} deisa_options;")]
+    fields = set(re.findall(r"\b(\w+);", re.sub(r"/\*.*?\*/", "", struct, flags=re.DOTALL)))
+    not_settings = {"struct_size", "communicator", "error_handler", "error_handler_data"}
+    assert set(re.findall(r"^\| `DEISA_\w+` \| `(\w+)` \|", README, re.MULTILINE)) == fields - not_settings
+
+
+def test_paths_exist():
+    table = README[README.index("## Where things lie") : README.index("## Tests")]
+    for path in re.findall(r"^\| (.*?) \|", table, re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", path):
+            assert Path(ROOT / name).exists() or name in ("build/", "java/target/", "out/"), name
