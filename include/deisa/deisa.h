@@ -171,10 +171,22 @@ typedef enum deisa_dtype {
   DEISA_COMPLEX128 /* two float64 */
 } deisa_dtype;
 
+/* Which dimension of a contiguous block is fastest in memory. */
+typedef enum deisa_order {
+  DEISA_ORDER_C = 0,      /* the last */
+  DEISA_ORDER_FORTRAN = 1 /* the first */
+} deisa_order;
+
 #define DEISA_MAX_DIMENSIONS 32
 
 /* One rank's chunk of an array. Start from DEISA_LAYOUT_INIT. All pointers have `ndim`
- * elements, first dimension slowest in the analytics' view (NumPy's C order). */
+ * elements, first dimension slowest in the analytics' view (NumPy's C order).
+ *
+ * How the chunk lies in the memory that is sent is said either by `strides`, or by `halo_before`,
+ * `halo_after` and `order`: the chunk is then the inside of a contiguous block of shape halo_before
+ * + chunk_shape + halo_after, and the pointer that is sent is the block's. Without any of them the
+ * memory is contiguous, last dimension fastest. Whatever the layout, index (i, j, ...) of the chunk
+ * is index [i, j, ...] in the analytics. */
 typedef struct deisa_layout {
   size_t struct_size;
   deisa_dtype dtype;
@@ -184,12 +196,18 @@ typedef struct deisa_layout {
   const int64_t* global_shape;      /* or NULL with nb_chunks_per_dim */
   const int64_t* chunk_position;    /* in the grid, 0 <= position < nb_chunks_per_dim */
   int64_t nb_chunks_of_node; /* chunks of this array on this node; -1: agreed by the bridges */
-  const int64_t* strides;    /* bytes between neighbours per dimension, any sign; NULL: contiguous,
-                                last dimension fastest. Element 0 is at the pointer that is sent. */
+  const int64_t* strides;    /* bytes between neighbours per dimension, any sign; or NULL */
+  int64_t offset; /* bytes, added to the pointer that is sent: with strides, to the first element */
+  const int64_t* halo_before; /* ghost cells before the chunk, elements >= 0; NULL: none */
+  const int64_t* halo_after;  /* ... and after it */
+  deisa_order order;          /* of the block; DEISA_ORDER_C with strides */
 } deisa_layout;
 
-#define DEISA_LAYOUT_INIT \
-  { sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL }
+#define DEISA_LAYOUT_INIT                                                                     \
+  {                                                                                           \
+    sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL, 0, NULL, NULL, \
+        DEISA_ORDER_C                                                                         \
+  }
 
 /* ---- The bridge ---------------------------------------------------------------- */
 
@@ -206,7 +224,8 @@ DEISA_EXPORT deisa_status deisa_define(deisa_bridge* bridge, const char* name,
                                        const deisa_layout* layout, deisa_error* error);
 
 /* Defines several arrays from `arrays_metadata` as a JSON object: name -> {"chunk_shape",
- * "nb_chunks_per_dim" or "global_shape", "nb_chunks_of_node", "dtype", "chunk_position"}.
+ * "nb_chunks_per_dim" or "global_shape", "nb_chunks_of_node", "dtype", "chunk_position"}, and the
+ * optional "strides", "offset", "halo_before", "halo_after" and "order" ("C" or "F").
  * Local. All problems are reported together, and then nothing is defined. */
 DEISA_EXPORT deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata,
                                             deisa_error* error);
@@ -219,6 +238,15 @@ DEISA_EXPORT deisa_status deisa_ready(deisa_bridge* bridge, deisa_error* error);
 DEISA_EXPORT deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data,
                                      int64_t timestep, deisa_error* error);
 
+/* As deisa_send, from memory that this call describes, and not the array's definition: for memory
+ * whose layout is not the same in every timestep. `dtype`, `ndim` and `shape` must be those of the
+ * defined chunk, else DEISA_ERROR_CONTRACT. `strides` as in deisa_layout, with the first element at
+ * `data`; NULL: contiguous, last dimension fastest. All arguments are only read. */
+DEISA_EXPORT deisa_status deisa_send_strided(deisa_bridge* bridge, const char* name,
+                                             const void* data, deisa_dtype dtype, int32_t ndim,
+                                             const int64_t* shape, const int64_t* strides,
+                                             int64_t timestep, deisa_error* error);
+
 /* A step: all chunks put between begin and end travel in one message. DEISA_SKIPPED: leave the
  * step out; puts and end_step are then accepted and do nothing. May wait, up to send_timeout. */
 DEISA_EXPORT deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep,
@@ -226,6 +254,11 @@ DEISA_EXPORT deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timeste
 /* Copies this rank's chunk of `name` into the open step. `data` may be reused on return. */
 DEISA_EXPORT deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
                                     deisa_error* error);
+/* As deisa_put, from memory that this call describes: see deisa_send_strided. */
+DEISA_EXPORT deisa_status deisa_put_strided(deisa_bridge* bridge, const char* name,
+                                            const void* data, deisa_dtype dtype, int32_t ndim,
+                                            const int64_t* shape, const int64_t* strides,
+                                            deisa_error* error);
 /* Hands the step over. A step may be empty: it tells the others not to wait for this rank. */
 DEISA_EXPORT deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* error);
 
@@ -241,6 +274,12 @@ DEISA_EXPORT deisa_status deisa_send_async(deisa_bridge* bridge, const char* nam
                                            deisa_error* error);
 DEISA_EXPORT deisa_status deisa_end_step_async(deisa_bridge* bridge, deisa_request* request,
                                                deisa_error* error);
+/* As deisa_send_async, from memory that this call describes: see deisa_send_strided. */
+DEISA_EXPORT deisa_status deisa_send_strided_async(deisa_bridge* bridge, const char* name,
+                                                   const void* data, deisa_dtype dtype,
+                                                   int32_t ndim, const int64_t* shape,
+                                                   const int64_t* strides, int64_t timestep,
+                                                   deisa_request* request, deisa_error* error);
 /* Waits until the request has reached the level of `acknowledge`, up to send_timeout. Sets
  * `*request` to 0, unless it returns DEISA_ERROR_TIMEOUT: then wait again, or flush. */
 DEISA_EXPORT deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request,
@@ -250,7 +289,7 @@ DEISA_EXPORT deisa_status deisa_test(deisa_bridge* bridge, deisa_request* reques
                                      deisa_error* error);
 
 /* Lends a buffer for one chunk of `name` (contiguous, page-aligned, contents undefined) to compute in;
- * sending it costs no copy. After deisa_ready, for arrays without strides. It is the library's
+ * sending it costs no copy. After deisa_ready, for arrays defined as contiguous. It is the library's
  * memory, valid until it is sent or the bridge ends; a second call returns the same buffer.
  * Under DEISA_DISABLE it is ordinary memory. */
 DEISA_EXPORT deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,

@@ -1,4 +1,6 @@
 // The C ABI: arguments checked, calls serialised, exceptions turned into statuses.
+#include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -103,6 +105,17 @@ void require(const void* pointer, const char* what) {
   if (pointer == nullptr) throw null_argument(what);
 }
 
+// What every caller has ever known of deisa_layout: the part before `offset`.
+constexpr size_t kFirstLayoutSize = offsetof(deisa_layout, offset);
+
+// The caller's struct may be that of an older header, and then ends early.
+deisa_layout known_part(const deisa_layout& layout) {
+  deisa_layout known = DEISA_LAYOUT_INIT;
+  if (layout.struct_size < kFirstLayoutSize) return known;
+  std::memcpy(&known, &layout, std::min(layout.struct_size, sizeof(known)));
+  return known;
+}
+
 deisa::ArrowView view_arrow(Bridge& bridge, const char* name, ArrowArray* array,
                             ArrowSchema* schema) {
   require(name, "name");
@@ -142,21 +155,21 @@ deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_la
                           deisa_error* error) {
   if (bridge != nullptr && !bridge->bridge) {
     return guarded(error, [&] {
-      if (name != nullptr && layout != nullptr) bridge->disabled.define(name, *layout);
+      if (name != nullptr && layout != nullptr) bridge->disabled.define(name, known_part(*layout));
       return DEISA_OK;
     });
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(layout, "layout");
-    if (layout->struct_size < sizeof(deisa_layout)) {
+    if (layout->struct_size < kFirstLayoutSize) {
       throw Error(DEISA_ERROR_ARGUMENT,
                   "layout: struct_size = " + std::to_string(layout->struct_size) + ": expected " +
                       std::to_string(sizeof(deisa_layout)) + "; start from DEISA_LAYOUT_INIT")
           .at_array(name);
     }
     try {
-      open.define({{name, deisa::metadata_from_layout(*layout)}});
+      open.define({{name, deisa::metadata_from_layout(known_part(*layout))}});
     } catch (Error& e) {
       throw e.at_array(name);
     }
@@ -202,6 +215,18 @@ deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data
   });
 }
 
+deisa_status deisa_send_strided(deisa_bridge* bridge, const char* name, const void* data,
+                                deisa_dtype dtype, int32_t ndim, const int64_t* shape,
+                                const int64_t* strides, int64_t timestep, deisa_error* error) {
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    const deisa::Layout layout = open.layout_for(name, dtype, ndim, shape, strides);
+    require(data, "data");
+    open.send(name, Source::memory(data, layout), timestep);
+    return DEISA_OK;
+  });
+}
+
 deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_error* error) {
   return reported(bridge, error, [&](Bridge& open) {
     try {
@@ -225,6 +250,18 @@ deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
   });
 }
 
+deisa_status deisa_put_strided(deisa_bridge* bridge, const char* name, const void* data,
+                               deisa_dtype dtype, int32_t ndim, const int64_t* shape,
+                               const int64_t* strides, deisa_error* error) {
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    const deisa::Layout layout = open.layout_for(name, dtype, ndim, shape, strides);
+    require(data, "data");
+    open.put(name, Source::memory(data, layout));
+    return DEISA_OK;
+  });
+}
+
 deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* error) {
   return reported(bridge, error, [&](Bridge& open) {
     open.end_step();
@@ -240,6 +277,21 @@ deisa_status deisa_send_async(deisa_bridge* bridge, const char* name, const void
     require(data, "data");
     require(request, "request");
     *request = open.send_async(name, Source::memory(data), timestep);
+    return DEISA_OK;
+  });
+}
+
+deisa_status deisa_send_strided_async(deisa_bridge* bridge, const char* name, const void* data,
+                                      deisa_dtype dtype, int32_t ndim, const int64_t* shape,
+                                      const int64_t* strides, int64_t timestep,
+                                      deisa_request* request, deisa_error* error) {
+  if (request != nullptr) *request = 0;
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(request, "request");
+    const deisa::Layout layout = open.layout_for(name, dtype, ndim, shape, strides);
+    require(data, "data");
+    *request = open.send_async(name, Source::memory(data, layout), timestep);
     return DEISA_OK;
   });
 }
@@ -456,7 +508,7 @@ deisa_status deisa_export_arrow(const void* data, const deisa_layout* layout,
     require(schema, "schema");
     // Only shape, dtype and strides matter here: the grid is one chunk.
     deisa::Problems problems;
-    nlohmann::json described = deisa::metadata_from_layout(*layout);
+    nlohmann::json described = deisa::metadata_from_layout(known_part(*layout));
     const size_t ndim = layout->ndim > 0 ? static_cast<size_t>(layout->ndim) : 0;
     described["nb_chunks_per_dim"] = std::vector<int64_t>(ndim, 1);
     described["chunk_position"] = std::vector<int64_t>(ndim, 0);

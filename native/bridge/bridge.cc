@@ -86,6 +86,26 @@ const Layout& Bridge::layout_of(const std::string& name) const {
   return arrays_[index_of(name)].layout;
 }
 
+Layout Bridge::layout_for(const std::string& name, deisa_dtype dtype, int32_t ndim,
+                          const int64_t* shape, const int64_t* strides) const {
+  const Layout& defined = layout_of(name);
+  const bool readable =
+      ndim >= 0 && ndim <= DEISA_MAX_DIMENSIONS && (shape != nullptr || ndim == 0);
+  std::vector<int64_t> extents;
+  if (readable) extents.assign(shape, shape + ndim);
+  if (!readable || dtype != defined.dtype || extents != defined.shape) {
+    const std::string given =
+        readable ? "shape " + shape_text(extents) : std::to_string(ndim) + " dimensions";
+    throw contract("array '" + name + "': a chunk of " + dtype_name(dtype) + ", " + given +
+                   ", was given: expected " + dtype_name(defined.dtype) + ", shape " +
+                   shape_text(defined.shape) + ", as it was defined")
+        .at_array(name);
+  }
+  Layout layout = Layout::contiguous(dtype, std::move(extents));
+  if (strides != nullptr) layout.strides.assign(strides, strides + ndim);
+  return layout;
+}
+
 void Bridge::check_step_order(int64_t timestep) const {
   if (timestep == DEISA_NO_TIMESTEP || timestep == std::numeric_limits<int64_t>::max()) {
     throw contract("timestep " + timestep_text(timestep) + " is reserved");

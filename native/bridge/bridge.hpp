@@ -68,6 +68,10 @@ class Bridge {
 
   // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
   const Layout& layout_of(const std::string& name) const;
+  // A chunk of the array in other memory; `strides` may be NULL: contiguous. Throws
+  // Error(DEISA_ERROR_CONTRACT) unless dtype and shape are those of the array.
+  Layout layout_for(const std::string& name, deisa_dtype dtype, int32_t ndim, const int64_t* shape,
+                    const int64_t* strides) const;
   // Failures of earlier calls that became known since; taken once.
   std::vector<Error> take_late_failures();
   // After a failed begin_step that was reported and not raised: the step is left out on this rank.

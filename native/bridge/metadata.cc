@@ -13,9 +13,10 @@ constexpr size_t kMaxNameBytes = 255;
 constexpr int64_t kMaxGrid = INT64_C(1) << 40;   // chunks of one array
 constexpr int64_t kMaxBytes = INT64_C(1) << 46;  // of one chunk
 
-constexpr std::array<const char*, 7> kKeys = {
+constexpr std::array<const char*, 11> kKeys = {
     "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
-    "dtype",       "chunk_position",    "strides"};
+    "dtype",       "chunk_position",    "strides",      "offset",
+    "halo_before", "halo_after",        "order"};
 
 std::string shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -59,7 +60,7 @@ class Checker {
     const auto grid = check_grid(shape);
     check_position(shape, grid);
     check_chunks_of_node(grid);
-    check_strides(shape, dtype);
+    check_memory(shape, dtype);
     if (problems_.size() != before) return std::nullopt;
     return std::move(result_);
   }
@@ -103,7 +104,8 @@ class Checker {
       if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
         problem(key.c_str(), value,
                 "no such key; the keys are chunk_shape, nb_chunks_per_dim (or global_shape), "
-                "nb_chunks_of_node, dtype, chunk_position and strides");
+                "nb_chunks_of_node, dtype, chunk_position, strides, offset, halo_before, "
+                "halo_after and order");
       }
     }
   }
@@ -251,16 +253,76 @@ class Checker {
     result_.chunks_of_node = value.get<int64_t>();
   }
 
-  void check_strides(const std::optional<std::vector<int64_t>>& shape,
-                     const std::optional<deisa_dtype>& dtype) {
+  // How the chunk lies in the memory that is sent: strides, or a block with ghost cells.
+  void check_memory(const std::optional<std::vector<int64_t>>& shape,
+                    const std::optional<deisa_dtype>& dtype) {
     auto strides = integers("strides", false, INT64_MIN, "integers, in bytes");
-    if (!shape || !dtype || shape->size() > DEISA_MAX_DIMENSIONS) return;
-    if (strides && same_length("strides", strides->size(), *shape)) {
+    const auto before = halo("halo_before", shape);
+    const auto after = halo("halo_after", shape);
+    const auto order = check_order();
+    const auto offset = check_offset();
+    if (given("strides")) {
+      const std::string expected = "none beside strides, which say all";
+      if (given("halo_before")) problem("halo_before", at("halo_before"), expected);
+      if (given("halo_after")) problem("halo_after", at("halo_after"), expected);
+      if (order == DEISA_ORDER_FORTRAN) problem("order", at("order"), expected);
+    }
+    if (strides && shape && !same_length("strides", strides->size(), *shape)) return;
+    if (!shape || !dtype || !before || !after || !order || !offset || result_.bytes == 0) return;
+    if (strides) {
       result_.layout.shape = *shape;
       result_.layout.strides = std::move(*strides);
-    } else if (!given("strides") && result_.bytes > 0) {
-      result_.layout = Layout::contiguous(*dtype, *shape);
+    } else if (!given("strides")) {
+      int64_t bytes = static_cast<int64_t>(dtype_size(*dtype));
+      for (size_t d = 0; d < shape->size(); ++d) {
+        const int64_t ghosts =
+            (before->empty() ? 0 : (*before)[d]) + (after->empty() ? 0 : (*after)[d]);
+        if ((*shape)[d] + ghosts > kMaxBytes / bytes) {
+          const char* key = before->empty() ? "halo_after" : "halo_before";
+          problem(key, at(key), "a block with ghost cells of at most 2^46 bytes");
+          return;
+        }
+        bytes *= (*shape)[d] + ghosts;
+      }
+      result_.layout = Layout::inside(*dtype, *shape, *before, *after, *order);
     }
+    result_.layout.offset += *offset;
+  }
+
+  // Ghost cells per dimension; an empty list if none are given, nothing after a problem.
+  std::optional<std::vector<int64_t>> halo(const char* key,
+                                           const std::optional<std::vector<int64_t>>& shape) {
+    if (!given(key)) return std::vector<int64_t>();
+    auto cells = integers(key, false, 0, "integers, at least 0");
+    if (!cells || !shape || !same_length(key, cells->size(), *shape)) return std::nullopt;
+    for (const int64_t n : *cells) {
+      if (n > kMaxBytes) {
+        problem(key, at(key), "a block with ghost cells of at most 2^46 bytes");
+        return std::nullopt;
+      }
+    }
+    return cells;
+  }
+
+  std::optional<deisa_order> check_order() {
+    if (!given("order")) return DEISA_ORDER_C;
+    const json& value = at("order");
+    if (value == "C") return DEISA_ORDER_C;
+    if (value == "F") return DEISA_ORDER_FORTRAN;
+    problem("order", value, "\"C\" (last dimension fastest) or \"F\" (first dimension fastest)");
+    return std::nullopt;
+  }
+
+  std::optional<int64_t> check_offset() {
+    if (!given("offset")) return 0;
+    const json& value = at("offset");
+    if (value.is_number_integer() &&
+        !(value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX)) {
+      const auto offset = value.get<int64_t>();
+      if (offset >= -kMaxBytes && offset <= kMaxBytes) return offset;
+    }
+    problem("offset", value, "an integer, in bytes, at most 2^46");
+    return std::nullopt;
   }
 
   const std::string& name_;
@@ -298,6 +360,14 @@ json metadata_from_layout(const deisa_layout& layout) {
   list("global_shape", layout.global_shape);
   list("chunk_position", layout.chunk_position);
   list("strides", layout.strides);
+  list("halo_before", layout.halo_before);
+  list("halo_after", layout.halo_after);
+  if (layout.offset != 0) metadata["offset"] = layout.offset;
+  if (layout.order == DEISA_ORDER_FORTRAN) {
+    metadata["order"] = "F";
+  } else if (layout.order != DEISA_ORDER_C) {
+    metadata["order"] = static_cast<int64_t>(layout.order);
+  }
   return metadata;
 }
 

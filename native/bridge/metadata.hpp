@@ -26,8 +26,8 @@ struct ArrayMetadata {
   size_t bytes = 0;                                  // of the chunk
 };
 
-// Checks name and metadata (a JSON object with the keys of SPEC, and "strides" in bytes). Every
-// problem is added with array, key, value and what was expected; then the result is empty.
+// Checks name and metadata (a JSON object with the keys that deisa_define_json names). Every problem
+// is added with array, key, value and what was expected; then the result is empty.
 std::optional<ArrayMetadata> parse_metadata(const std::string& name, const nlohmann::json& metadata,
                                             Problems& problems);
 

@@ -92,8 +92,8 @@ void* Sender::allocate(uint32_t array) {
   if (!arrays_[array].layout.is_contiguous()) {
     throw Error(DEISA_ERROR_UNSUPPORTED,
                 "array '" + arrays_[array].name +
-                    "' was defined with strides: expected a contiguous layout, since the allocated "
-                    "buffer is one")
+                    "' was defined with a layout of its own: expected a contiguous one, as that of "
+                    "the allocated buffer is")
         .at_rank(rank_)
         .at_array(arrays_[array].name);
   }

@@ -1,5 +1,6 @@
 #include "chunk/layout.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.hpp"
@@ -45,6 +46,25 @@ Layout Layout::contiguous(deisa_dtype dtype, std::vector<int64_t> shape) {
   return layout;
 }
 
+Layout Layout::inside(deisa_dtype dtype, std::vector<int64_t> shape,
+                      const std::vector<int64_t>& before, const std::vector<int64_t>& after,
+                      deisa_order order) {
+  const size_t ndim = shape.size();
+  std::vector<int64_t> block = shape;
+  for (size_t d = 0; d < ndim; ++d) {
+    if ((!before.empty() && __builtin_add_overflow(block[d], before[d], &block[d])) ||
+        (!after.empty() && __builtin_add_overflow(block[d], after[d], &block[d]))) {
+      too_large(shape);
+    }
+  }
+  if (order == DEISA_ORDER_FORTRAN) std::reverse(block.begin(), block.end());
+  Layout layout = contiguous(dtype, std::move(block));
+  if (order == DEISA_ORDER_FORTRAN) std::reverse(layout.strides.begin(), layout.strides.end());
+  layout.shape = std::move(shape);
+  for (size_t d = 0; d < before.size(); ++d) layout.offset += before[d] * layout.strides[d];
+  return layout;
+}
+
 size_t Layout::elements() const {
   bool empty = false;
   for (const int64_t extent : shape) {
@@ -66,7 +86,7 @@ size_t Layout::bytes() const {
 }
 
 bool Layout::is_contiguous() const {
-  if (strides.size() != shape.size()) return false;
+  if (strides.size() != shape.size() || offset != 0) return false;
   if (elements() == 0) return true;
   int64_t expected = element_bytes(dtype);
   for (size_t d = shape.size(); d-- > 0;) {

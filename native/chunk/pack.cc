@@ -284,7 +284,7 @@ size_t pack(const Layout& layout, const void* from, void* to) {
   const size_t bytes = layout.bytes();
   if (bytes == 0) return 0;
   Plan plan = make_plan(layout);
-  const auto* source = static_cast<const Byte*>(from);
+  const auto* source = static_cast<const Byte*>(from) + layout.offset;
   auto* destination = static_cast<Byte*>(to);
   if (plan.count == 0) {
     std::memcpy(destination, source, bytes);
