@@ -179,6 +179,19 @@ bool is_in_ray(JNIEnv* env, const Jvm& jvm) {
   return answer;
 }
 
+// In a Java simulation: makes Ray's classes known, from `ray_jar` if they are not on its class
+// path. Throws `missing` when there is neither.
+void load_ray(JNIEnv* env, Jvm& jvm, const std::string& ray_jar, const Error& missing) {
+  jclass loader = jvm.load(env, std::string(kPackage) + "RayLoader");
+  jmethodID choose =
+      env->GetStaticMethodID(loader, "choose", "(Ljava/lang/String;)Ljava/lang/ClassLoader;");
+  check_exception(env, "finding RayLoader.choose");
+  jobject chosen = env->CallStaticObjectMethod(loader, choose, to_java(env, ray_jar));
+  check_exception(env, "RayLoader.choose");
+  if (chosen == nullptr) throw missing;
+  jvm.use_loader(env, chosen);
+}
+
 struct Target {
   std::string address, python_path, node_ip;
   bool token = false;  // tell Ray to use its token
@@ -295,22 +308,25 @@ std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadli
   if (!java_first) target = find_target(places, settings.ray_address, deadline);
 
   jvm.ensure([&places] { return how_to_start(places); }, deadline);
+  std::string ray_jar;
+  Error missing(DEISA_ERROR_CONNECTION, "");
+  try {
+    ray_jar = find_ray_jar(places);
+  } catch (const Error& error) {
+    if (jvm.is_ours()) throw;
+    missing = error;  // unless it is on the class path
+  }
   if (java_first) {
     auto joined = std::make_shared<bool>(false);
     jvm.run(
         "Asking Java for Ray",
-        [joined, &jvm](JNIEnv* env) {
+        [joined, ray_jar, missing, &jvm](JNIEnv* env) {
           const LocalFrame frame(env);
+          load_ray(env, jvm, ray_jar, missing);
           *joined = is_in_ray(env, jvm);
         },
         deadline);
     if (!*joined) target = find_target(places, settings.ray_address, deadline);
-  }
-  std::string ray_jar;
-  try {
-    ray_jar = find_ray_jar(places);
-  } catch (const Error&) {
-    if (jvm.is_ours()) throw;  // a Java program may have it from elsewhere
   }
   target.python_path = find_python_path(places, ray_jar);
 

@@ -10,6 +10,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <utility>
 
 #include "jvm/host_state.hpp"
 #include "jvm/java_text.hpp"
@@ -136,6 +137,11 @@ struct CurrentThread {
     object = env->CallStaticObjectMethod(thread_class, current);
     check_exception(env, "asking for the thread");
   }
+  void use_loader(JNIEnv* env, jobject loader) const {
+    env->CallVoidMethod(object, set_loader, loader);
+    check_exception(env, "setting the thread's class loader");
+  }
+
   jobject object;
   jmethodID get_loader, set_loader;
 };
@@ -318,11 +324,7 @@ void Jvm::ensure(const std::function<Start()>& start, const Deadline& deadline) 
                           std::to_string(status) + ".");
         }
         auto* made = static_cast<JNIEnv*>(attached);
-        if (loader != nullptr) {
-          const CurrentThread thread(made);
-          made->CallVoidMethod(thread.object, thread.set_loader, loader);
-          check_exception(made, "setting the thread's class loader");
-        }
+        if (loader != nullptr) CurrentThread(made).use_loader(made, loader);
         const std::lock_guard<std::mutex> lock(state.mutex);
         state.env = made;
         state.loader = loader;
@@ -348,10 +350,18 @@ jclass Jvm::load(JNIEnv* env, const std::string& name) const {
   if (env->ExceptionCheck()) {
     throw Error(DEISA_ERROR_CONNECTION, "Java cannot load the class " + name + " (" +
                                             take_exception(env) +
-                                            "): add deisa-bridge.jar and Ray's ray_dist.jar to the "
-                                            "class path of the program.");
+                                            "): add deisa-bridge.jar to the class path of the "
+                                            "program.");
   }
   return loaded;
+}
+
+void Jvm::use_loader(JNIEnv* env, jobject loader) {
+  CurrentThread(env).use_loader(env, loader);
+  jobject kept = env->NewGlobalRef(loader);
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  std::swap(kept, state_->loader);
+  if (kept != nullptr) env->DeleteGlobalRef(kept);
 }
 
 }  // namespace deisa

@@ -50,9 +50,13 @@ class Jvm {
   // Whether ensure() started the JVM.
   bool is_ours() const;
 
-  // Loads a class on the JVM's thread: with the class loader of the thread that called ensure(),
-  // if it was a Java thread, else with the system's. Call within a job. Throws Error.
+  // Loads a class on the JVM's thread: with the class loader of use_loader(); else with that of the
+  // thread that called ensure(), if it was a Java thread, else with the system's. Call within a
+  // job. Throws Error.
   jclass load(JNIEnv* env, const std::string& name) const;
+
+  // Makes `loader` that of load() and of the JVM's thread. Call within a job. Throws Error.
+  void use_loader(JNIEnv* env, jobject loader);
 
  private:
   struct State;

@@ -238,15 +238,12 @@ void early_exit() {
   std::exit(0);
 }
 
-// A Java program: its JVM is used, its Ray and its signal handlers are left alone.
-void java_program() {
-  std::thread([] {
-    const Places places = Places::of_this_process();
-    const std::string path =
-        "-Djava.class.path=" + find_control_jar(places) + ":" + find_ray_jar(places);
-    Jvm& jvm = Jvm::of_this_process();
+// Runs `work` on a thread of a Java program: with a JVM that is there already.
+void as_java_program(const std::string& class_path, const std::function<void()>& work) {
+  std::thread([&] {
+    const std::string path = "-Djava.class.path=" + class_path;
     expect(!Jvm::is_there(), "no JVM yet");
-    void* library = dlopen(find_libjvm(places).c_str(), RTLD_NOW);
+    void* library = dlopen(find_libjvm(Places::of_this_process()).c_str(), RTLD_NOW);
     auto create =
         reinterpret_cast<jint (*)(JavaVM**, void**, void*)>(dlsym(library, "JNI_CreateJavaVM"));
     std::array<JavaVMOption, 2> options{};
@@ -256,16 +253,39 @@ void java_program() {
     JavaVM* vm = nullptr;
     void* env = nullptr;
     expect(create(&vm, &env, &arguments) == JNI_OK, "a JVM");
-    auto control = join();
-    expect(contains(control->prepare("{}", Deadline::after(60)), "ray_node_id"), "a reply");
-    expect(!jvm.is_ours(), "the program's JVM");
-    // A second one shares the first one's Ray, and does not take it away at its end.
-    join().reset();
-    expect(contains(control->prepare("{}", Deadline::after(60)), "ray_node_id"), "a reply");
-    control.reset();
+    work();
     static_cast<JNIEnv*>(env)->GetVersion();
     vm->DetachCurrentThread();
   }).join();
+}
+
+// Its JVM is used, its Ray and its signal handlers are left alone.
+void use_ray_twice() {
+  auto control = join();
+  expect(contains(control->prepare("{}", Deadline::after(60)), "ray_node_id"), "a reply");
+  expect(!Jvm::of_this_process().is_ours(), "the program's JVM");
+  // A second one shares the first one's Ray, and does not take it away at its end.
+  join().reset();
+  expect(contains(control->prepare("{}", Deadline::after(60)), "ray_node_id"), "a reply");
+  control.reset();
+  // Ray can be joined again.
+  expect(contains(join()->prepare("{}", Deadline::after(60)), "ray_node_id"), "a reply");
+}
+
+// Ray's jar is found where it is installed.
+void java_program() { as_java_program(find_control_jar(Places::of_this_process()), use_ray_twice); }
+
+void java_program_with_ray() {
+  const Places places = Places::of_this_process();
+  as_java_program(find_control_jar(places) + ":" + find_ray_jar(places), use_ray_twice);
+}
+
+void java_program_without_ray() {
+  as_java_program(find_control_jar(Places::of_this_process()), [] {
+    setenv("DEISA_RAY_JAR", "/nowhere/ray_dist.jar", 1);
+    const std::string message = error_of(DEISA_ERROR_CONNECTION, [] { join(); });
+    expect(contains(message, "DEISA_RAY_JAR /nowhere/ray_dist.jar: is not a file"), message);
+  });
 }
 
 // Times of the start, for people.
@@ -295,9 +315,17 @@ void measure() {
 }
 
 const std::map<std::string, void (*)()> kScenarios = {
-    {"whole_life", whole_life},     {"failing_task", failing_task}, {"slow_task", slow_task},
-    {"stuck_thread", stuck_thread}, {"dead_address", dead_address}, {"bad_option", bad_option},
-    {"early_exit", early_exit},     {"java_program", java_program}, {"measure", measure},
+    {"whole_life", whole_life},
+    {"failing_task", failing_task},
+    {"slow_task", slow_task},
+    {"stuck_thread", stuck_thread},
+    {"dead_address", dead_address},
+    {"bad_option", bad_option},
+    {"early_exit", early_exit},
+    {"java_program", java_program},
+    {"java_program_with_ray", java_program_with_ray},
+    {"java_program_without_ray", java_program_without_ray},
+    {"measure", measure},
 };
 
 int run_scenario(const std::string& name) {
@@ -367,10 +395,14 @@ INSTANTIATE_TEST_SUITE_P(OwnJvm, Scenario,
                                          "dead_address", "bad_option", "early_exit"),
                          [](const auto& test) { return std::string(test.param); });
 
-// Ray's own start-up lines are the Java program's affair.
-TEST(JavaProgram, IsUsedAsItIs) {
+INSTANTIATE_TEST_SUITE_P(JavaProgram, Scenario,
+                         testing::Values("java_program", "java_program_without_ray"),
+                         [](const auto& test) { return std::string(test.param); });
+
+// The start-up lines of a Ray on its own class path are the Java program's affair.
+TEST(JavaProgram, UsesItsOwnRay) {
   ASSERT_NE(std::getenv("DEISA_TEST_RAY_ADDRESS"), nullptr) << "host:port of a running Ray cluster";
-  const Outcome outcome = run_process("java_program");
+  const Outcome outcome = run_process("java_program_with_ray");
   EXPECT_EQ(outcome.status, 0) << outcome.output;
 }
 
