@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -106,6 +107,11 @@ void Client::dispatch() {
     case wire::Kind::kRefused:
       lose(failure_status(header.status),
            "the node actor at " + path_ + " refused this rank: " + std::string(reader_.payload()));
+      return;
+    case wire::Kind::kGate:
+      if (header.value > 1 || reader_.has_fd()) break;
+      gate_ = {header.value == 1, header.timestep, std::string(reader_.payload()),
+               std::max(gate_.answered, header.sequence)};
       return;
     case wire::Kind::kWelcome:
     case wire::Kind::kDone:
@@ -261,6 +267,14 @@ void Client::send_progress(int64_t timestep, const Deadline& deadline) {
   send(progress, nullptr, 0, {}, -1, deadline);
 }
 
+uint64_t Client::send_ask(int64_t timestep, bool waits, const Deadline& deadline) {
+  wire::Header ask;
+  ask.kind = wire::Kind::kAsk;
+  ask.timestep = timestep;
+  ask.value = waits ? 1 : 0;
+  return send(ask, nullptr, 0, {}, -1, deadline);
+}
+
 uint64_t Client::send_end(int64_t timestep, const Deadline& deadline) {
   wire::Header end;
   end.kind = wire::Kind::kEnd;
@@ -296,6 +310,17 @@ std::optional<Client::Answer> Client::receive(const Deadline& deadline) {
   for (;;) {
     if (std::optional<Answer> answer = poll()) return answer;
     if (deadline.expired()) return std::nullopt;
+    wait(false, deadline);
+  }
+}
+
+void Client::wait_for_gate(int64_t timestep, uint64_t asked, const Deadline& deadline) {
+  for (;;) {
+    const bool more = read_one();
+    if (gate_.admits(timestep) || (asked != 0 && gate_.answered >= asked)) return;
+    if (gone_) throw *gone_;
+    if (more) continue;
+    if (deadline.expired()) return;
     wait(false, deadline);
   }
 }

@@ -32,6 +32,15 @@ class Client {
     std::string json;
   };
 
+  // Which timesteps this rank may begin, as the node actor said last.
+  struct Gate {
+    bool open = true;                    // any; else none after `newest`
+    int64_t newest = wire::kNoTimestep;  // kNoTimestep: none
+    std::string reason;                  // why it is closed
+    uint64_t answered = 0;               // sequence number of the newest ASK that was answered
+    bool admits(int64_t timestep) const { return open || timestep <= newest; }
+  };
+
   // Connects to the node actor's socket. Throws Error(DEISA_ERROR_CONNECTION or _TIMEOUT).
   Client(const std::string& path, const Deadline& deadline);
 
@@ -46,6 +55,8 @@ class Client {
   uint64_t send_step(int64_t timestep, bool last_of_step, const std::vector<wire::Item>& items,
                      const Deadline& deadline);
   void send_progress(int64_t timestep, const Deadline& deadline);
+  // `waits`: the node actor is to tell when the timestep may begin; else only whether it may now.
+  uint64_t send_ask(int64_t timestep, bool waits, const Deadline& deadline);
   uint64_t send_end(int64_t timestep, const Deadline& deadline);
   void send_bye(bool closed) noexcept;  // best effort, never waits; the last call
 
@@ -55,6 +66,13 @@ class Client {
   // slot of an answer are in the range of what was introduced, or wire::kNone.
   std::optional<Answer> receive(const Deadline& deadline);
   std::optional<Answer> poll();
+
+  // The gate as of what has been read: poll() first, to have read everything.
+  const Gate& gate() const { return gate_; }
+  // Reads on until the gate admits `timestep` or, if `asked` is not 0, until that ASK is answered.
+  // Answers are kept for receive() and poll(). Throws as these do when the actor is gone; after the
+  // deadline it returns.
+  void wait_for_gate(int64_t timestep, uint64_t asked, const Deadline& deadline);
 
   // Request and answer; other answers that come in between are kept for receive() and poll().
   Value get(const std::string& key, int64_t timestep, const Deadline& deadline);
@@ -85,6 +103,7 @@ class Client {
   uint64_t awaited_ = 0;  // the request whose reply is wanted, or 0
   std::optional<Reply> reply_;
   std::deque<Answer> answers_;
+  Gate gate_;
   std::vector<uint32_t> slot_counts_;  // of each array
   std::optional<Error> gone_;          // why nothing more can come
 };

@@ -90,7 +90,7 @@ void Connection::expect(State state, const wire::Header& header) const {
       now = "READY is not answered yet";
       break;
     case State::kWelcomed:
-      now = "expected STEP, PROGRESS, GET, DELETE, END or BYE";
+      now = "expected STEP, PROGRESS, ASK, GET, DELETE, END or BYE";
       break;
     case State::kClosed:
       now = "BYE came before";
@@ -140,6 +140,14 @@ Event Connection::accept(PacketReader& reader) {
       check_timestep(header);
       check_empty(header);
       result = event(header.kind == wire::Kind::kEnd ? DEISA_NODE_END : DEISA_NODE_PROGRESS);
+      break;
+    case wire::Kind::kAsk:
+      expect(State::kWelcomed, header);
+      check_timestep(header);
+      check_empty(header);
+      if (header.value > 1) throw malformed("ASK has a value other than 0 and 1");
+      result = event(DEISA_NODE_ASK);
+      result.header.flags = static_cast<uint32_t>(header.value);
       break;
     case wire::Kind::kGet:
     case wire::Kind::kDelete:

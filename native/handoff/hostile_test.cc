@@ -113,10 +113,10 @@ TEST_F(Hostile, BadFirstMessages) {
   refused(as_bytes(hello), "payload has 5 bytes, but it has 0");
   hello.payload = 0;
   refused(as_bytes(hello) + "{}", "payload has 0 bytes, but it has 2");
-  for (const int kind : {2, 3, 4, 5, 6, 7, 8, 9}) {
+  for (const int kind : {2, 3, 4, 5, 6, 7, 8, 9, 10}) {
     refused(as_bytes(header(static_cast<Kind>(kind), 1)), "expected HELLO");
   }
-  for (const int kind : {0, 10, 63, 64, 67, 72, 65535}) {
+  for (const int kind : {0, 11, 63, 64, 67, 73, 65535}) {
     refused(as_bytes(header(static_cast<Kind>(kind), 1)), "does not come from a rank");
   }
   refused(as_bytes(header(Kind::kHello, 0)), "sequence number 0");
@@ -303,6 +303,11 @@ TEST_F(Hostile, BadSteps) {
   message = header(Kind::kBye, 4);
   message.value = 2;
   refused(message, {}, "BYE has a value");
+  message = header(Kind::kAsk, 4);
+  refused(message, {}, "ASK has no timestep");
+  message.timestep = 1;
+  message.value = 2;
+  refused(message, {}, "ASK has a value");
   refused(define_header(1, 4), bytes_of(kGeometry) + "{}", "may not come now");
   refused(header(Kind::kReady, 4), {}, "may not come now");
 
@@ -365,7 +370,7 @@ TEST_F(Hostile, Fuzz) {
     RawRank rank(path_);
     uint64_t sequence = 1;
     for (bool alive = true; alive && messages < kMessages; ++messages) {
-      wire::Header message = header(static_cast<Kind>(1 + below(9)), sequence);
+      wire::Header message = header(static_cast<Kind>(1 + below(10)), sequence);
       // Mostly in the right order, so that the later states are reached.
       if (sequence <= 3 && below(16) != 0) message.kind = static_cast<Kind>(sequence);
       if (sequence > 3 && below(2) != 0) message.kind = Kind::kStep;
@@ -392,7 +397,9 @@ TEST_F(Hostile, Fuzz) {
           payload = "key";
           break;
         case Kind::kBye:
+        case Kind::kAsk:
           message.value = below(2);
+          message.timestep = 2;
           break;
         default:
           message.timestep = 2;

@@ -129,6 +129,13 @@ int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection, in
   });
 }
 
+int32_t deisa_node_gate(deisa_node_receiver* receiver, uint64_t connection, uint64_t sequence,
+                        int32_t open, int64_t timestep, const char* text, size_t bytes) {
+  return guarded(receiver, [&](deisa::Receiver& r) {
+    return r.gate(connection, sequence, open, timestep, view(text, bytes));
+  });
+}
+
 int32_t deisa_node_close(deisa_node_receiver* receiver, uint64_t connection) {
   return guarded(receiver, [&](deisa::Receiver& r) { return r.close(connection); });
 }

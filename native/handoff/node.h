@@ -35,7 +35,8 @@ enum deisa_node_event_kind {
   DEISA_NODE_DELETE = 7,   /* payload: key; answer with done */
   DEISA_NODE_END = 8,      /* timestep; answer with announced or failed, without array */
   DEISA_NODE_BYE = 9,      /* flags: 1 closed, 0 abandoned */
-  DEISA_NODE_LOST = 10     /* payload: text, why the connection ended without BYE */
+  DEISA_NODE_LOST = 10,    /* payload: text, why the connection ended without BYE */
+  DEISA_NODE_ASK = 11      /* timestep; flags: 1 the rank waits; answer with gate */
 };
 
 /* A chunk in a slot that the rank does not touch until stored or failed frees it. The memory can
@@ -113,6 +114,14 @@ DEISA_EXPORT int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t con
 /* A failure that belongs to no request. */
 DEISA_EXPORT int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection,
                                        int32_t status, const char* text, size_t bytes);
+
+/* Tells the rank which timesteps it may begin: any (`open` 1), or none after `timestep` (`open` 0;
+ * DEISA_NO_TIMESTEP: none) with a text that says why. `sequence`: of the ASK that this answers, or
+ * 0.
+ */
+DEISA_EXPORT int32_t deisa_node_gate(deisa_node_receiver* receiver, uint64_t connection,
+                                     uint64_t sequence, int32_t open, int64_t timestep,
+                                     const char* text, size_t bytes);
 
 /* Closes the connection; LOST follows. */
 DEISA_EXPORT int32_t deisa_node_close(deisa_node_receiver* receiver, uint64_t connection);

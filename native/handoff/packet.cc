@@ -31,6 +31,8 @@ std::string kind_name(wire::Kind kind) {
       return "END";
     case wire::Kind::kBye:
       return "BYE";
+    case wire::Kind::kAsk:
+      return "ASK";
     case wire::Kind::kWelcome:
       return "WELCOME";
     case wire::Kind::kRefused:
@@ -49,6 +51,8 @@ std::string kind_name(wire::Kind kind) {
       return "DONE";
     case wire::Kind::kNotice:
       return "NOTICE";
+    case wire::Kind::kGate:
+      return "GATE";
   }
   return "message of kind " + std::to_string(static_cast<unsigned>(kind));
 }

@@ -507,6 +507,19 @@ deisa_status Receiver::notice(uint64_t connection, int32_t status, std::string_v
   return DEISA_OK;
 }
 
+deisa_status Receiver::gate(uint64_t connection, uint64_t sequence, int32_t open, int64_t timestep,
+                            std::string_view text) {
+  if (open != 0 && open != 1) return DEISA_ERROR_ARGUMENT;
+  const Lock lock(mutex_);
+  Peer* peer = find_open(connection);
+  if (peer == nullptr) return DEISA_ERROR_CONNECTION;
+  wire::Header header = answer(wire::Kind::kGate, sequence);
+  header.timestep = timestep;
+  header.value = static_cast<uint64_t>(open);
+  send(*peer, header, text);
+  return DEISA_OK;
+}
+
 deisa_status Receiver::close(uint64_t connection) {
   {
     const Lock lock(mutex_);

@@ -44,6 +44,8 @@ class Receiver {
   deisa_status value(uint64_t connection, uint64_t sequence, int32_t status, std::string_view data);
   deisa_status done(uint64_t connection, uint64_t sequence);
   deisa_status notice(uint64_t connection, int32_t status, std::string_view text);
+  deisa_status gate(uint64_t connection, uint64_t sequence, int32_t open, int64_t timestep,
+                    std::string_view text);
   deisa_status close(uint64_t connection);
   deisa_status release(uint64_t connection);
   deisa_node_counters counters();

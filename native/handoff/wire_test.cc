@@ -108,6 +108,67 @@ TEST_F(Wire, TheClientSendsAndUnderstandsTheseBytes) {
   EXPECT_NE(std::string(refused.what()).find("session 1 is over"), std::string::npos);
 }
 
+TEST_F(Wire, TheGateTravelsInTheseBytes) {
+  Node node(path_);
+  const FileDescriptor memfd = make_memfd("test", 16384);
+  seal_memfd(memfd.get(), false);
+  RawRank rank(path_);
+  ASSERT_TRUE(rank.send(golden("HELLO").all(), memfd.get()));
+  const uint64_t id = node.expect(DEISA_NODE_HELLO).connection;
+  ASSERT_TRUE(rank.send(golden("DEFINE").all()));
+  node.expect(DEISA_NODE_DEFINE);
+  ASSERT_TRUE(rank.send(golden("READY").all()));
+  const uint64_t ready = node.expect(DEISA_NODE_READY).sequence;
+  ASSERT_EQ(deisa_node_welcome(node.get(), id, ready), DEISA_OK);
+  EXPECT_EQ(rank.receive(), golden("WELCOME").all());
+  ASSERT_TRUE(rank.send(golden("ASK").all()));
+  const deisa_node_event ask = node.expect(DEISA_NODE_ASK);
+  EXPECT_EQ(ask.timestep, 11);
+  EXPECT_EQ(ask.flags, 1u);
+  const std::string& reason = golden("GATE").payload;
+  EXPECT_EQ(deisa_node_gate(node.get(), id, ask.sequence, 0, 10, reason.data(), reason.size()),
+            DEISA_OK);
+  EXPECT_EQ(rank.receive(), golden("GATE").all());
+  EXPECT_EQ(deisa_node_gate(node.get(), id, 0, 1, DEISA_NO_TIMESTEP, nullptr, 0), DEISA_OK);
+  EXPECT_EQ(rank.receive(), golden("GATE_OPEN").all());
+  EXPECT_EQ(deisa_node_gate(node.get(), id, 0, 2, 0, nullptr, 0), DEISA_ERROR_ARGUMENT);
+
+  // The client's end of the same, with the answers sent ahead.
+  const std::string other = folder_ / "o";
+  const FileDescriptor listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const UnixAddress address(other);
+  ASSERT_EQ(
+      ::bind(listener.get(), reinterpret_cast<const sockaddr*>(address.bytes), address.length), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  Client client(other, soon());
+  RawRank actor(FileDescriptor(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+  ASSERT_TRUE(actor.send(golden("WELCOME").all()));
+  client.introduce(golden("HELLO").payload, memfd.get(),
+                   {{{0, 8192, 4100, 2, 0}, "{\"name\":\"t\"}"}}, soon());
+  EXPECT_TRUE(client.gate().admits(1000)) << "open at first";
+  EXPECT_EQ(client.send_ask(11, true, soon()), 4u);
+  for (const char* name : {"HELLO", "DEFINE", "READY", "ASK"}) {
+    EXPECT_EQ(actor.receive(), golden(name).all()) << name;
+  }
+  ASSERT_TRUE(actor.send(golden("RECEIVED").all()));
+  ASSERT_TRUE(actor.send(golden("GATE").all()));
+  EXPECT_FALSE(client.poll() && client.poll()) << "GATE is no answer about data";
+  EXPECT_EQ(client.gate().answered, 4u);
+  EXPECT_EQ(client.gate().reason, reason);
+  EXPECT_TRUE(client.gate().admits(10));
+  EXPECT_FALSE(client.gate().admits(11));
+  client.wait_for_gate(11, 4, soon());
+  client.wait_for_gate(11, 0, Deadline::after(0.05));
+  EXPECT_FALSE(client.gate().admits(11)) << "the deadline has passed";
+  ASSERT_TRUE(actor.send(golden("STORED").all()));
+  ASSERT_TRUE(actor.send(golden("GATE_OPEN").all()));
+  client.wait_for_gate(11, 0, soon());
+  EXPECT_TRUE(client.gate().admits(INT64_MAX - 1));
+  const auto kept = client.poll();
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->header.kind, wire::Kind::kStored) << "kept while waiting for the gate";
+}
+
 TEST_F(Wire, TheReceiverSendsAndUnderstandsTheseBytes) {
   Node node(path_);
   RawRank rank(path_);

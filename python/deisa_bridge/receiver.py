@@ -110,6 +110,14 @@ class Progress(_Base):
 
 
 @dataclass(frozen=True)
+class Ask(_Base):
+    """The rank wants to begin `timestep`: to be answered with `gate`. `waits`: it waits until it may."""
+
+    timestep: int
+    waits: bool
+
+
+@dataclass(frozen=True)
 class Get(_Base):
     """To be answered with `value` or `value_failed`. `timestep` is None for the newest value."""
 
@@ -145,7 +153,7 @@ class Lost(_Base):
     reason: str
 
 
-Event = Hello | Define | Ready | Step | Progress | Get | Delete | End | Bye | Lost
+Event = Hello | Define | Ready | Step | Progress | Ask | Get | Delete | End | Bye | Lost
 
 
 @dataclass(frozen=True)
@@ -200,6 +208,7 @@ _ANSWERS = {
     "value": [_U64, _U64, _I32, *_TEXT],
     "done": [_U64, _U64],
     "notice": [_U64, _I32, *_TEXT],
+    "gate": [_U64, _U64, _I32, _I64, *_TEXT],
     "close": [_U64],
     "release": [_U64],
 }
@@ -327,6 +336,8 @@ class Receiver:
             case 10:
                 self._ended.add(raw.connection)
                 return Lost(*base, text)
+            case 11:
+                return Ask(*base, raw.timestep, bool(raw.flags))
         raise RuntimeError(f"the library made an event of unknown kind {raw.kind}: do the versions match?")
 
     def _answer(self, name: str, *arguments: object) -> bool:
@@ -392,6 +403,14 @@ class Receiver:
     def notice(self, connection: int, status: int, text: str) -> bool:
         """Reports a failure that belongs to no request."""
         return self._answer_text("notice", connection, status, text=text)
+
+    def gate(
+        self, connection: int, sequence: int, is_open: bool, newest: int | None = None, reason: str = ""
+    ) -> bool:
+        """Tells which timesteps the rank may begin: any, or none after `newest` (None: none at all), and why.
+        `sequence` is that of the Ask that this answers, or 0."""
+        timestep = NO_TIMESTEP if newest is None else newest
+        return self._answer_text("gate", connection, sequence, int(is_open), timestep, text=reason)
 
     def disconnect(self, connection: int) -> bool:
         """Closes one connection; Lost follows."""

@@ -26,8 +26,8 @@ MAGIC = 0x41534944
 PAGE = 65536  # a multiple of every page size in use
 NO_SLOT = wire.NONE
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE = range(1, 10)
-WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE = range(64, 73)
+HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE, ASK = range(1, 11)
+WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE, GATE = range(64, 74)
 
 
 def message(kind, sequence, payload=b"", flags=0, timestep=NO_TIMESTEP, array=NO_SLOT, value=0) -> bytes:
@@ -161,6 +161,9 @@ EXPECTED = {
     "DONE": ({"kind": DONE, "sequence": 7}, b""),
     "NOTICE": ({"kind": NOTICE, "sequence": 0, "status": -3}, "très tard".encode()),
     "REFUSED": ({"kind": REFUSED, "sequence": 0, "status": -2}, b"session 1 is over"),
+    "ASK": ({"kind": ASK, "sequence": 4, "timestep": 11, "value": 1}, b""),
+    "GATE": ({"kind": GATE, "sequence": 4, "timestep": 10}, b"the store is 83 % full"),
+    "GATE_OPEN": ({"kind": GATE, "sequence": 0, "value": 1}, b""),
 }
 
 
@@ -234,6 +237,17 @@ def test_the_receiver_speaks_these_bytes(receiver, rank):
     with pytest.raises(EOFError):
         rank.receive()
     assert expect(receiver, wire.Lost).reason == "refused: session 1 is over"
+
+
+def test_the_receiver_speaks_the_bytes_of_the_gate(receiver, rank):
+    messages = golden()
+    connection = admit(receiver, rank, 8)
+    rank.send(messages["ASK"])
+    assert receiver.next(20) == wire.Ask(connection, 0, 4, 11, waits=True)
+    assert receiver.gate(connection, 4, False, 10, "the store is 83 % full")
+    assert rank.receive()[:2] == decode(messages["GATE"])
+    assert receiver.gate(connection, 0, True)
+    assert rank.receive()[:2] == decode(messages["GATE_OPEN"])
 
 
 # ---- Chunks ---------------------------------------------------------------------------------------------
