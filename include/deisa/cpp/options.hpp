@@ -1,0 +1,110 @@
+// options.hpp - communicators, options and layouts. Included by deisa.hpp.
+#ifndef DEISA_CPP_OPTIONS_HPP
+#define DEISA_CPP_OPTIONS_HPP
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "deisa/cpp/exception.hpp"
+#include "deisa/cpp/view.hpp"
+#include "deisa/deisa.h"
+
+namespace deisa {
+inline namespace v0 {
+
+using Seconds = std::chrono::duration<double>;
+
+// ---- Communicator ---------------------------------------------------------------------------
+
+// Owns a deisa_communicator until it is given to a bridge.
+class Communicator {
+ public:
+  // None: the bridges meet by Gloo, or there is one rank.
+  Communicator() = default;
+  // Takes over a table; its `release` is called in the end.
+  explicit Communicator(const deisa_communicator& table) : table_(table) {}
+  // By a function such as deisa_mpi_open or deisa_gloo_open, and its first arguments. Collective.
+  template <typename Open, typename... Arguments>
+  static Communicator open(Open open, Arguments... arguments) {
+    deisa_communicator table = {};
+    detail::call(open, arguments..., &table);
+    return Communicator(table);
+  }
+  Communicator(Communicator&& other) noexcept : table_(std::exchange(other.table_, std::nullopt)) {}
+  Communicator& operator=(Communicator&& other) noexcept {
+    std::swap(table_, other.table_);
+    return *this;
+  }
+  ~Communicator() {
+    if (table_ && table_->release != nullptr) table_->release(table_->self);
+  }
+
+  const deisa_communicator* table() const noexcept { return table_ ? &*table_ : nullptr; }
+  // From here on somebody else releases it.
+  void disown() noexcept { table_.reset(); }
+
+ private:
+  std::optional<deisa_communicator> table_;
+};
+
+// ---- Options ----------------------------------------------------------------------------------
+
+enum class Acknowledge {
+  received = DEISA_RECEIVED,
+  stored = DEISA_STORED,
+  announced = DEISA_ANNOUNCED
+};
+enum class ErrorMode { report = DEISA_ERRORS_REPORT, raise = DEISA_ERRORS_RAISE };
+
+namespace detail {
+inline deisa_options default_options() { return DEISA_OPTIONS_INIT; }
+}  // namespace detail
+
+// As deisa_options; "" and -1: not given.
+struct Options {
+  int bridge_id = -1;
+  int world_size = -1;
+  std::string master_address;
+  int master_port = -1;
+  std::string ray_address;
+  Communicator communicator;
+  Seconds comm_timeout{detail::default_options().comm_timeout};
+  Seconds ready_timeout{detail::default_options().ready_timeout};
+  Seconds send_timeout{detail::default_options().send_timeout};
+  std::string node_id;
+  std::string node_actor;
+  int init_retries = detail::default_options().init_retries;
+  Acknowledge acknowledge = Acknowledge::received;
+  int max_in_flight = detail::default_options().max_in_flight;
+  ErrorMode error_mode = ErrorMode::report;
+  // Gets the failures of ErrorMode::report, during the call that found them; must not call the
+  // bridge. What it throws, that call throws. Empty: they are reported on stderr.
+  std::function<void(const Exception&)> error_handler;
+};
+
+// ---- Arrays -----------------------------------------------------------------------------------
+
+// As deisa_layout: one rank's chunk of an array. Either nb_chunks_per_dim or global_shape. What
+// lies below chunk_position only matters for send_pointer() and put_pointer(): a View says it
+// itself.
+struct Layout {
+  Extents chunk_shape;
+  Extents nb_chunks_per_dim;
+  Extents global_shape;
+  Extents chunk_position;
+  std::int64_t nb_chunks_of_node = -1;
+  Extents strides;  // in bytes
+  std::int64_t offset = 0;
+  Extents halo_before;
+  Extents halo_after;
+  Order order = Order::c;
+};
+
+}  // namespace v0
+}  // namespace deisa
+
+#endif  // DEISA_CPP_OPTIONS_HPP

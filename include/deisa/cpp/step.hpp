@@ -1,0 +1,253 @@
+// step.hpp - steps, requests and lent buffers: the handles that Bridge gives out. Included by
+// deisa.hpp.
+#ifndef DEISA_CPP_STEP_HPP
+#define DEISA_CPP_STEP_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "deisa/cpp/exception.hpp"
+#include "deisa/cpp/options.hpp"
+#include "deisa/cpp/view.hpp"
+#include "deisa/deisa.h"
+
+namespace deisa {
+inline namespace v0 {
+
+// ---- What handles share ---------------------------------------------------------------------
+
+namespace detail {
+
+struct Definition {
+  deisa_dtype dtype;
+  Extents shape;
+};
+
+// What a Bridge, its steps, requests and buffers share. `bridge` is NULL when it has ended.
+struct Handle {
+  deisa_bridge* bridge = nullptr;
+  std::function<void(const Exception&)> error_handler;
+  std::map<std::string, Definition> arrays;
+
+  Handle() = default;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() {
+    deisa_abandon(&bridge);
+    thrown_by_handler() = nullptr;
+  }
+
+  static void handle_error(void* self, const deisa_error* error) noexcept {
+    try {
+      static_cast<Handle*>(self)->error_handler(Exception(*error));
+    } catch (...) {
+      thrown_by_handler() = std::current_exception();
+    }
+  }
+
+  // The chunk's shape; throws ContractError unless the array was defined with this dtype.
+  const Extents& shape_of(const std::string& array, deisa_dtype dtype) const {
+    const auto found = arrays.find(array);
+    if (found == arrays.end()) {
+      raise(make_error(DEISA_ERROR_CONTRACT,
+                       "unknown array '" + array + "': expected one that define() was called for",
+                       array));
+    }
+    if (found->second.dtype != dtype) {
+      raise(make_error(DEISA_ERROR_CONTRACT,
+                       "array '" + array +
+                           "' was defined with another element type than that of the pointer or "
+                           "buffer for it",
+                       array));
+    }
+    return found->second.shape;
+  }
+};
+
+using Shared = std::shared_ptr<Handle>;
+
+inline deisa_bridge* open_bridge(const Shared& handle) {
+  if (handle == nullptr || handle->bridge == nullptr) {
+    raise(make_error(DEISA_ERROR_CONTRACT,
+                     "the bridge was closed, abandoned or moved: open another one"));
+  }
+  return handle->bridge;
+}
+
+// Strides in bytes, as deisa.h has them.
+template <typename T>
+Extents byte_strides(const View<T>& view) {
+  Extents strides = view.strides();
+  for (std::size_t d = 0; d < strides.size(); ++d)
+    strides[d] *= static_cast<std::int64_t>(sizeof(T));
+  return strides;
+}
+
+inline const char* text_or_null(const std::string& text) {
+  return text.empty() ? nullptr : text.c_str();
+}
+
+}  // namespace detail
+
+// ---- Lent buffers ---------------------------------------------------------------------------
+
+// A buffer of the library to compute in: sending it costs no copy. After it was sent or put, it is
+// the next one, with old data of some earlier timestep, or zeros. Valid as long as its bridge.
+template <typename T>
+class Buffer {
+ public:
+  T* data() const noexcept { return static_cast<T*>(memory_); }
+  std::size_t size() const noexcept { return size_; }
+  T* begin() const noexcept { return data(); }
+  T* end() const noexcept { return data() + size_; }
+  T& operator[](std::size_t index) const { return data()[index]; }
+  // In the shape of the chunk. Take it anew after each send.
+  View<T> view() const { return View<T>(data(), shape_); }
+  const std::string& array() const noexcept { return array_; }
+
+  Buffer(Buffer&&) noexcept = default;
+  Buffer& operator=(Buffer&&) noexcept = default;
+
+ private:
+  friend class Bridge;
+  friend class Step;
+  Buffer(std::string array, const Extents& shape, void* memory)
+      : array_(std::move(array)), shape_(shape), memory_(memory) {
+    for (const std::int64_t extent : shape) size_ *= static_cast<std::size_t>(extent);
+  }
+  std::string array_;
+  Extents shape_;
+  std::size_t size_ = 1;
+  void* memory_;
+};
+
+template <typename T>
+struct Viewed<Buffer<T>> {
+  static View<const T> view(const Buffer<T>& source) { return source.view(); }
+};
+
+// ---- Requests ---------------------------------------------------------------------------------
+
+// A send or a step under way. One that is dropped is finished by flush() and close().
+class Request {
+ public:
+  // None, or finished.
+  Request() = default;
+  Request(Request&& other) noexcept
+      : handle_(std::move(other.handle_)), request_(std::exchange(other.request_, 0)) {}
+  Request& operator=(Request&& other) noexcept {
+    handle_ = std::move(other.handle_);
+    request_ = std::exchange(other.request_, 0);
+    return *this;
+  }
+
+  // Until it has reached the level of `acknowledge`. After TimeoutError: wait again.
+  Status wait() {
+    if (request_ == 0) return Status::ok;
+    return detail::call(deisa_wait, detail::open_bridge(handle_), &request_);
+  }
+  // Whether it has; does not wait.
+  bool test() {
+    if (request_ == 0) return true;
+    return detail::call(deisa_test, detail::open_bridge(handle_), &request_) != Status::pending;
+  }
+
+ private:
+  friend class Bridge;
+  friend class Step;
+  explicit Request(detail::Shared handle) : handle_(std::move(handle)) {}
+  detail::Shared handle_;
+  deisa_request request_ = 0;
+};
+
+// ---- Steps ------------------------------------------------------------------------------------
+
+// All chunks put between begin_step() and end() travel in one message.
+class Step {
+ public:
+  Step(Step&& other) noexcept = default;
+  Step& operator=(Step&& other) noexcept {
+    leave();
+    handle_ = std::move(other.handle_);
+    status_ = other.status_;
+    return *this;
+  }
+  // A step that was not ended is handed over as it is, also when an exception passes: the other
+  // ranks would wait for it. Does not wait for the acknowledgement. Call end() to hear of failures.
+  ~Step() { leave(); }
+
+  // Whether this rank takes part. If not, put() and end() do nothing.
+  explicit operator bool() const noexcept { return status_ == Status::ok; }
+  // skipped: dropped on every rank alike; reported: left out here, after a failure.
+  Status status() const noexcept { return status_; }
+
+  // Copies this rank's chunk of the array into the step.
+  template <typename Source>
+  Status put(const std::string& array, const Source& source) {
+    const auto view = view_of(source);
+    using T = std::remove_pointer_t<decltype(view.data())>;
+    return detail::call(deisa_put_strided, bridge(), array.c_str(),
+                        static_cast<const void*>(view.data()), dtype_of<T>,
+                        static_cast<std::int32_t>(view.rank()), view.shape().data(),
+                        detail::byte_strides(view).data());
+  }
+  // Memory that lies as the Layout of the array says.
+  template <typename T>
+  Status put_pointer(const std::string& array, const T* data) {
+    deisa_bridge* const open = bridge();
+    handle_->shape_of(array, dtype_of<T>);
+    return detail::call(deisa_put, open, array.c_str(), static_cast<const void*>(data));
+  }
+  // Takes the buffer; it is then the next one to compute in.
+  template <typename T>
+  Status put(Buffer<T>& buffer) {
+    return detail::call(deisa_put_allocated, bridge(), buffer.array_.c_str(), &buffer.memory_);
+  }
+
+  // Hands the step over.
+  Status end() {
+    deisa_bridge* const open = bridge();
+    const detail::Shared handle = std::move(handle_);
+    return detail::call(deisa_end_step, open);
+  }
+  // The same, without waiting for the acknowledgement.
+  Request end_async() {
+    deisa_bridge* const open = bridge();
+    Request request(std::move(handle_));
+    detail::call(deisa_end_step_async, open, &request.request_);
+    return request;
+  }
+
+ private:
+  friend class Bridge;
+  Step(detail::Shared handle, Status status) : handle_(std::move(handle)), status_(status) {}
+  deisa_bridge* bridge() const {
+    if (handle_ == nullptr) {
+      detail::raise(detail::make_error(DEISA_ERROR_CONTRACT,
+                                       "this step was ended or moved: begin another one"));
+    }
+    return detail::open_bridge(handle_);
+  }
+  void leave() noexcept {
+    const detail::Shared handle = std::move(handle_);
+    if (handle == nullptr || handle->bridge == nullptr) return;
+    deisa_request dropped = 0;
+    deisa_end_step_async(handle->bridge, &dropped, nullptr);
+    detail::thrown_by_handler() = nullptr;
+  }
+
+  detail::Shared handle_;  // empty: ended
+  Status status_;
+};
+
+}  // namespace v0
+}  // namespace deisa
+
+#endif  // DEISA_CPP_STEP_HPP

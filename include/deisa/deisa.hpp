@@ -1,0 +1,234 @@
+// deisa.hpp - deisa.h for C++17, header-only: what is opened is closed, errors are exceptions.
+//
+//   deisa::Options options;
+//   options.communicator = deisa::Communicator::open(deisa_mpi_open, MPI_COMM_WORLD);
+//   deisa::Bridge bridge(std::move(options));
+//   deisa::Layout layout;
+//   layout.chunk_shape = {nx, ny};
+//   layout.nb_chunks_per_dim = {2, 2};
+//   layout.chunk_position = {i, j};
+//   bridge.define<double>("temperature", layout);
+//   bridge.ready();                                                     // collective
+//   deisa::View<double> t(memory, {nx + 2, ny + 2});
+//   bridge.send("temperature", t.inside(), timestep);
+//   bridge.close(last + 1);                                             // collective
+//
+// The functions do what those of deisa.h do, which says all about collectivity, waits and
+// threads. A negative status is thrown as the Exception of cpp/exception.hpp that names it; a
+// positive one is returned as Status. What a call is given, it borrows until it returns.
+// Handles are move-only. One that was moved from, or whose bridge has ended, throws ContractError.
+#ifndef DEISA_DEISA_HPP
+#define DEISA_DEISA_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "deisa/cpp/exception.hpp"
+#include "deisa/cpp/feedback.hpp"
+#include "deisa/cpp/options.hpp"
+#include "deisa/cpp/step.hpp"
+#include "deisa/cpp/view.hpp"
+#include "deisa/deisa.h"
+
+namespace deisa {
+inline namespace v0 {
+
+// get(): the newest value, whatever its timestep.
+inline constexpr std::int64_t latest = DEISA_LATEST;
+
+// ---- The bridge -------------------------------------------------------------------------------
+
+class Bridge {
+ public:
+  // Contacts nobody. The error lists every invalid option.
+  explicit Bridge(Options options = {}) : handle_(std::make_shared<detail::Handle>()) {
+    deisa_options given = detail::default_options();
+    given.bridge_id = options.bridge_id;
+    given.world_size = options.world_size;
+    given.master_address = detail::text_or_null(options.master_address);
+    given.master_port = options.master_port;
+    given.ray_address = detail::text_or_null(options.ray_address);
+    given.communicator = options.communicator.table();
+    given.comm_timeout = options.comm_timeout.count();
+    given.ready_timeout = options.ready_timeout.count();
+    given.send_timeout = options.send_timeout.count();
+    given.node_id = detail::text_or_null(options.node_id);
+    given.node_actor = detail::text_or_null(options.node_actor);
+    given.init_retries = options.init_retries;
+    given.acknowledge = static_cast<deisa_acknowledge>(options.acknowledge);
+    given.max_in_flight = options.max_in_flight;
+    given.error_mode = static_cast<deisa_error_mode>(options.error_mode);
+    handle_->error_handler = std::move(options.error_handler);
+    if (handle_->error_handler) {
+      given.error_handler = &detail::Handle::handle_error;
+      given.error_handler_data = handle_.get();
+    }
+    detail::call(deisa_open, &given, &handle_->bridge);
+    options.communicator.disown();
+  }
+  Bridge(Bridge&&) noexcept = default;
+  Bridge& operator=(Bridge&& other) noexcept {
+    abandon();
+    handle_ = std::move(other.handle_);
+    return *this;
+  }
+  // A bridge that was not closed is abandoned: it leaves without meeting anyone.
+  ~Bridge() { abandon(); }
+
+  // Defines an array of elements of type T. The error lists every problem of the layout.
+  template <typename T>
+  void define(const std::string& array, const Layout& layout) {
+    define(array, dtype_of<T>, layout);
+  }
+  void define(const std::string& array, deisa_dtype dtype, const Layout& layout) {
+    deisa_layout given = DEISA_LAYOUT_INIT;
+    given.dtype = dtype;
+    given.ndim = static_cast<std::int32_t>(layout.chunk_shape.size());
+    given.chunk_shape = layout.chunk_shape.data();
+    given.nb_chunks_per_dim = list(array, "nb_chunks_per_dim", layout.nb_chunks_per_dim, layout);
+    given.global_shape = list(array, "global_shape", layout.global_shape, layout);
+    given.chunk_position = list(array, "chunk_position", layout.chunk_position, layout);
+    given.nb_chunks_of_node = layout.nb_chunks_of_node;
+    given.strides = list(array, "strides", layout.strides, layout);
+    given.offset = layout.offset;
+    given.halo_before = list(array, "halo_before", layout.halo_before, layout);
+    given.halo_after = list(array, "halo_after", layout.halo_after, layout);
+    given.order = static_cast<deisa_order>(layout.order);
+    detail::call(deisa_define, bridge(), array.c_str(), &given);
+    handle_->arrays[array] = {dtype, layout.chunk_shape};
+  }
+
+  // Collective: meets the other ranks, connects to Ray and waits for the analytics.
+  void ready() { detail::call(deisa_ready, bridge()); }
+
+  // Sends this rank's chunk of the array: a View, a container, a span, an mdspan or a C array of
+  // the defined type and shape, at any strides. The memory may be reused on return.
+  template <typename Source>
+  Status send(const std::string& array, const Source& source, std::int64_t timestep) {
+    const auto view = view_of(source);
+    using T = std::remove_pointer_t<decltype(view.data())>;
+    return detail::call(deisa_send_strided, bridge(), array.c_str(),
+                        static_cast<const void*>(view.data()), dtype_of<T>,
+                        static_cast<std::int32_t>(view.rank()), view.shape().data(),
+                        detail::byte_strides(view).data(), timestep);
+  }
+  // The same, without waiting for the acknowledgement: the memory may be reused on return.
+  template <typename Source>
+  Request send_async(const std::string& array, const Source& source, std::int64_t timestep) {
+    const auto view = view_of(source);
+    using T = std::remove_pointer_t<decltype(view.data())>;
+    deisa_bridge* const open = bridge();
+    Request request(handle_);
+    detail::call(deisa_send_strided_async, open, array.c_str(),
+                 static_cast<const void*>(view.data()), dtype_of<T>,
+                 static_cast<std::int32_t>(view.rank()), view.shape().data(),
+                 detail::byte_strides(view).data(), timestep, &request.request_);
+    return request;
+  }
+  // Memory that lies as the Layout of the array says.
+  template <typename T>
+  Status send_pointer(const std::string& array, const T* data, std::int64_t timestep) {
+    deisa_bridge* const open = bridge();
+    handle_->shape_of(array, dtype_of<T>);
+    return detail::call(deisa_send, open, array.c_str(), static_cast<const void*>(data), timestep);
+  }
+  // Sends a buffer of allocate() without a copy; it is then the next one to compute in.
+  template <typename T>
+  Status send(Buffer<T>& buffer, std::int64_t timestep) {
+    return detail::call(deisa_send_allocated, bridge(), buffer.array_.c_str(), &buffer.memory_,
+                        timestep);
+  }
+
+  // May wait for room, up to send_timeout. Keep the step until it is complete, then end() it.
+  [[nodiscard]] Step begin_step(std::int64_t timestep) {
+    deisa_error error = detail::no_error();
+    const deisa_status status = deisa_begin_step(bridge(), timestep, &error);
+    // Made first: what the error handler throws must leave no step open.
+    Step step(status < 0 ? nullptr : handle_, static_cast<Status>(status));
+    detail::check(status, error);
+    return step;
+  }
+
+  // The buffer to compute the next chunk in, for an array that was defined by define() as
+  // contiguous. After ready(). A second call gives the same memory.
+  template <typename T>
+  Buffer<T> allocate(const std::string& array) {
+    deisa_bridge* const open = bridge();
+    const Extents shape = handle_->shape_of(array, dtype_of<T>);
+    void* memory = nullptr;
+    detail::call(deisa_allocate, open, array.c_str(), &memory);
+    return Buffer<T>(array, shape, memory);
+  }
+
+  // Waits until everything that was sent has been announced.
+  Status flush() { return detail::call(deisa_flush, bridge()); }
+
+  // Collective: flushes, waits for every rank and ends the analytics. Does nothing the second time.
+  // After ArgumentError and ContractError the bridge is still open.
+  Status close(std::int64_t timestep) {
+    if (handle_ == nullptr || handle_->bridge == nullptr) return Status::ok;
+    return detail::call(deisa_close, &handle_->bridge, timestep);
+  }
+  // Local and immediate: leaves without meeting anyone.
+  void abandon() noexcept {
+    if (handle_ == nullptr) return;
+    deisa_abandon(&handle_->bridge);
+    detail::thrown_by_handler() = nullptr;
+  }
+
+  // The value that the analytics set under `key`, if there is one; never waits for it. T: bool, an
+  // integer or floating-point type, std::string, or std::vector<std::byte> for MessagePack of any
+  // value. ArgumentError when it is of another type or does not fit.
+  template <typename T>
+  std::optional<T> get(const std::string& key, std::int64_t timestep = latest) {
+    return detail::read_value<T>(bridge(), key, timestep, 0);
+  }
+  // Collective: bridge 0 reads, and every rank gets the same answer.
+  template <typename T>
+  std::optional<T> get_collective(const std::string& key, std::int64_t timestep = latest) {
+    return detail::read_value<T>(bridge(), key, timestep, DEISA_COLLECTIVE);
+  }
+  // Hides the value from the bridges of this node until the analytics set a newer one.
+  void remove(const std::string& key) { detail::call(deisa_delete, bridge(), key.c_str()); }
+
+  // Counters of this bridge.
+  deisa_bridge_status status() const {
+    deisa_bridge_status counters = {};
+    counters.struct_size = sizeof(counters);
+    detail::call(deisa_get_status, bridge(), &counters);
+    return counters;
+  }
+
+  // For functions of deisa.h that are not here; stays this object's. NULL when it has ended.
+  deisa_bridge* handle() const noexcept { return handle_ ? handle_->bridge : nullptr; }
+
+ private:
+  deisa_bridge* bridge() const { return detail::open_bridge(handle_); }
+
+  // NULL if the list is not given; C would read past the end of one that is too short.
+  static const std::int64_t* list(const std::string& array, const char* what, const Extents& values,
+                                  const Layout& layout) {
+    if (values.size() == 0) return nullptr;
+    if (values.size() != layout.chunk_shape.size()) {
+      detail::raise(detail::make_error(DEISA_ERROR_ARGUMENT,
+                                       "array '" + array + "': " + what + " has " +
+                                           std::to_string(values.size()) +
+                                           " elements: expected as many as chunk_shape, " +
+                                           std::to_string(layout.chunk_shape.size()),
+                                       array));
+    }
+    return values.data();
+  }
+
+  detail::Shared handle_;
+};
+
+}  // namespace v0
+}  // namespace deisa
+
+#endif  // DEISA_DEISA_HPP
