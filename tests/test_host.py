@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ANALYTICS, run
+from local_ray import LocalRay
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 ALL_TRUE = "right=True readonly,borrowed,in_store=[[True, True, True]]"
@@ -51,3 +52,18 @@ def test_one_session_after_the_other_on_one_cluster(host, ray, start):
     while sockets := [path.name for path in Path(ray.folder).glob("*.sock")]:
         assert time.monotonic() < deadline, f"the node actor has not gone: {sockets}"
         time.sleep(0.1)
+
+
+def test_a_cluster_that_wants_a_token(host, start):
+    """The token alone is enough, as for Ray's Python; without it, the error says what to do."""
+    token = {"RAY_AUTH_TOKEN": "f" * 64}
+    with LocalRay(object_store_bytes=256 << 20, variables=token | {"RAY_AUTH_MODE": "token"}) as ray:
+        stranger = {name: value for name, value in ray.environment.items() if not name.startswith("RAY_AUTH")}
+        stranger["HOME"] = ray.folder  # ~/.ray/auth_token is not there either
+        analytics = start("analytics", ANALYTICS, ray.environment)
+        refused = run([host], stranger, timeout=80)
+        assert refused.returncode == 1
+        assert re.search("connection failure: .*RAY_AUTH", refused.stdout, re.S), refused.stdout
+        done = run([host], stranger | token, timeout=80)
+        assert (done.returncode, done.stdout) == (0, "ready\ndone\n")
+        assert analysed(analytics)[-1] == "end: [0, 1, 2]"

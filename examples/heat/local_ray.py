@@ -18,12 +18,20 @@ class LocalRay:
     """Starts a one-node Ray on entry of its `with` block, and stops it on exit.
 
     `address` is its host:port, `folder` holds its files, `environment` is that of processes which use it.
+    `variables` are added to that environment.
     """
 
-    def __init__(self, cpus: int = 2, object_store_bytes: int = 1 << 30, timeout: float = 120.0) -> None:
+    def __init__(
+        self,
+        cpus: int = 2,
+        object_store_bytes: int = 1 << 30,
+        timeout: float = 120.0,
+        variables: dict[str, str] | None = None,
+    ) -> None:
         self._cpus = cpus
         self._object_store_bytes = object_store_bytes
         self._timeout = timeout
+        self._variables = variables or {}
         self._child: Child | None = None
         self.folder = ""
         self.address = ""
@@ -50,6 +58,7 @@ class LocalRay:
             for key, value in os.environ.items()
             if key not in ("RAY_ADDRESS", "DEISA_RAY_ADDRESS", "PYTHONPATH")
         }
+        environment |= self._variables
         environment["RAY_USAGE_STATS_ENABLED"] = "0"
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
         # Port 0 everywhere: Ray takes free ones, so several Rays can live side by side.
