@@ -284,22 +284,28 @@ DEISA_EXPORT deisa_status deisa_send_strided_async(deisa_bridge* bridge, const c
  * `*request` to 0, unless it returns DEISA_ERROR_TIMEOUT: then wait again, or flush. */
 DEISA_EXPORT deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request,
                                      deisa_error* error);
-/* The same without waiting: DEISA_PENDING while it is under way. */
+/* The same without waiting: DEISA_PENDING while it is under way, and DEISA_ERROR_TIMEOUT each time
+ * that another send_timeout has passed; then `*request` may be tested again. */
 DEISA_EXPORT deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request,
                                      deisa_error* error);
 
-/* Lends a buffer for one chunk of `name` (contiguous, page-aligned, contents undefined) to compute in;
- * sending it costs no copy. After deisa_ready, for arrays defined as contiguous. It is the library's
- * memory, valid until it is sent or the bridge ends; a second call returns the same buffer.
- * Under DEISA_DISABLE it is ordinary memory. */
+/* Lends a buffer for one chunk of `name` (contiguous, page-aligned) to compute in; sending it costs
+ * no copy. After deisa_ready, for arrays defined as contiguous. Its contents are undefined. It is
+ * the library's memory, valid until the bridge ends; a second call returns the same buffer. Under
+ * DEISA_DISABLE it is ordinary memory. */
 DEISA_EXPORT deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,
                                          deisa_error* error);
-/* As deisa_send and deisa_put, for a lent buffer: takes it, and sets `*buffer` to the next one to
- * compute in. That one holds old data of some earlier timestep, or zeros: undefined. The buffer that
- * was taken must not be touched any more. After an error with `*buffer` unchanged it still is the
- * caller's. */
+/* As deisa_send, deisa_send_async and deisa_put, for a lent buffer: takes it, and sets `*buffer` to
+ * the next one to compute in, whose contents are undefined: zeros, or data of an earlier timestep.
+ * The buffer that was taken must not be written any more. It may be read until the next send or put
+ * of this array, so that a timestep can be computed from the last one in place. When `*buffer` comes
+ * back unchanged (after an error, or in a step that is left out) it was not taken: it and its data
+ * still are the caller's. */
 DEISA_EXPORT deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name,
                                                void** buffer, int64_t timestep, deisa_error* error);
+DEISA_EXPORT deisa_status deisa_send_allocated_async(deisa_bridge* bridge, const char* name,
+                                                     void** buffer, int64_t timestep,
+                                                     deisa_request* request, deisa_error* error);
 DEISA_EXPORT deisa_status deisa_put_allocated(deisa_bridge* bridge, const char* name, void** buffer,
                                               deisa_error* error);
 
@@ -388,21 +394,45 @@ struct ArrowArray {
 };
 #endif
 
-/* As deisa_send and deisa_put, from an Arrow array: a primitive array of the chunk's elements, or
- * a fixed-shape tensor (fixed-size lists) of its shape. The memory is viewed, and copied once.
- * Takes ownership of both structs: they are released on return, also after an error. */
+/* As deisa_send, deisa_send_async and deisa_put, from an Arrow array: a primitive array of the
+ * chunk's elements, or a fixed-shape tensor (fixed-size lists) of its shape. bool is arrow.bool8, a
+ * complex number a list of two. Offsets are honoured; nulls, dictionaries and other types are
+ * DEISA_ERROR_CONTRACT. The memory is viewed, and copied once. Takes ownership of both structs: they
+ * are released on return, also after an error. */
 DEISA_EXPORT deisa_status deisa_send_arrow(deisa_bridge* bridge, const char* name,
                                            struct ArrowArray* array, struct ArrowSchema* schema,
                                            int64_t timestep, deisa_error* error);
+DEISA_EXPORT deisa_status deisa_send_arrow_async(deisa_bridge* bridge, const char* name,
+                                                 struct ArrowArray* array,
+                                                 struct ArrowSchema* schema, int64_t timestep,
+                                                 deisa_request* request, deisa_error* error);
 DEISA_EXPORT deisa_status deisa_put_arrow(deisa_bridge* bridge, const char* name,
                                           struct ArrowArray* array, struct ArrowSchema* schema,
                                           deisa_error* error);
 
-/* Exports contiguous chunk memory as one fixed-shape tensor, without a copy. `data` stays the
- * caller's and must outlive both structs; `layout` is copied. The caller releases both structs. */
+/* Exports make views, without a copy, that the consumer must not write. The caller releases both
+ * structs, in any order, on any thread, also after the bridge has ended: their memory stays mapped
+ * until then. A child that is moved out of its parent lives on by itself. After an error both are
+ * marked released. More than 2^31-1 elements in a chunk are DEISA_ERROR_UNSUPPORTED. */
+
+/* Contiguous chunk memory as one arrow.fixed_shape_tensor: an array of length 1. `data` stays the
+ * caller's and must outlive both structs; `layout` is copied. */
 DEISA_EXPORT deisa_status deisa_export_arrow(const void* data, const deisa_layout* layout,
                                              struct ArrowArray* array, struct ArrowSchema* schema,
                                              deisa_error* error);
+/* The same for the buffer that deisa_allocate lends for `name`. It shows what is computed there
+ * later, too, and its contents are undefined from when the memory is lent again, that is from the
+ * second send or put of the array after the export. While it is not released, the memory of every
+ * buffer that this bridge lends stays mapped. */
+DEISA_EXPORT deisa_status deisa_export_allocated(deisa_bridge* bridge, const char* name,
+                                                 struct ArrowArray* array,
+                                                 struct ArrowSchema* schema, deisa_error* error);
+/* The chunks that were put into the open step so far, as one struct array of length 1 (a record
+ * batch): a column for each array, in the order of the puts, named after it, each a
+ * fixed_shape_tensor. None in a step that is left out, and under DEISA_DISABLE. The values are those
+ * that were put until the next send or put of their array; then they are undefined. */
+DEISA_EXPORT deisa_status deisa_export_step(deisa_bridge* bridge, struct ArrowArray* array,
+                                            struct ArrowSchema* schema, deisa_error* error);
 
 #ifdef __cplusplus
 }

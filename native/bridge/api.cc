@@ -1,132 +1,36 @@
 // The C ABI: arguments checked, calls serialised, exceptions turned into statuses.
-#include <algorithm>
-#include <cstddef>
 #include <cstdlib>
-#include <cstring>
-#include <memory>
-#include <mutex>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "bridge/bridge.hpp"
-#include "bridge/disabled.hpp"
+#include "bridge/call.hpp"
 #include "bridge/feedback.hpp"
-#include "bridge/report.hpp"
-#include "chunk/arrow.hpp"
-
-// The handle. `bridge` is empty when DEISA_DISABLE is set: every call is then a success.
-struct deisa_bridge {
-  std::mutex mutex;
-  deisa::Disabled disabled;
-  std::unique_ptr<deisa::Bridge> bridge;
-  std::unique_ptr<deisa::Reporter> reporter;
-  std::string packed;  // the answer of the last deisa_get_packed
-};
-
-namespace {
 
 using deisa::Bridge;
 using deisa::Error;
+using deisa::guarded;
+using deisa::is_disabled;
+using deisa::is_the_callers_fault;
+using deisa::kFirstLayoutSize;
+using deisa::known_part;
+using deisa::null_argument;
+using deisa::on_bridge;
+using deisa::on_disabled;
+using deisa::reported;
+using deisa::reported_alone;
+using deisa::require;
 using deisa::Source;
+
+namespace {
 
 const char* read_environment(const char* name) { return std::getenv(name); }
 
-// Runs `work` and turns whatever it throws into a status. Nothing leaves.
-template <typename Work>
-deisa_status guarded(deisa_error* error, const Work& work) noexcept {
-  try {
-    return work();
-  } catch (const Error& e) {
-    return deisa::write_error(e, error);
-  } catch (const std::bad_alloc&) {
-    if (error != nullptr) *error = deisa_error{};
-    return deisa::write_error(Error(DEISA_ERROR_RESOURCE, "out of memory"), error);
-  } catch (const std::exception& e) {
-    try {
-      return deisa::write_error(Error(DEISA_ERROR_INTERNAL, std::string("unexpected: ") + e.what()),
-                                error);
-    } catch (...) {
-      return DEISA_ERROR_INTERNAL;
-    }
-  } catch (...) {
-    return DEISA_ERROR_INTERNAL;
-  }
-}
-
-Error null_argument(const char* what) {
-  return Error(DEISA_ERROR_ARGUMENT, std::string(what) + " is NULL");
-}
-
-bool is_the_callers_fault(deisa_status status) {
-  return status == DEISA_ERROR_CONTRACT || status == DEISA_ERROR_ARGUMENT;
-}
-
-// A call on a bridge that is or will be open: `work` returns a status or throws.
-template <typename Work>
-deisa_status on_bridge(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
-  return guarded(error, [&]() -> deisa_status {
-    if (handle == nullptr) throw null_argument("bridge");
-    if (!handle->bridge) return DEISA_OK;
-    std::lock_guard<std::mutex> lock(handle->mutex);
-    try {
-      return work(*handle->bridge);
-    } catch (Error& failure) {
-      if (failure.rank() < 0) failure.at_rank(handle->bridge->options().bridge_id);
-      throw;
-    }
+// What sending a lent buffer is under DEISA_DISABLE.
+deisa_status exchange(deisa_bridge* bridge, const char* name, void** buffer,
+                      deisa_error* error) noexcept {
+  return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
+    if (name != nullptr && buffer != nullptr) disabled.exchange(name, buffer);
   });
-}
-
-// As above, for calls whose failures go to the exception handler unless the caller is at fault. The
-// late failures of earlier calls are reported here too.
-template <typename Work>
-deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
-  return on_bridge(handle, error, [&](Bridge& bridge) -> deisa_status {
-    deisa_status status = DEISA_OK;
-    try {
-      status = work(bridge);
-    } catch (Error& failure) {
-      if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
-      if (is_the_callers_fault(failure.status())) throw;
-      status = handle->reporter->report(failure, error);
-    }
-    for (const Error& late : bridge.take_late_failures()) {
-      deisa_error ignored;
-      const bool first = status == DEISA_OK;
-      const deisa_status of_late = handle->reporter->report(late, first ? error : &ignored);
-      if (first) status = of_late;
-    }
-    return status;
-  });
-}
-
-void require(const void* pointer, const char* what) {
-  if (pointer == nullptr) throw null_argument(what);
-}
-
-// What every caller has ever known of deisa_layout: the part before `offset`.
-constexpr size_t kFirstLayoutSize = offsetof(deisa_layout, offset);
-
-// The caller's struct may be that of an older header, and then ends early.
-deisa_layout known_part(const deisa_layout& layout) {
-  deisa_layout known = DEISA_LAYOUT_INIT;
-  if (layout.struct_size < kFirstLayoutSize) return known;
-  std::memcpy(&known, &layout, std::min(layout.struct_size, sizeof(known)));
-  return known;
-}
-
-deisa::ArrowView view_arrow(Bridge& bridge, const char* name, ArrowArray* array,
-                            ArrowSchema* schema) {
-  require(name, "name");
-  require(array, "array");
-  require(schema, "schema");
-  const deisa::Layout& layout = bridge.layout_of(name);
-  try {
-    return deisa::import_arrow(*array, *schema, layout.dtype, layout.shape);
-  } catch (Error& error) {
-    throw error.at_array(name).at_rank(bridge.options().bridge_id);
-  }
 }
 
 }  // namespace
@@ -153,10 +57,9 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
 
 deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_layout* layout,
                           deisa_error* error) {
-  if (bridge != nullptr && !bridge->bridge) {
-    return guarded(error, [&] {
-      if (name != nullptr && layout != nullptr) bridge->disabled.define(name, known_part(*layout));
-      return DEISA_OK;
+  if (is_disabled(bridge)) {
+    return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
+      if (name != nullptr && layout != nullptr) disabled.define(name, known_part(*layout));
     });
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
@@ -179,10 +82,9 @@ deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_la
 
 deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata,
                                deisa_error* error) {
-  if (bridge != nullptr && !bridge->bridge) {
-    return guarded(error, [&] {
-      if (arrays_metadata != nullptr) bridge->disabled.define(arrays_metadata);
-      return DEISA_OK;
+  if (is_disabled(bridge)) {
+    return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
+      if (arrays_metadata != nullptr) disabled.define(arrays_metadata);
     });
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
@@ -307,7 +209,7 @@ deisa_status deisa_end_step_async(deisa_bridge* bridge, deisa_request* request,
 }
 
 deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
+  return reported_alone(bridge, error, [&](Bridge& open) {
     require(request, "request");
     try {
       open.wait(*request);
@@ -322,7 +224,7 @@ deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request, deisa_erro
 }
 
 deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
+  return reported_alone(bridge, error, [&](Bridge& open) {
     require(request, "request");
     if (!open.test(*request)) return DEISA_PENDING;
     const deisa_request finished = std::exchange(*request, 0);
@@ -334,10 +236,9 @@ deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request, deisa_erro
 deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,
                             deisa_error* error) {
   if (buffer != nullptr) *buffer = nullptr;
-  if (bridge != nullptr && !bridge->bridge) {
-    return guarded(error, [&] {
-      if (name != nullptr && buffer != nullptr) *buffer = bridge->disabled.allocate(name);
-      return DEISA_OK;
+  if (is_disabled(bridge)) {
+    return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
+      if (name != nullptr && buffer != nullptr) *buffer = disabled.allocate(name);
     });
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
@@ -350,6 +251,7 @@ deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffe
 
 deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name, void** buffer,
                                   int64_t timestep, deisa_error* error) {
+  if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);
   return reported(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(buffer, "buffer");
@@ -358,8 +260,23 @@ deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name, void**
   });
 }
 
+deisa_status deisa_send_allocated_async(deisa_bridge* bridge, const char* name, void** buffer,
+                                        int64_t timestep, deisa_request* request,
+                                        deisa_error* error) {
+  if (request != nullptr) *request = 0;
+  if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);
+  return reported(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(buffer, "buffer");
+    require(request, "request");
+    *request = open.send_async(name, Source::allocated(buffer), timestep);
+    return DEISA_OK;
+  });
+}
+
 deisa_status deisa_put_allocated(deisa_bridge* bridge, const char* name, void** buffer,
                                  deisa_error* error) {
+  if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);
   return reported(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(buffer, "buffer");
@@ -402,7 +319,7 @@ namespace {
 template <typename Use>
 deisa_status read_feedback(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
                            deisa_error* error, const Use& use) noexcept {
-  if (bridge != nullptr && !bridge->bridge) return DEISA_NOT_FOUND;
+  if (is_disabled(bridge)) return DEISA_NOT_FOUND;
   return reported(bridge, error, [&](Bridge& open) {
     require(key, "key");
     if ((flags & ~DEISA_COLLECTIVE) != 0) {
@@ -474,53 +391,6 @@ deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, de
       status = bridge->bridge->status();
     }
     *out = status;
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_arrow(deisa_bridge* bridge, const char* name, struct ArrowArray* array,
-                              struct ArrowSchema* schema, int64_t timestep, deisa_error* error) {
-  const deisa::ArrowRelease release(array, schema);
-  return reported(bridge, error, [&](Bridge& open) {
-    const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    open.send(name, Source::memory(view.data, view.layout), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_put_arrow(deisa_bridge* bridge, const char* name, struct ArrowArray* array,
-                             struct ArrowSchema* schema, deisa_error* error) {
-  const deisa::ArrowRelease release(array, schema);
-  return reported(bridge, error, [&](Bridge& open) {
-    const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    open.put(name, Source::memory(view.data, view.layout));
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_export_arrow(const void* data, const deisa_layout* layout,
-                                struct ArrowArray* array, struct ArrowSchema* schema,
-                                deisa_error* error) {
-  return guarded(error, [&] {
-    require(data, "data");
-    require(layout, "layout");
-    require(array, "array");
-    require(schema, "schema");
-    // Only shape, dtype and strides matter here: the grid is one chunk.
-    deisa::Problems problems;
-    nlohmann::json described = deisa::metadata_from_layout(known_part(*layout));
-    const size_t ndim = layout->ndim > 0 ? static_cast<size_t>(layout->ndim) : 0;
-    described["nb_chunks_per_dim"] = std::vector<int64_t>(ndim, 1);
-    described["chunk_position"] = std::vector<int64_t>(ndim, 0);
-    described.erase("global_shape");
-    described.erase("nb_chunks_of_node");
-    const auto metadata = deisa::parse_metadata("exported", described, problems);
-    problems.raise(DEISA_ERROR_ARGUMENT, "invalid layout:");
-    if (!metadata->layout.is_contiguous()) {
-      throw Error(DEISA_ERROR_UNSUPPORTED,
-                  "layout: strides: expected contiguous memory, last dimension fastest");
-    }
-    deisa::export_arrow(data, metadata->layout, nullptr, array, schema);
     return DEISA_OK;
   });
 }

@@ -473,7 +473,10 @@ TEST_F(ApiTest, AsynchronousSends) {
             DEISA_ERROR_TIMEOUT)
       << "bounded in flight";
   EXPECT_EQ(third, 0u);
-  EXPECT_EQ(deisa_test(rank.bridge, &first, &rank.error), DEISA_PENDING);
+  EXPECT_EQ(deisa_test(rank.bridge, &first, &rank.error), DEISA_ERROR_TIMEOUT)
+      << "the third one has waited for send_timeout";
+  EXPECT_TRUE(contains(rank.message(), "timestep 0 is stored"));
+  EXPECT_EQ(deisa_test(rank.bridge, &first, &rank.error), DEISA_PENDING) << "for as long again";
   EXPECT_NE(first, 0u);
   EXPECT_EQ(deisa_wait(rank.bridge, &first, &rank.error), DEISA_ERROR_TIMEOUT);
   EXPECT_NE(first, 0u) << "may be waited for again";
@@ -489,6 +492,29 @@ TEST_F(ApiTest, AsynchronousSends) {
   EXPECT_EQ(rank.error.timestep, 1);
   EXPECT_EQ(second, 0u);
   EXPECT_EQ(deisa_wait(rank.bridge, &second, &rank.error), DEISA_OK) << "0 is finished";
+}
+
+TEST_F(ApiTest, ATestReportsItsOwnRequestAlone) {
+  std::mutex mutex;
+  std::vector<FakeNode::Step> kept;
+  node.on_step([&](FakeNode& self, const FakeNode::Step& step) {
+    std::lock_guard<std::mutex> lock(mutex);
+    kept.push_back(step);
+    if (step.timestep == 1) {
+      self.fail(kept[0], DEISA_ERROR_CONNECTION, "rank 3 died", true);
+      self.store_and_announce(kept[1]);
+    }
+  });
+  start();
+  const auto data = Rank::values(1);
+  ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);  // received; it fails later
+  deisa_request request = 0;
+  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &request, &rank.error), DEISA_OK);
+  while (status().chunks_announced == 0) std::this_thread::yield();
+  EXPECT_EQ(deisa_test(rank.bridge, &request, &rank.error), DEISA_OK) << rank.message();
+  EXPECT_EQ(request, 0u);
+  EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_ERROR_CONNECTION);
+  EXPECT_EQ(rank.error.timestep, 0);
 }
 
 TEST_F(ApiTest, AsynchronousSteps) {
@@ -511,56 +537,6 @@ TEST_F(ApiTest, ARequestThatIsDroppedIsFlushedAndReported) {
   ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 0, &request, &rank.error), DEISA_OK);
   EXPECT_EQ(rank.close(1), DEISA_ERROR_RESOURCE);
   EXPECT_EQ(rank.message(), "full");
-}
-
-TEST_F(ApiTest, AllocatedBuffersAreNotCopied) {
-  start();
-  void* buffer = nullptr;
-  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK) << rank.message();
-  ASSERT_NE(buffer, nullptr);
-  void* again = nullptr;
-  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &again, &rank.error), DEISA_OK);
-  EXPECT_EQ(again, buffer);
-  for (int64_t t = 0; t < 20; ++t) {
-    const auto data = Rank::values(static_cast<double>(t));
-    std::memcpy(buffer, data.data(), sizeof(data));
-    void* const sent = buffer;
-    ASSERT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, t, &rank.error), DEISA_OK)
-        << rank.message();
-    EXPECT_NE(buffer, sent) << "the next one";
-  }
-  EXPECT_EQ(status().bytes_copied, 0);
-  ASSERT_EQ(rank.begin(20), DEISA_OK);
-  ASSERT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
-  ASSERT_EQ(rank.put("u", 5), DEISA_OK);
-  ASSERT_EQ(rank.end(), DEISA_OK);
-  EXPECT_EQ(status().bytes_copied, 48);
-  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
-  const auto chunks = node.chunks();
-  ASSERT_EQ(chunks.size(), 22u);
-  for (size_t t = 0; t < 20; ++t) {
-    EXPECT_EQ(chunks[t].bytes, text_of(static_cast<double>(t)));
-  }
-  double other = 0;
-  void* wrong = &other;
-  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &wrong, 30, &rank.error), DEISA_ERROR_ARGUMENT);
-  EXPECT_TRUE(contains(rank.message(), "is not the one that deisa_allocate"));
-  EXPECT_EQ(wrong, &other);
-  EXPECT_EQ(rank.send("t", 1, 30), DEISA_OK) << "nothing was sent";
-}
-
-TEST_F(ApiTest, AllocatedBuffersStayWithinMaxInFlight) {
-  node.on_step([](FakeNode&, const FakeNode::Step&) {});  // never stored
-  rank.options.send_timeout = 0.2;
-  start();
-  void* buffer = nullptr;
-  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
-  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 0, &rank.error), DEISA_OK);
-  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 1, &rank.error), DEISA_OK);
-  void* const kept = buffer;
-  EXPECT_NE(kept, nullptr);
-  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 2, &rank.error), DEISA_ERROR_TIMEOUT);
-  EXPECT_EQ(buffer, kept) << "still the caller's";
 }
 
 TEST_F(ApiTest, TwoBridgesOneAfterTheOther) {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "bridge/agreement.hpp"
+#include "chunk/arrow.hpp"
 
 namespace deisa {
 namespace {
@@ -12,6 +13,9 @@ namespace {
 constexpr double kFeedbackTimeout = 30.0;
 
 std::string timestep_text(int64_t timestep) { return std::to_string(timestep); }
+
+// As a chunk lies in its slot.
+Layout packed(const Layout& layout) { return Layout::contiguous(layout.dtype, layout.shape); }
 
 }  // namespace
 
@@ -197,12 +201,32 @@ void Bridge::wait(uint64_t request) {
 
 bool Bridge::test(uint64_t request) {
   require_ready("test");
-  return sender_->is_finished(request, options_.acknowledge);
+  return sender_->is_finished(request, options_.acknowledge, options_.send_timeout);
 }
 
 void* Bridge::allocate(const std::string& name) {
   require_ready("allocate");
   return sender_->allocate(index_of(name));
+}
+
+void Bridge::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
+  require_ready("export_allocated");
+  const uint32_t index = index_of(name);
+  export_arrow(sender_->allocate(index), packed(arrays_[index].layout), sender_->memory(), array,
+               schema);
+}
+
+void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
+  require_ready("export_step");
+  if (step_ == Step::kNone) {
+    throw contract("export_step outside a step: expected begin_step and puts first");
+  }
+  std::vector<ArrowColumn> columns;
+  for (const Sender::Prepared& chunk : step_chunks_) {
+    const ArrayMetadata& metadata = arrays_[chunk.array];
+    columns.push_back({metadata.name, sender_->data(chunk), packed(metadata.layout)});
+  }
+  export_arrow_struct(columns, sender_->memory(), array, schema);
 }
 
 bool Bridge::begin_step(int64_t timestep) {

@@ -57,6 +57,10 @@ class Bridge {
   bool test(uint64_t request);
   // The buffer to compute in, for Source::lent.
   void* allocate(const std::string& name);
+  // The lent buffer, and the chunks of the open step, for Arrow: views that stay mapped until they
+  // are released.
+  void export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema);
+  void export_step(ArrowArray* array, ArrowSchema* schema) const;
   void flush();
   void close(int64_t timestep);
   // Leaves without meeting anyone. Never throws; nothing else may be called afterwards.

@@ -1,8 +1,10 @@
 #include "bridge/disabled.hpp"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "bridge/metadata.hpp"
+#include "chunk/arrow.hpp"
 
 namespace deisa {
 
@@ -15,16 +17,36 @@ void Disabled::define(const std::string& arrays_metadata) {
   if (!arrays.is_object()) return;
   for (const auto& [name, metadata] : arrays.items()) {
     Problems ignored;
-    if (const auto array = parse_metadata(name, metadata, ignored)) bytes_[name] = array->bytes;
+    if (const auto array = parse_metadata(name, metadata, ignored)) {
+      arrays_[name].layout = Layout::contiguous(array->layout.dtype, array->layout.shape);
+    }
   }
 }
 
 void* Disabled::allocate(const std::string& name) {
-  const auto known = bytes_.find(name);
-  if (known == bytes_.end()) return nullptr;
-  std::vector<std::byte>& buffer = buffers_[name];
-  buffer.resize(known->second);
-  return buffer.data();
+  const auto known = arrays_.find(name);
+  if (known == arrays_.end()) return nullptr;
+  std::shared_ptr<std::vector<std::byte>>& lent = known->second.lent;
+  if (!lent) lent = std::make_shared<std::vector<std::byte>>(known->second.layout.bytes());
+  return lent->data();
+}
+
+void Disabled::exchange(const std::string& name, void** buffer) {
+  const auto known = arrays_.find(name);
+  if (known == arrays_.end()) return;
+  Buffers& buffers = known->second;
+  if (!buffers.lent || *buffer != buffers.lent->data()) return;
+  std::swap(buffers.lent, buffers.other);
+  *buffer = allocate(name);
+}
+
+void Disabled::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
+  array->release = nullptr;
+  schema->release = nullptr;
+  const void* data = allocate(name);
+  if (data == nullptr) return;
+  const Buffers& buffers = arrays_.at(name);
+  export_arrow(data, buffers.layout, buffers.lent, array, schema);
 }
 
 }  // namespace deisa

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "chunk/layout.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa {
@@ -16,10 +18,19 @@ class Disabled {
   void define(const std::string& arrays_metadata);
   // A buffer of the chunk's size, valid as long as this object; NULL if the size is not known.
   void* allocate(const std::string& name);
+  // Two buffers take turns, so that a simulation which reads what it sent last computes the same as
+  // with analytics. Leaves `*buffer` alone if it is not the one that is lent.
+  void exchange(const std::string& name, void** buffer);
+  // As of deisa_export_allocated; marks both structs released if the array is not known.
+  void export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema);
 
  private:
-  std::map<std::string, size_t> bytes_;
-  std::map<std::string, std::vector<std::byte>> buffers_;
+  struct Buffers {
+    Layout layout;  // contiguous
+    std::shared_ptr<std::vector<std::byte>> lent, other;
+  };
+
+  std::map<std::string, Buffers> arrays_;
 };
 
 }  // namespace deisa

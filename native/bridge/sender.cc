@@ -173,19 +173,22 @@ void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& 
     }
     const auto answer = client_->receive(deadline);
     if (!answer) {
-      throw late(level == DEISA_RECEIVED ? "received"
-                 : level == DEISA_STORED ? "stored"
-                                         : "announced",
-                 message);
+      throw late(level, message);
     }
     handle(*answer);
   }
 }
 
-bool Sender::is_finished(uint64_t sequence, deisa_acknowledge level) {
+bool Sender::is_finished(uint64_t sequence, deisa_acknowledge level, double timeout) {
   poll();
   const auto it = messages_.find(sequence);
-  return it == messages_.end() || has_reached(it->second, level);
+  if (it == messages_.end() || has_reached(it->second, level)) return true;
+  const auto now = Deadline::Clock::now();
+  if (std::chrono::duration<double>(now - it->second.since).count() > timeout) {
+    it->second.since = now;
+    throw late(level, it->second);
+  }
+  return false;
 }
 
 void Sender::forget(uint64_t sequence) {
@@ -195,7 +198,10 @@ void Sender::forget(uint64_t sequence) {
   if (is_over(it->second)) messages_.erase(it);
 }
 
-Error Sender::late(const char* what, const Message& message) const {
+Error Sender::late(deisa_acknowledge level, const Message& message) const {
+  const char* what = level == DEISA_RECEIVED ? "received"
+                     : level == DEISA_STORED ? "stored"
+                                             : "announced";
   Error error(DEISA_ERROR_TIMEOUT,
               "the node actor has not said in time that timestep " +
                   std::to_string(message.timestep) + " is " + what +
@@ -211,7 +217,7 @@ void Sender::flush(const Deadline& deadline) {
                                    [](const auto& one) { return !is_over(one.second); });
     if (open == messages_.end()) break;
     const auto answer = client_->receive(deadline);
-    if (!answer) throw late("announced", open->second);
+    if (!answer) throw late(DEISA_ANNOUNCED, open->second);
     handle(*answer);
   }
   // What nobody has waited for is reported now.

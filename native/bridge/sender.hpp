@@ -56,6 +56,10 @@ class Sender {
   // must be a free slot. Throws Error(DEISA_ERROR_ARGUMENT) if `buffer` is not the one that was
   // lent.
   Prepared exchange(uint32_t array, void** buffer);
+  // Where a chunk lies that has not been handed over.
+  const void* data(const Prepared& chunk) const { return slots_.data(chunk.array, chunk.slot); }
+  // Keeps the memory of lent buffers and prepared chunks mapped, also after this object has gone.
+  std::shared_ptr<const void> memory() const { return slots_.memory(); }
 
   // Hands the chunks over as one message, and returns its number for finish() and is_finished().
   uint64_t hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
@@ -63,8 +67,9 @@ class Sender {
   // Waits until all chunks of the message have reached `level`. Throws what the node actor reports
   // about them, or Error(DEISA_ERROR_TIMEOUT); may be called again after a time-out.
   void finish(uint64_t message, deisa_acknowledge level, const Deadline& deadline);
-  // Whether finish() would return or throw at once. Never waits.
-  bool is_finished(uint64_t message, deisa_acknowledge level);
+  // Whether finish() would return or throw at once. Never waits. Throws Error(DEISA_ERROR_TIMEOUT)
+  // whenever another `timeout` seconds have passed without that.
+  bool is_finished(uint64_t message, deisa_acknowledge level, double timeout);
   // From now on nobody calls finish(): failures of the message are late failures.
   void forget(uint64_t message);
   // Nothing older than `timestep` will come from this rank.
@@ -96,6 +101,7 @@ class Sender {
     size_t announced = 0;
     size_t failed = 0;
     bool awaited = true;  // finish() is to come: failures are kept for it
+    Deadline::Clock::time_point since = Deadline::Clock::now();  // for is_finished()
     std::vector<Error> failures;
   };
 
@@ -104,7 +110,7 @@ class Sender {
   int64_t in_flight(uint32_t array) const;
   void handle(const Client::Answer& answer);
   void fail(Message& message, const Client::Answer& answer);
-  Error late(const char* what, const Message& message) const;
+  Error late(deisa_acknowledge level, const Message& message) const;
 
   const std::vector<ArrayMetadata>& arrays_;
   int rank_;

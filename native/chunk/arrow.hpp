@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "chunk/layout.hpp"
@@ -52,6 +53,18 @@ ArrowView import_arrow(const ArrowArray& array, const ArrowSchema& schema, deisa
 // structs are marked released.
 void export_arrow(const void* data, const Layout& layout, std::shared_ptr<const void> owner,
                   ArrowArray* array, ArrowSchema* schema);
+
+// One chunk of an export_arrow_struct.
+struct ArrowColumn {
+  std::string name;
+  const void* data;
+  Layout layout;
+};
+
+// As export_arrow, for several chunks: one struct array of length 1, whose columns are tensors in
+// the given order. A column lives on by itself when it is moved out.
+void export_arrow_struct(const std::vector<ArrowColumn>& columns, std::shared_ptr<const void> owner,
+                         ArrowArray* array, ArrowSchema* schema);
 
 // Releases both structs at the end of a scope; either may be NULL or released already.
 class ArrowRelease {

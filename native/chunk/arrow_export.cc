@@ -13,29 +13,73 @@ namespace deisa {
 namespace {
 
 // Each level of an export has its own private data, so that a child which was moved out of its
-// parent lives on. The storage of the child's struct belongs to the parent.
+// parent lives on. The storage of the children's structs belongs to the parent.
+
+template <typename Struct>
+struct Children {
+  std::vector<Struct> storage;  // never grows once there are pointers to it
+  std::vector<Struct*> pointers;
+
+  explicit Children(size_t count) : storage(count), pointers(count) {
+    for (size_t i = 0; i < count; ++i) pointers[i] = &storage[i];
+  }
+  Children(const Children&) = delete;
+  Children& operator=(const Children&) = delete;
+  ~Children() {
+    for (Struct& child : storage) {
+      if (child.release != nullptr) child.release(&child);
+    }
+  }
+};
 
 struct SchemaPrivate {
   std::string format;
+  std::string name;
   std::string metadata;
-  ArrowSchema child{};
-  std::array<ArrowSchema*, 1> children{&child};
+  Children<ArrowSchema> children;
 };
 
 struct ArrayPrivate {
   std::shared_ptr<const void> owner;
-  std::array<const void*, 2> buffers{};
-  ArrowArray child{};
-  std::array<ArrowArray*, 1> children{&child};
+  std::array<const void*, 2> buffers;
+  Children<ArrowArray> children;
 };
 
 template <typename Struct, typename Private>
 void release(Struct* self) {
   auto* data = static_cast<Private*>(self->private_data);
-  if (data->child.release != nullptr) data->child.release(&data->child);
   self->release = nullptr;
   self->private_data = nullptr;
   delete data;
+}
+
+// The caller's struct, which is marked released until it is filled in.
+void fill(ArrowSchema* to, std::string format, std::string name, std::string metadata,
+          size_t children) {
+  auto* data = new SchemaPrivate{std::move(format), std::move(name), std::move(metadata),
+                                 Children<ArrowSchema>(children)};
+  *to = ArrowSchema{};
+  to->format = data->format.c_str();
+  to->name = data->name.c_str();
+  to->metadata = data->metadata.empty() ? nullptr : data->metadata.data();
+  to->n_children = static_cast<int64_t>(children);
+  to->children = children == 0 ? nullptr : data->children.pointers.data();
+  to->private_data = data;
+  to->release = release<ArrowSchema, SchemaPrivate>;  // from here on the caller can clean up
+}
+
+// `values` is NULL for an array that has children. Never has a validity buffer.
+void fill(ArrowArray* to, int64_t length, const void* values, size_t children,
+          const std::shared_ptr<const void>& owner) {
+  auto* data = new ArrayPrivate{owner, {nullptr, values}, Children<ArrowArray>(children)};
+  *to = ArrowArray{};
+  to->length = length;
+  to->n_buffers = values == nullptr ? 1 : 2;
+  to->buffers = data->buffers.data();
+  to->n_children = static_cast<int64_t>(children);
+  to->children = children == 0 ? nullptr : data->children.pointers.data();
+  to->private_data = data;
+  to->release = release<ArrowArray, ArrayPrivate>;
 }
 
 // Types from the outside in; the last one is the primitive.
@@ -117,46 +161,33 @@ TensorParameters check(const void* data, const Layout& layout) {
   return physical_order(layout);
 }
 
-void fill_schema(const std::vector<Level>& levels, size_t at, ArrowSchema* to) {
+void fill_schema(const std::vector<Level>& levels, size_t at, const std::string& name,
+                 ArrowSchema* to) {
   const Level& level = levels[at];
-  auto data = std::make_unique<SchemaPrivate>();
-  data->format = level.format;
-  if (!level.name.empty()) data->metadata = write_arrow_extension({level.name, level.parameters});
   const bool leaf = at + 1 == levels.size();
-  *to = ArrowSchema{};
-  to->format = data->format.c_str();
-  to->name = at == 0 ? "" : "item";
-  to->metadata = data->metadata.empty() ? nullptr : data->metadata.data();
-  to->n_children = leaf ? 0 : 1;
-  to->children = leaf ? nullptr : data->children.data();
-  ArrowSchema* child = &data->child;
-  to->private_data = data.release();
-  to->release = release<ArrowSchema, SchemaPrivate>;  // from here on the caller can clean up
-  if (!leaf) fill_schema(levels, at + 1, child);
+  fill(to, level.format, name,
+       level.name.empty() ? "" : write_arrow_extension({level.name, level.parameters}),
+       leaf ? 0 : 1);
+  if (!leaf) fill_schema(levels, at + 1, "item", to->children[0]);
 }
 
 void fill_array(const std::vector<Level>& levels, size_t at, const void* memory,
                 const std::shared_ptr<const void>& owner, ArrowArray* to) {
-  auto data = std::make_unique<ArrayPrivate>();
   const bool leaf = at + 1 == levels.size();
-  data->owner = owner;
-  data->buffers[1] = memory;
-  *to = ArrowArray{};
-  to->length = levels[at].length;
-  to->n_buffers = leaf ? 2 : 1;  // validity, which there is none of, and the values
-  to->buffers = data->buffers.data();
-  to->n_children = leaf ? 0 : 1;
-  to->children = leaf ? nullptr : data->children.data();
-  ArrowArray* child = &data->child;
-  to->private_data = data.release();
-  to->release = release<ArrowArray, ArrayPrivate>;
-  if (!leaf) fill_array(levels, at + 1, memory, owner, child);
+  fill(to, levels[at].length, leaf ? memory : nullptr, leaf ? 0 : 1, owner);
+  if (!leaf) fill_array(levels, at + 1, memory, owner, to->children[0]);
 }
 
-}  // namespace
+void fill_tensor(const ArrowColumn& column, const std::shared_ptr<const void>& owner,
+                 ArrowArray* array, ArrowSchema* schema) {
+  const std::vector<Level> levels = make_levels(column.layout, check(column.data, column.layout));
+  fill_schema(levels, 0, column.name, schema);
+  fill_array(levels, 0, column.data, owner, array);
+}
 
-void export_arrow(const void* data, const Layout& layout, std::shared_ptr<const void> owner,
-                  ArrowArray* array, ArrowSchema* schema) {
+// Runs `work`, which fills in both structs; when it throws, they are released.
+template <typename Work>
+void export_to(ArrowArray* array, ArrowSchema* schema, const Work& work) {
   if (array != nullptr) array->release = nullptr;
   if (schema != nullptr) schema->release = nullptr;
   if (array == nullptr || schema == nullptr) {
@@ -164,14 +195,30 @@ void export_arrow(const void* data, const Layout& layout, std::shared_ptr<const 
                                           (array == nullptr ? "ArrowArray" : "ArrowSchema") +
                                           " to export to is NULL.");
   }
-  const std::vector<Level> levels = make_levels(layout, check(data, layout));
   try {
-    fill_schema(levels, 0, schema);
-    fill_array(levels, 0, data, owner, array);
-  } catch (...) {  // out of memory
+    work();
+  } catch (...) {
     ArrowRelease both(array, schema);
     throw;
   }
+}
+
+}  // namespace
+
+void export_arrow(const void* data, const Layout& layout, std::shared_ptr<const void> owner,
+                  ArrowArray* array, ArrowSchema* schema) {
+  export_to(array, schema, [&] { fill_tensor({"", data, layout}, owner, array, schema); });
+}
+
+void export_arrow_struct(const std::vector<ArrowColumn>& columns, std::shared_ptr<const void> owner,
+                         ArrowArray* array, ArrowSchema* schema) {
+  export_to(array, schema, [&] {
+    fill(schema, "+s", "", "", columns.size());
+    fill(array, 1, nullptr, columns.size(), owner);
+    for (size_t i = 0; i < columns.size(); ++i) {
+      fill_tensor(columns[i], owner, array->children[i], schema->children[i]);
+    }
+  });
 }
 
 }  // namespace deisa

@@ -45,7 +45,7 @@ Slots::Slots(const std::vector<size_t>& chunk_bytes, uint32_t slots_per_array) {
   }
   fd_ = make_memfd("deisa-slots", total_);
   seal_memfd(fd_.get(), false);
-  mapping_ = Mapping(fd_.get(), total_, true);
+  mapping_ = std::make_shared<Mapping>(fd_.get(), total_, true);
 }
 
 Slots::~Slots() = default;
@@ -59,7 +59,7 @@ void Slots::check(uint32_t array, uint32_t slot) const {
 
 std::byte* Slots::data(uint32_t array, uint32_t slot) const {
   check(array, slot);
-  return mapping_.data() + geometry_[array].offset + slot * geometry_[array].stride;
+  return mapping_->data() + geometry_[array].offset + slot * geometry_[array].stride;
 }
 
 uint32_t Slots::acquire(uint32_t array) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/file_descriptor.hpp"
@@ -29,6 +30,8 @@ class Slots {
   // Page-aligned, geometry(array).bytes long, valid as long as this object. Throws
   // Error(DEISA_ERROR_INTERNAL) if there is no such slot.
   std::byte* data(uint32_t array, uint32_t slot) const;
+  // Keeps every slot mapped, also after this object has gone.
+  std::shared_ptr<const void> memory() const { return mapping_; }
 
   // A free slot of the array, or wire::kNone. acquire() marks it used, release() free. The slot
   // that was released last is acquired first: its pages exist and may still be in the cache.
@@ -41,7 +44,7 @@ class Slots {
   void check(uint32_t array, uint32_t slot) const;
 
   FileDescriptor fd_;
-  Mapping mapping_;
+  std::shared_ptr<const Mapping> mapping_;
   size_t total_ = 0;
   std::vector<wire::SlotGeometry> geometry_;
   std::vector<std::vector<uint32_t>> free_;  // a stack for each array

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -116,6 +117,16 @@ void FakeNode::set_value(const std::string& key, std::string packed) {
   values_[key] = std::move(packed);
 }
 
+void FakeNode::keep_nothing() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  keeps_ = false;
+}
+
+bool FakeNode::wait_until_left(size_t ranks) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return left_ >= ranks; });
+}
+
 std::vector<FakeNode::Chunk> FakeNode::chunks() {
   std::lock_guard<std::mutex> lock(mutex_);
   return chunks_;
@@ -147,7 +158,7 @@ void FakeNode::handle(const deisa_node_event& event) {
   std::unique_lock<std::mutex> lock(mutex_);
   switch (event.kind) {
     case DEISA_NODE_HELLO:
-      connections_.push_back(event.connection);
+      connections_.insert(event.connection);
       break;
     case DEISA_NODE_DEFINE:
       definitions_[{event.bridge_id, event.array}] = text();
@@ -161,6 +172,7 @@ void FakeNode::handle(const deisa_node_event& event) {
       const auto* items = static_cast<const deisa_node_chunk*>(event.payload);
       step.chunks.assign(items, items + event.count);
       for (const deisa_node_chunk& chunk : step.chunks) {
+        if (!keeps_) break;
         chunks_.push_back({event.bridge_id, chunk.array, event.timestep,
                            std::string(reinterpret_cast<const char*>(chunk.address), chunk.bytes),
                            event.flags});
@@ -195,13 +207,23 @@ void FakeNode::handle(const deisa_node_event& event) {
       break;
     case DEISA_NODE_BYE:
       log_.push_back("BYE" + who + (event.flags & 1u ? " closed" : " abandoned"));
+      leave(event);
       break;
     case DEISA_NODE_LOST:
       log_.push_back("LOST" + who);
+      leave(event);
       break;
     default:
       break;
   }
+  if (!keeps_) log_.clear();
+}
+
+void FakeNode::leave(const deisa_node_event& event) {
+  deisa_node_release(receiver_, event.connection);
+  connections_.erase(event.connection);
+  ++left_;
+  changed_.notify_all();
 }
 
 }  // namespace testing

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,6 +46,9 @@ class FakeNode {
   void notice(uint64_t connection, const std::string& text);
   void close_all();  // as if the node actor died
   void set_value(const std::string& key, std::string packed);
+  void keep_nothing();  // of chunks and log, for tests that send much
+  // Until this many ranks have left, in all. Gives up after 20 s.
+  bool wait_until_left(size_t ranks);
 
   // What has arrived so far, in order.
   std::vector<Chunk> chunks();
@@ -60,6 +65,7 @@ class FakeNode {
  private:
   void serve();
   void handle(const deisa_node_event& event);
+  void leave(const deisa_node_event& event);
 
   std::string path_;
   deisa_node_receiver* receiver_ = nullptr;
@@ -69,7 +75,10 @@ class FakeNode {
   std::vector<std::string> log_;
   std::map<std::pair<int, uint32_t>, std::string> definitions_;
   std::map<std::string, std::string> values_;
-  std::vector<uint64_t> connections_;
+  std::set<uint64_t> connections_;
+  size_t left_ = 0;
+  std::condition_variable changed_;
+  bool keeps_ = true;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
