@@ -59,6 +59,10 @@ class Search {
   std::string what_, advice_, places_;
 };
 
+fs::path installed(const Places& places, const char* name) {
+  return (fs::path(places.library_folder) / places.share / name).lexically_normal();
+}
+
 std::optional<fs::path> on_path(const Places& places, const std::string& program) {
   const std::string path = places.variable("PATH").value_or("");
   for (size_t begin = 0; begin <= path.size();) {
@@ -148,6 +152,9 @@ Places Places::of_this_process() {
     const fs::path file = fs::canonical(info.dli_fname, ignored);
     if (!ignored) places.library_folder = file.parent_path().string();
   }
+#ifdef DEISA_SHARE
+  places.share = DEISA_SHARE;
+#endif
 #ifdef DEISA_BUILD_JAR
   places.build_jar = DEISA_BUILD_JAR;
 #endif
@@ -232,9 +239,7 @@ std::string find_control_jar(const Places& places) {
     search.note("DEISA_JAR " + *jar + ": is not a file");
     search.fail();
   }
-  const fs::path installed =
-      (fs::path(places.library_folder) / "../share/deisa/deisa-bridge.jar").lexically_normal();
-  for (const fs::path& jar : {installed, fs::path(places.build_jar)}) {
+  for (const fs::path& jar : {installed(places, "deisa-bridge.jar"), fs::path(places.build_jar)}) {
     if (jar.empty()) continue;
     if (is_file(jar)) return jar.string();
     search.note(jar.string());
@@ -255,11 +260,10 @@ std::string find_python_path(const Places& places, const std::string& ray_jar) {
     search.note("DEISA_PYTHON_PATH " + *folder + ": has no folder deisa_bridge");
     search.fail();
   }
-  const fs::path installed =
-      (fs::path(places.library_folder) / "../share/deisa/python").lexically_normal();
   // <site-packages>/ray/jars/ray_dist.jar
   const fs::path packages = fs::path(ray_jar).parent_path().parent_path().parent_path();
-  for (const fs::path& folder : {installed, fs::path(places.build_python), packages}) {
+  for (const fs::path& folder :
+       {installed(places, "python"), fs::path(places.build_python), packages}) {
     if (folder.empty()) continue;
     if (holds_package(folder)) return folder.string();
     search.note(folder.string());

@@ -15,6 +15,8 @@ struct Places {
   std::string jvm_root = "/usr/lib/jvm";
   // The folder of the shared object (or program) that this code is part of.
   std::string library_folder;
+  // Where the installation keeps the jar and the Python package, from the folder of the library.
+  std::string share = "../share/deisa";
   // What the build tree provides; "" when unknown.
   std::string build_jar;
   std::string build_python;
@@ -37,12 +39,11 @@ int java_version(const std::string& libjvm);
 // the ray, then the python3 on PATH.
 std::string find_ray_jar(const Places& places);
 
-// The jar with io.deisa.bridge.control: DEISA_JAR; ../share/deisa/deisa-bridge.jar from the
-// library; the build tree.
+// The jar with io.deisa.bridge.control: DEISA_JAR; deisa-bridge.jar in `share`; the build tree.
 std::string find_control_jar(const Places& places);
 
-// The folder that holds the Python package deisa_bridge: DEISA_PYTHON_PATH; ../share/deisa/python
-// from the library; the build tree; the site-packages that `ray_jar` is in.
+// The folder that holds the Python package deisa_bridge: DEISA_PYTHON_PATH; python in `share`; the
+// build tree; the site-packages that `ray_jar` is in.
 std::string find_python_path(const Places& places, const std::string& ray_jar);
 
 }  // namespace deisa

@@ -168,6 +168,15 @@ TEST(FindControlJar, LooksBesideTheLibraryThenInTheBuildTree) {
               HasSubstr("/none.jar: is not a file"));
 }
 
+TEST(FindControlJar, LooksWhereTheInstallationKeepsIt) {
+  Machine machine;
+  machine.places.library_folder = machine.path("usr/lib/x86_64-linux-gnu");
+  machine.places.share = "../../share/deisa";
+  const std::string jar = machine.file("usr/share/deisa/deisa-bridge.jar");
+  machine.file("usr/lib/share/deisa/deisa-bridge.jar");
+  EXPECT_EQ(find_control_jar(machine.places), jar);
+}
+
 TEST(FindPythonPath, LooksBesideTheLibraryInTheBuildTreeAndBesideRay) {
   Machine machine;
   const std::string jar = machine.ray("venv");

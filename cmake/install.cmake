@@ -1,0 +1,68 @@
+# What `cmake --install` puts where. Everything is found relative to the libraries, so that the installed
+# folder may be moved as a whole:
+#   <libdir>/            libdeisa.so, libdeisa_mpi.so, libdeisa_gloo.so, libdeisa_fortran.so, libdeisa_node.so
+#   <libdir>/cmake/deisa find_package(deisa); <libdir>/pkgconfig: pkg-config
+#   include/deisa/       the headers
+#   bin/deisa-info       what is there, and what is missing
+#   share/deisa/         deisa-bridge.jar, python/deisa_bridge
+include(CMakePackageConfigHelpers)
+
+set(DEISA_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/deisa)
+set(DEISA_PKGCONFIG_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# deisa_install_component(NAME TARGET): a library, in an export file of its own: a project loads only the
+# components that it asks for, and so needs only their dependencies.
+function(deisa_install_component component target)
+  install(TARGETS ${target} EXPORT deisa_${component} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT deisa_${component} NAMESPACE deisa:: DESTINATION ${DEISA_PACKAGE_DIR}
+    FILE deisa-${component}.cmake)
+endfunction()
+
+# deisa_install_pkgconfig(NAME DESCRIPTION LIBS REQUIRES)
+function(deisa_install_pkgconfig name description libs requires)
+  file(RELATIVE_PATH to_prefix /prefix/${DEISA_PKGCONFIG_DIR} /prefix)
+  string(REGEX REPLACE "/$" "" to_prefix "${to_prefix}")
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/deisa.pc.in ${PROJECT_BINARY_DIR}/cmake/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/cmake/${name}.pc DESTINATION ${DEISA_PKGCONFIG_DIR})
+endfunction()
+
+deisa_install_component(core deisa)
+deisa_install_pkgconfig(deisa "connects a running simulation to deisa-ray analytics" "-ldeisa" "")
+install(FILES include/deisa/deisa.h include/deisa/deisa.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/deisa)
+install(DIRECTORY include/deisa/cpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/deisa FILES_MATCHING PATTERN "*.hpp")
+# libdeisa tells the node actor to load this one, from beside itself.
+install(TARGETS deisa_node LIBRARY NAMELINK_SKIP)
+
+if(TARGET deisa_mpi)
+  deisa_install_component(mpi deisa_mpi)
+  deisa_install_pkgconfig(deisa-mpi "MPI communicator of deisa; compile with MPI's own wrapper" "-ldeisa_mpi"
+    deisa)
+  install(FILES include/deisa/deisa_mpi.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/deisa)
+endif()
+if(TARGET deisa_gloo)
+  deisa_install_component(gloo deisa_gloo)
+  deisa_install_pkgconfig(deisa-gloo "communicator of deisa without MPI" "-ldeisa_gloo" deisa)
+  install(FILES include/deisa/deisa_gloo.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/deisa)
+endif()
+
+if(TARGET deisa_info)
+  install(TARGETS deisa_info)
+endif()
+
+configure_package_config_file(cmake/deisaConfig.cmake.in ${PROJECT_BINARY_DIR}/cmake/deisaConfig.cmake
+  INSTALL_DESTINATION ${DEISA_PACKAGE_DIR} NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/cmake/deisaConfigVersion.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/cmake/deisaConfig.cmake ${PROJECT_BINARY_DIR}/cmake/deisaConfigVersion.cmake
+  DESTINATION ${DEISA_PACKAGE_DIR})
+
+install(DIRECTORY python/deisa_bridge DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa/python
+  FILES_MATCHING PATTERN "*.py" PATTERN "__pycache__" EXCLUDE)
+# Maven makes the jar, after this build: it is looked for when installing.
+set(DEISA_JAR ${PROJECT_SOURCE_DIR}/java/target/deisa-bridge-${PROJECT_VERSION}.jar)
+install(CODE "
+  if(NOT EXISTS \"${DEISA_JAR}\")
+    message(WARNING \"${DEISA_JAR} is not there, and so is not installed: without it no simulation reaches \"
+      \"Ray. Build it (mvn -DskipTests package) and install again, or set DEISA_JAR to it at run time.\")
+  endif()")
+install(FILES ${DEISA_JAR} DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa RENAME deisa-bridge.jar OPTIONAL)

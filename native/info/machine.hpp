@@ -1,0 +1,26 @@
+// The machine: shared memory, the port where ranks without MPI meet, and the Ray cluster.
+#pragma once
+
+#include <string>
+
+#include "info/finding.hpp"
+#include "jvm/locate.hpp"
+
+namespace deisa {
+
+// The file system of Ray's object store: normally /dev/shm.
+Finding check_store(const std::string& folder);
+
+// Whether ranks can share memory with the node actor: memfd with seals.
+Finding check_memfd();
+
+// Whether rank 0 could listen for the others. `needed`: ranks surely meet without MPI.
+Finding check_port(const Places& places, bool needed);
+
+// Whether the cluster that would be joined answers.
+Finding check_cluster(const Places& places);
+
+// Whether this machine is one of its nodes. Call when it answers.
+Finding check_node(const Places& places);
+
+}  // namespace deisa

@@ -1,0 +1,146 @@
+// deisa-info: what the library would use here, what is missing, and how to get it. Looks only;
+// starts neither Java nor Ray. Exit status 0: all is there; 1: something is missing; 2: wrong
+// usage.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "deisa/deisa.h"
+#include "info/languages.hpp"
+#include "info/libraries.hpp"
+#include "info/machine.hpp"
+
+extern char** environ;
+
+namespace {
+
+using deisa::Finding;
+
+constexpr const char* kUsage =
+    "usage: deisa-info [--no-cluster]\n"
+    "\n"
+    "Says what deisa finds on this machine, what is missing, and how to get it. Run it where the\n"
+    "simulation runs, in the same environment.\n"
+    "\n"
+    "  --no-cluster  before Ray is started: do not look for a running cluster\n"
+    "  --version     the version of the library\n"
+    "\n"
+    "Exit status 0: all is there; 1: something is missing.\n";
+
+class Report {
+ public:
+  void section(const char* name) { std::printf("\n%s\n", name); }
+
+  void add(const Finding& finding) {
+    const char* const levels[] = {"ok", "note", "MISSING"};
+    std::printf("  %-8s %-14s %s\n", levels[static_cast<size_t>(finding.level)],
+                finding.what.c_str(), indented(finding.text).c_str());
+    if (!finding.advice.empty()) {
+      std::printf("  %-8s %-14s -> %s\n", "", "", indented(finding.advice).c_str());
+    }
+    if (finding.level == Finding::Level::kMissing) missing_.push_back(finding.what);
+  }
+  void add(const std::vector<Finding>& findings) {
+    for (const Finding& finding : findings) add(finding);
+  }
+
+  int conclude() const {
+    if (missing_.empty()) {
+      std::printf("\nall is there\n");
+      return 0;
+    }
+    std::string names;
+    for (const std::string& name : missing_) names += (names.empty() ? "" : ", ") + name;
+    std::printf("\nmissing: %s\n", names.c_str());
+    return 1;
+  }
+
+ private:
+  // Further lines below the first one's text.
+  static std::string indented(const std::string& text) {
+    std::string result;
+    for (const char c : text) result += c == '\n' ? "\n" + std::string(26, ' ') : std::string(1, c);
+    return result;
+  }
+  std::vector<std::string> missing_;
+};
+
+// What is set of the variables that the library and Ray read. Secrets are not shown.
+std::vector<std::string> settings() {
+  std::vector<std::string> found;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const std::string name = text.substr(0, text.find('='));
+    const bool ours = name.compare(0, 6, "DEISA_") == 0;
+    if (!ours && name != "RAY_ADDRESS" && name != "RAY_TMPDIR" && name != "RAY_AUTH_MODE" &&
+        name != "JAVA_HOME" && name != "VIRTUAL_ENV") {
+      continue;
+    }
+    found.push_back(name == "DEISA_SECRET" ? name + "=(set)" : text);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+int report(bool look_for_cluster) {
+  Report report;
+  const std::string library = deisa::loaded_library();
+  // As libdeisa sees it, and not this program.
+  deisa::Places places = deisa::Places::of_this_process();
+  places.library_folder = std::filesystem::path(library).parent_path().string();
+
+  std::printf("deisa-info %s\n", DEISA_VERSION);
+  report.section("libraries");
+  const std::vector<Finding> libraries = check_libraries(places, library);
+  report.add(libraries);
+  report.section("Java");
+  report.add(check_java(places));
+  report.section("Python");
+  report.add(check_python(places));
+  report.section("machine");
+  report.add(deisa::check_memfd());
+  report.add(deisa::check_store("/dev/shm"));
+  const bool has_mpi = libraries.back().level == Finding::Level::kGood;
+  report.add(check_port(places, !has_mpi || places.variable("DEISA_MASTER_PORT")));
+  if (look_for_cluster) {
+    report.section("Ray");
+    const Finding cluster = check_cluster(places);
+    report.add(cluster);
+    if (cluster.level == Finding::Level::kGood) report.add(check_node(places));
+  }
+  report.section("settings");
+  const std::vector<std::string> variables = settings();
+  for (const std::string& variable : variables) std::printf("  %s\n", variable.c_str());
+  if (variables.empty()) std::printf("  none\n");
+  return report.conclude();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bool look_for_cluster = true;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--no-cluster") {
+      look_for_cluster = false;
+    } else if (argument == "--version") {
+      std::printf("%s\n", deisa_version());
+      return 0;
+    } else if (argument == "--help") {
+      std::fputs(kUsage, stdout);
+      return 0;
+    } else {
+      std::fprintf(stderr, "deisa-info: unknown argument %s\n%s", argv[i], kUsage);
+      return 2;
+    }
+  }
+  try {
+    return report(look_for_cluster);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "deisa-info: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,199 @@
+"""What `cmake --install` makes: moved to another folder, found by CMake and pkg-config, and used by projects
+outside of this tree."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ANALYTICS, ROOT, mpirun, run
+from local_ray import LocalRay
+
+CONSUMERS = ROOT / "tests" / "consumers"
+DISABLED = {"DEISA_DISABLE": "1"}
+
+pytestmark = [pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation that was moved after it was installed."""
+    folder = tmp_path_factory.mktemp("package")
+    build = Path(os.environ.get("DEISA_BUILD") or ROOT / "build")
+    done = run(["cmake", "--install", str(build), "--prefix", str(folder / "installed")], timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert "deisa-bridge.jar" in done.stdout
+    return (folder / "installed").rename(folder / "moved")
+
+
+def succeed(
+    command: list[str | Path], environment: dict[str, str] | None = None, timeout: float = 90.0
+) -> str:
+    """Runs to the end, which must be a good one; returns what it said."""
+    variables = {**os.environ, **(environment or {})}
+    done = run([str(part) for part in command], variables, timeout)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def configure(source: Path, build: Path, prefix: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(build), f"-DCMAKE_PREFIX_PATH={prefix}"]
+    return run([*command, *options], timeout=90)
+
+
+def build_consumer(name: str, tmp_path: Path, package: Path) -> Path:
+    """Builds a project that finds the package by CMake; returns its program."""
+    done = configure(CONSUMERS / name, tmp_path / name, package)
+    assert done.returncode == 0, done.stdout
+    succeed(["cmake", "--build", tmp_path / name])
+    return tmp_path / name / "consumer"
+
+
+def test_c_project_by_cmake(package, tmp_path):
+    assert succeed([build_consumer("c", tmp_path, package)], DISABLED) == "done\n"
+
+
+def test_cpp_project_by_cmake(package, tmp_path):
+    consumer = build_consumer("cpp", tmp_path, package)
+    assert succeed(mpirun(2, str(consumer)), DISABLED) == "done\n"
+
+
+def test_c_project_by_pkg_config_and_make(package, tmp_path):
+    shutil.copytree(CONSUMERS, tmp_path / "consumers")
+    found = {"PKG_CONFIG_PATH": str(next(package.glob("**/pkgconfig")))}
+    succeed(["make", "-C", tmp_path / "consumers" / "make"], found)
+    assert succeed([tmp_path / "consumers" / "make" / "consumer"], DISABLED) == "done\n"
+
+
+def test_pkg_config_knows_every_component(package):
+    found = {"PKG_CONFIG_PATH": str(next(package.glob("**/pkgconfig")))}
+    flags = succeed(["pkg-config", "--libs", "deisa-mpi", "deisa-gloo"], found)
+    assert {"-ldeisa", "-ldeisa_mpi", "-ldeisa_gloo"} <= set(flags.split())
+    assert succeed(["pkg-config", "--modversion", "deisa"], found) == "0.1.0\n"
+
+
+def project(folder: Path, find: str, languages: str = "C") -> Path:
+    """A project that does nothing but look for the package."""
+    text = f"cmake_minimum_required(VERSION 3.20)\nproject(p LANGUAGES {languages})\n{find}\n"
+    folder.mkdir()
+    (folder / "CMakeLists.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("find", "message"),
+    [
+        ("COMPONENTS tensors", "'tensors' is not part of .* has: core, mpi, gloo"),
+        ("COMPONENTS mpi gloo missing", "'missing' is not part of"),
+        ("9.0", "9.0"),
+        ("0.2", "0.2"),
+    ],
+)
+def test_what_is_not_there_is_named(package, tmp_path, find, message):
+    source = project(tmp_path / "p", f"find_package(deisa {find} REQUIRED)")
+    done = configure(source, tmp_path / "build", package)
+    assert done.returncode != 0
+    assert re.search(message, " ".join(done.stdout.split())), done.stdout
+
+
+def test_a_component_that_was_not_built_is_named(package, tmp_path):
+    """An installation without MPI."""
+    without = shutil.copytree(package, tmp_path / "without", symlinks=True)
+    next(without.glob("**/deisa-mpi.cmake")).unlink()
+    source = project(tmp_path / "p", "find_package(deisa REQUIRED COMPONENTS mpi)")
+    done = configure(source, tmp_path / "build", without)
+    assert done.returncode != 0
+    assert "DEISA_BUILD_MPI" in done.stdout
+    optional = project(
+        tmp_path / "q", "find_package(deisa REQUIRED OPTIONAL_COMPONENTS mpi)\nmessage(<${deisa_mpi_FOUND}>)"
+    )
+    done = configure(optional, tmp_path / "build-q", without)
+    assert done.returncode == 0, done.stdout
+    assert "<FALSE>" in done.stdout
+
+
+def test_nothing_knows_where_it_was_installed_or_built(package):
+    """No path of this tree or of the first folder: in what projects read, and where libraries look."""
+    texts = [*package.glob("**/*.cmake"), *package.glob("**/*.pc"), *package.glob("include/**/*")]
+    assert len(texts) > 10
+    for path in texts:
+        if path.is_file():
+            text = path.read_text()
+            assert str(ROOT) not in text and str(package.parent) not in text, path
+    libraries = [*package.glob("**/*.so"), package / "bin" / "deisa-info"]
+    assert len(libraries) >= 5
+    for library in libraries:
+        dynamic = succeed(["readelf", "-d", library])
+        folders = re.findall(r"R(?:UN)?PATH.*\[(.*)\]", dynamic)
+        assert folders, library
+        for folder in folders[0].split(":"):
+            assert folder.startswith(("$ORIGIN", "/usr/", "/opt/")), (library, folder)
+
+
+@pytest.mark.parametrize("name", ["libdeisa", "libdeisa_mpi"])
+def test_libraries_have_a_version_of_their_abi(package, name):
+    library = next(package.glob(f"**/{name}.so"))
+    assert library.is_symlink()
+    assert f"[{name}.so.0]" in succeed(["readelf", "-d", library])
+
+
+def info(package: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    return run([str(package / "bin" / "deisa-info"), *options], environment)
+
+
+def missing(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """What deisa-info misses, but for room in /dev/shm, which is this machine's business."""
+    last = done.stdout.splitlines()[-1]
+    names = set(last.removeprefix("missing: ").split(", ")) if last != "all is there" else set()
+    assert done.returncode == (1 if names else 0), done.stdout
+    return names - {"object store"}
+
+
+def test_info_names_what_is_missing(package, bare_environment):
+    environment = {**bare_environment, "DEISA_JAVA_HOME": "/var/empty", "DEISA_SECRET": "hush"}
+    done = info(package, environment)
+    assert missing(done) == {"libjvm", "Ray's jar", "cluster"}
+    for advice in ("Install a JRE", "set DEISA_PYTHON", "ray start --head"):
+        assert advice in done.stdout
+    assert f"ok       libdeisa       0.1.0, {package}/" in done.stdout
+    assert f"{package}/share/deisa/deisa-bridge.jar" in done.stdout
+    assert "DEISA_JAVA_HOME=/var/empty" in done.stdout
+    assert "hush" not in done.stdout
+
+
+def test_info_does_not_need_a_cluster(package, bare_environment):
+    done = info(package, {**bare_environment, "DEISA_PYTHON": sys.executable}, "--no-cluster")
+    assert "cluster" not in done.stdout
+    assert missing(done) == set(), done.stdout
+
+
+def test_info_explains_its_arguments(package):
+    done = info(package, {}, "--everything")
+    assert done.returncode == 2
+    assert "unknown argument --everything" in done.stdout and "usage:" in done.stdout
+    assert info(package, {}, "--version").stdout == "0.1.0\n"
+    assert "Exit status" in info(package, {}, "--help").stdout
+
+
+@pytest.mark.ray
+def test_the_moved_package_reaches_ray(package, tmp_path, start):
+    """Jar, Python package and the node actor's library are those of the moved folder."""
+    with LocalRay(object_store_bytes=256 << 20) as ray:
+        done = info(package, ray.environment)
+        assert missing(done) == set(), done.stdout
+        for path in ("share/deisa/deisa-bridge.jar", "share/deisa/python", "lib/libdeisa_node.so"):
+            assert re.search(rf"ok .* {package}/{path}\n", done.stdout), done.stdout
+        assert f"{ray.address} answers" in done.stdout
+
+        analytics = start("analytics", ANALYTICS, ray.environment)
+        consumer = build_consumer("c", tmp_path, package)
+        assert succeed([consumer], ray.environment) == "done\n"
+        assert analytics.wait(60) == 0, analytics.lines
+    timesteps = [line for line in analytics.lines if line.startswith("timestep")]
+    assert len(timesteps) == 3 and all("right=True" in line for line in timesteps), analytics.lines
+    assert analytics.lines[-1] == "end: [0, 1, 2]"
