@@ -36,7 +36,7 @@ def read_arguments() -> argparse.Namespace:
         "--comm", choices=("mpi", "gloo"), default="mpi", help="how bridges meet (%(default)s)"
     )
     parser.add_argument(
-        "--language", choices=("c", "java"), default="c", help="of the simulation (%(default)s)"
+        "--language", choices=("c", "fortran", "java"), default="c", help="of the simulation (%(default)s)"
     )
     parser.add_argument(
         "--pace", type=float, default=0.3, metavar="SECONDS", help="least time per timestep (%(default)s)"
@@ -114,7 +114,7 @@ def check(arguments: argparse.Namespace, fields: Path, report: Path) -> tuple[Co
         source_off_step = int(json.loads(report.read_text())["source_off_step"])
     except (OSError, ValueError, KeyError) as error:
         fail(f"the simulation left no usable report in {report}: {error}")
-    names = ("temperature", "flux") if arguments.language == "c" else ("temperature",)
+    names = ("temperature",) if arguments.language == "java" else ("temperature", "flux")
     return compare(fields, arguments.size, arguments.steps, source_off_step, names), source_off_step
 
 

@@ -47,7 +47,8 @@ def free_port() -> int:
 
 def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) -> list[str]:
     """mpirun, with one part per rank that has environment variables of its own."""
-    program = [str(ROOT / "build" / "bin" / "heat"), "--comm", arguments.comm, "--report", str(report)]
+    name = {"c": "heat", "fortran": "heat_fortran"}[arguments.language]
+    program = [str(ROOT / "build" / "bin" / name), "--comm", arguments.comm, "--report", str(report)]
     program += ["--size", str(arguments.size), "--steps", str(arguments.steps), "--pace", str(arguments.pace)]
     command = ["mpirun", "--oversubscribe"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
     if not any(rank.environment for rank in ranks):
@@ -90,7 +91,7 @@ def start_simulation(arguments: argparse.Namespace, environment: dict[str, str],
     if arguments.comm == "gloo" or arguments.language == "java":
         master = {"DEISA_MASTER_ADDRESS": "127.0.0.1", "DEISA_MASTER_PORT": str(free_port())}
         environment = environment | master
-    if arguments.language == "c":
+    if arguments.language != "java":
         return [Child("simulation", mpi_command(arguments, ranks, report), environment)]
     return [
         Child(f"rank {rank.number}", java_command(arguments, rank, report), environment | rank.environment)

@@ -1,0 +1,56 @@
+/* What the Fortran module calls beside the C ABI: conversions from what Fortran hands over. Both
+ * files of C in this folder must be compiled by the companion of the Fortran compiler that compiles
+ * the module, because ISO_Fortran_binding.h describes that compiler's descriptors.
+ *
+ * Texts are NUL-terminated; `error` is never NULL. */
+#ifndef DEISA_FORTRAN_GLUE_H
+#define DEISA_FORTRAN_GLUE_H
+
+#include <ISO_Fortran_binding.h>
+#include <deisa/deisa.h>
+
+/* Options that are not given have this value, and keep the default of deisa.h. */
+#define DEISA_FORTRAN_UNSET_INTEGER (-2147483647)
+#define DEISA_FORTRAN_UNSET_REAL (-1.7e308)
+
+/* The derived type c_options of the module deisa_c, member by member. */
+typedef struct deisa_fortran_options {
+  int32_t bridge_id, world_size, master_port, init_retries, max_in_flight;
+  int32_t acknowledge, error_mode;
+  double comm_timeout, ready_timeout, send_timeout;
+} deisa_fortran_options;
+
+/* As deisa_open. An empty text keeps the default. `comm` is NULL, or the integer handle of an MPI
+ * communicator; then libdeisa_mpi.so is loaded. */
+deisa_status deisa_fortran_open(const deisa_fortran_options* given, const char* master_address,
+                                const char* ray_address, const char* node_id,
+                                const char* node_actor, const int* comm, deisa_bridge** bridge,
+                                deisa_error* error);
+
+/* As deisa_send, deisa_send_async (if `request` is not NULL) and deisa_put, with data, shape and
+ * strides from the descriptor. An array of rank 0 is a chunk of shape (1). `dtype` is what the
+ * module knows about the elements; those of DEISA_BOOL are Fortran logicals of any size. */
+deisa_status deisa_fortran_send(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
+                                int dtype, int64_t timestep, deisa_request* request,
+                                deisa_error* error);
+deisa_status deisa_fortran_put(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
+                               int dtype, deisa_error* error);
+
+/* A feedback value that is a string: `*text` points to `*length` bytes, valid until the next
+ * deisa_get* on this bridge. */
+deisa_status deisa_fortran_get_text(deisa_bridge* bridge, const char* key, int64_t timestep,
+                                    int flags, const char** text, size_t* length,
+                                    deisa_error* error);
+
+/* The counters of deisa_bridge_status in their order, as many as `count`; and the seconds. */
+deisa_status deisa_fortran_status(deisa_bridge* bridge, int64_t* counters, int32_t count,
+                                  double* seconds_blocked, deisa_error* error);
+
+/* Fills in `error`, for failures that are found outside the C ABI. Returns `status`. */
+deisa_status deisa_fortran_fail(deisa_status status, const char* array, const char* message,
+                                deisa_error* error);
+
+/* "rank 3: array 't': timestep 7: contract violation: ..." */
+void deisa_fortran_describe(const deisa_error* error, char* text, size_t capacity);
+
+#endif

@@ -1,0 +1,120 @@
+# Writes deisa.F90 from deisa.F90.in: one specific procedure of send, put and get for each kind and rank, since
+# compilers choose among them when the program is compiled. (One procedure with an assumed-rank argument
+# would do, but not every compiler passes that on.)
+
+# name | declaration | dtype
+set(DEISA_ELEMENTS
+  "logical1|logical(1)|deisa_bool" "logical2|logical(2)|deisa_bool"
+  "logical4|logical(4)|deisa_bool" "logical8|logical(8)|deisa_bool"
+  "int8|integer(int8)|deisa_int8" "int16|integer(int16)|deisa_int16"
+  "int32|integer(int32)|deisa_int32" "int64|integer(int64)|deisa_int64"
+  "real32|real(real32)|deisa_float32" "real64|real(real64)|deisa_float64"
+  "complex32|complex(real32)|deisa_complex64" "complex64|complex(real64)|deisa_complex128")
+
+set(DEISA_SEND [[
+  subroutine @specific@(this, name, array, timestep, request, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: name
+    @declaration@, intent(in) :: array@dimensions@
+    integer(@kind@), intent(in) :: timestep
+    type(deisa_request), intent(out), optional :: request
+    integer, intent(out), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_error) :: error
+    integer(c_int) :: status
+    if (present(request)) then
+      status = c_send(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), request%number, error)
+    else
+      status = c_send(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), error=error)
+    end if
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+set(DEISA_PUT [[
+  subroutine @specific@(this, name, array, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: name
+    @declaration@, intent(in) :: array@dimensions@
+    integer, intent(out), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_error) :: error
+    integer(c_int) :: status
+    status = c_put(this%handle, c_text(name), array, @dtype@, error)
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+set(DEISA_GET [[
+  subroutine @specific@(this, key, value, @argument@collective, found, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: key
+    @declaration@, intent(inout) :: value
+    @timestep@logical, intent(in), optional :: collective
+    logical, intent(out), optional :: found
+    integer, intent(out), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_error) :: error
+    integer(c_int) :: status
+    call read_value(this%handle, key, @when@, collective, value, status, error)
+    if (present(found)) found = status == deisa_ok
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+# One specific of `generic`, with the variables that its text names.
+macro(deisa_specific generic text)
+  string(CONFIGURE "${${text}}" procedure @ONLY)
+  string(APPEND procedures "${procedure}")
+  string(APPEND bindings "    procedure, private :: ${specific}\n    generic :: ${generic} => ${specific}\n")
+endmacro()
+
+function(deisa_generate_module from to)
+  set(bindings "")
+  set(procedures "")
+  foreach(element IN LISTS DEISA_ELEMENTS)
+    string(REPLACE "|" ";" element "${element}")
+    list(GET element 0 name)
+    list(GET element 1 declaration)
+    list(GET element 2 dtype)
+    set(dimensions "")
+    foreach(rank RANGE 0 7)
+      if(rank EQUAL 1)
+        set(dimensions "(:)")
+      elseif(rank GREATER 1)
+        string(REPLACE ")" ", :)" dimensions "${dimensions}")
+      endif()
+      foreach(kind int32 int64)
+        set(specific send_${name}_${rank}_${kind})
+        deisa_specific(send DEISA_SEND)
+      endforeach()
+      set(specific put_${name}_${rank})
+      deisa_specific(put DEISA_PUT)
+    endforeach()
+  endforeach()
+  foreach(element "real32|real(real32)" "real64|real(real64)" "int32|integer(int32)" "int64|integer(int64)"
+      "logical|logical" "text|character(:), allocatable")
+    string(REPLACE "|" ";" element "${element}")
+    list(GET element 0 name)
+    list(GET element 1 declaration)
+    foreach(kind "" int32 int64)
+      set(specific get_${name}_${kind})
+      if(kind)
+        set(argument "timestep, ")
+        set(timestep "integer(${kind}), intent(in) :: timestep\n    ")
+        set(when "int(timestep, c_int64_t)")
+      else()
+        set(specific get_${name})
+        set(argument "")
+        set(timestep "")
+        set(when "latest")
+      endif()
+      deisa_specific(get DEISA_GET)
+    endforeach()
+  endforeach()
+  string(REGEX REPLACE "\n+$" "" bindings "${bindings}")
+  configure_file(${from} ${to} @ONLY)
+endfunction()
