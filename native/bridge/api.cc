@@ -49,6 +49,8 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
       handle->reporter = std::make_unique<deisa::Reporter>(
           resolved.error_mode, resolved.error_handler, resolved.error_handler_data);
       handle->bridge = std::make_unique<Bridge>(std::move(resolved));
+    } else if (options != nullptr && options->communicator != nullptr) {
+      handle->unused_communicator = *options->communicator;
     }
     *out = handle.release();
     return DEISA_OK;

@@ -365,6 +365,11 @@ void Bridge::abandon() noexcept {
   // The sender stays, for its counters and late failures; its socket is closed with it.
   control_.reset();
   communicator_.reset();
+  // One that was given, but never used: deisa_ready was not called, or did not come so far.
+  if (options_.communicator && options_.communicator->release != nullptr) {
+    options_.communicator->release(options_.communicator->self);
+  }
+  options_.communicator.reset();
 }
 
 Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {

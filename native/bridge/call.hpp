@@ -20,6 +20,17 @@ struct deisa_bridge {
   std::unique_ptr<deisa::Bridge> bridge;
   std::unique_ptr<deisa::Reporter> reporter;
   std::string packed;  // the answer of the last deisa_get_packed
+  // Under DEISA_DISABLE nobody calls the communicator that was given, but it is released as well.
+  deisa_communicator unused_communicator = {};
+
+  deisa_bridge() = default;
+  deisa_bridge(const deisa_bridge&) = delete;
+  deisa_bridge& operator=(const deisa_bridge&) = delete;
+  ~deisa_bridge() {
+    if (unused_communicator.release != nullptr) {
+      unused_communicator.release(unused_communicator.self);
+    }
+  }
 };
 
 namespace deisa {

@@ -65,6 +65,7 @@ void Bridge::ready() {
   try {
     if (options_.communicator) {
       communicator_ = std::make_unique<Communicator>(*options_.communicator);
+      options_.communicator.reset();  // it is communicator_ that releases it
     } else if (options_.world_size == 1) {
       communicator_ = Communicator::single();
     } else {

@@ -382,6 +382,12 @@ TEST_F(CppBridge, ACommunicatorIsReleasedOnce) {
   wrong.communicator = deisa::Communicator(counting(&released));
   EXPECT_THROW(Bridge(std::move(wrong)), deisa::ArgumentError);
   EXPECT_EQ(released, 3) << "no bridge took it over";
+  {
+    deisa::Options options = raising();
+    options.communicator = deisa::Communicator(counting(&released));
+    const Bridge never_ready(std::move(options));
+  }
+  EXPECT_EQ(released, 4);
 }
 
 TEST_F(CppBridge, ACommunicatorThatCannotBeOpenedIsAnException) {
@@ -415,6 +421,7 @@ TEST_F(CppBridge, DisabledEverythingIsASuccess) {
   }
   ::unsetenv("DEISA_DISABLE");
   EXPECT_TRUE(node.log().empty());
+  EXPECT_EQ(released, 1);
 }
 
 }  // namespace
