@@ -4,7 +4,8 @@
 #   <libdir>/cmake/deisa find_package(deisa); <libdir>/pkgconfig: pkg-config
 #   include/deisa/       the headers
 #   bin/deisa-info       what is there, and what is missing
-#   share/deisa/         deisa-bridge.jar, python/deisa_bridge
+#   <libdir>/deisa/modules  Fortran's module files
+#   share/deisa/         deisa-bridge.jar, python/deisa_bridge, fortran: sources of the module
 include(CMakePackageConfigHelpers)
 
 set(DEISA_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/deisa)
@@ -18,8 +19,9 @@ function(deisa_install_component component target)
     FILE deisa-${component}.cmake)
 endfunction()
 
-# deisa_install_pkgconfig(NAME DESCRIPTION LIBS REQUIRES)
+# deisa_install_pkgconfig(NAME DESCRIPTION LIBS REQUIRES [CFLAGS])
 function(deisa_install_pkgconfig name description libs requires)
+  set(cflags "${ARGN}")
   file(RELATIVE_PATH to_prefix /prefix/${DEISA_PKGCONFIG_DIR} /prefix)
   string(REGEX REPLACE "/$" "" to_prefix "${to_prefix}")
   configure_file(${PROJECT_SOURCE_DIR}/cmake/deisa.pc.in ${PROJECT_BINARY_DIR}/cmake/${name}.pc @ONLY)
@@ -43,6 +45,18 @@ if(TARGET deisa_gloo)
   deisa_install_component(gloo deisa_gloo)
   deisa_install_pkgconfig(deisa-gloo "communicator of deisa without MPI" "-ldeisa_gloo" deisa)
   install(FILES include/deisa/deisa_gloo.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/deisa)
+endif()
+
+if(TARGET deisa_fortran)
+  deisa_install_component(fortran deisa_fortran)
+  # Module files are good for one compiler; others compile the sources.
+  get_target_property(modules deisa_fortran_objects Fortran_MODULE_DIRECTORY)
+  install(DIRECTORY ${modules}/ DESTINATION ${CMAKE_INSTALL_LIBDIR}/deisa/modules FILES_MATCHING PATTERN "*.mod")
+  get_target_property(sources deisa_fortran_objects SOURCES)
+  list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/native/fortran/ REGEX "^[^/]")
+  install(FILES ${sources} native/fortran/glue.h DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa/fortran)
+  deisa_install_pkgconfig(deisa-fortran "Fortran module of deisa, for ${CMAKE_Fortran_COMPILER_ID} compilers"
+    "-ldeisa_fortran" deisa "-I\${libdir}/deisa/modules")
 endif()
 
 if(TARGET deisa_info)
