@@ -58,6 +58,20 @@ def test_c_project_by_cmake(package, tmp_path):
     assert succeed([build_consumer("c", tmp_path, package)], DISABLED) == "done\n"
 
 
+def test_fortran_project_by_cmake(package, tmp_path):
+    consumer = build_consumer("fortran", tmp_path, package)
+    assert succeed([consumer], DISABLED).split() == ["done"]
+
+
+def test_fortran_needs_the_compiler_of_its_module_files(package, tmp_path):
+    source = project(tmp_path / "p", "find_package(deisa REQUIRED COMPONENTS fortran)", "C")
+    done = configure(source, tmp_path / "build", package)
+    assert done.returncode != 0
+    message = " ".join(done.stdout.split())
+    assert "built for GNU compilers" in message and "share/deisa/fortran" in message
+    assert next(package.glob("share/deisa/fortran/deisa.F90"))
+
+
 def test_cpp_project_by_cmake(package, tmp_path):
     consumer = build_consumer("cpp", tmp_path, package)
     assert succeed(mpirun(2, str(consumer)), DISABLED) == "done\n"
@@ -72,8 +86,8 @@ def test_c_project_by_pkg_config_and_make(package, tmp_path):
 
 def test_pkg_config_knows_every_component(package):
     found = {"PKG_CONFIG_PATH": str(next(package.glob("**/pkgconfig")))}
-    flags = succeed(["pkg-config", "--libs", "deisa-mpi", "deisa-gloo"], found)
-    assert {"-ldeisa", "-ldeisa_mpi", "-ldeisa_gloo"} <= set(flags.split())
+    flags = succeed(["pkg-config", "--libs", "deisa-mpi", "deisa-gloo", "deisa-fortran"], found)
+    assert {"-ldeisa", "-ldeisa_mpi", "-ldeisa_gloo", "-ldeisa_fortran"} <= set(flags.split())
     assert succeed(["pkg-config", "--modversion", "deisa"], found) == "0.1.0\n"
 
 
@@ -135,7 +149,7 @@ def test_nothing_knows_where_it_was_installed_or_built(package):
             assert folder.startswith(("$ORIGIN", "/usr/", "/opt/")), (library, folder)
 
 
-@pytest.mark.parametrize("name", ["libdeisa", "libdeisa_mpi"])
+@pytest.mark.parametrize("name", ["libdeisa", "libdeisa_mpi", "libdeisa_fortran"])
 def test_libraries_have_a_version_of_their_abi(package, name):
     library = next(package.glob(f"**/{name}.so"))
     assert library.is_symlink()
