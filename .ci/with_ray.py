@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples" / "heat"))
 
-from local_ray import LocalRay  # noqa: E402
-from processes import adopt_orphans, end_children, stop_on_signals  # noqa: E402
+from local_ray import LocalRay
+from processes import adopt_orphans, end_children, stop_on_signals
 
 
 def main() -> int:

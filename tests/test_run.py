@@ -46,6 +46,8 @@ def test_defaults(tmp_path):
         ["--ranks", "6", "--size", "101", "--steps", "6"],
         ["--ranks", "1", "--size", "33", "--steps", "4"],
         ["--comm", "gloo"],
+        ["--language", "fortran"],
+        ["--language", "fortran", "--comm", "gloo", "--ranks", "6", "--size", "41", "--steps", "4"],
         ["--language", "java"],
         ["--nodes", "2", "--delay-node", "1", "--steps", "8"],
         ["--nodes", "2", "--delay-node", "0.5", "--steps", "5", "--language", "java"],
@@ -67,13 +69,22 @@ def test_simulation_that_ends_before_its_analytics(tmp_path):
     assert len(later) >= 5, "the simulation was meant to end long before"
 
 
-def in_private_tmp(command: list[str]) -> list[str]:
-    """`command` with a /tmp of its own, which is listed at the end."""
-    script = 'mount -t tmpfs tmpfs /tmp && "$@"; status=$?; '
-    script += 'echo "left in /tmp: [$(ls -A /tmp | xargs)]"; exit $status'
+# A /tmp of its own for a command, listed at the end. A checkout that lies below /tmp stays where it is.
+PRIVATE_TMP = """
+root=$1; shift; own=
+if [[ $root == /tmp/* ]]; then own=${root#/tmp/}; own=${own%%/*}; mount --bind "$root" /mnt || exit 125; fi
+mount -t tmpfs tmpfs /tmp || exit 125
+if [[ $own ]]; then mkdir -p "$root" && mount --bind /mnt "$root" || exit 125; fi
+"$@"; status=$?
+echo "left in /tmp: [$(ls -A -I "$own" /tmp | xargs)]"
+exit $status
+"""
+
+
+def in_private_tmp(root: Path, command: list[str]) -> list[str]:
     own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    unshare = shutil.which("unshare") or "unshare"
-    return [unshare, *own_user, "--mount", "--propagation", "private", "bash", "-c", script, "bash", *command]
+    unshare = [shutil.which("unshare") or "unshare", *own_user, "--mount", "--propagation", "private"]
+    return [*unshare, "bash", "-c", PRIVATE_TMP, "bash", str(root), *command]
 
 
 @pytest.mark.parametrize("language", ["c", "java"])
@@ -82,7 +93,7 @@ def test_nothing_is_left_behind(root, language):
     before = set(os.listdir("/dev/shm"))
     output = root / "build" / "results" / f"left-{language}"  # not below the private /tmp
     command = [str(root / "run"), "--steps", "3", "--size", "32", "--language", language]
-    done = run([*in_private_tmp(command), "--output", str(output)], timeout=120)
+    done = run(in_private_tmp(root, [*command, "--output", str(output)]), timeout=120)
     assert done.returncode == 0, done.stdout[-6000:]
     assert done.stdout.splitlines()[-1] == "left in /tmp: []"
     assert not [name for name in set(os.listdir("/dev/shm")) - before if "plasma" in name or "deisa" in name]
