@@ -1,8 +1,8 @@
-#!/ usr / bin / env python3
+#!/usr/bin/env python3
 """Switches off each check of the metadata, the options and the plan in turn, and lists which test noticed.
 
-A check is a statement that reports a problem. It is replaced by an empty one, the room's tests are
-compiled and run, and the tests that fail are listed. A check that nobody misses ends the program with status 1.
+A check is a statement that reports a problem. It is replaced by an empty one, the room's tests are compiled
+and run, and the tests that fail are listed. A check that nobody misses ends the program with status 1.
 
 Usage: native/bridge/testing/mutate.py [--build build] [--only metadata.cc]
 """
@@ -69,9 +69,13 @@ def run(build: Path, source: Path, test: str, text: str, folder: Path) -> list[s
     if done.returncode != 0:
         raise SystemExit(f"the mutant does not compile:\n{done.stderr}")
     listed = subprocess.run(
-        ["ninja", "-C", str(build), "-t", "commands", test], capture_output=True, text=True, timeout=60, check=True
+        ["ninja", "-C", str(build), "-t", "commands", test],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
-#ninja wraps the link in `: &&...&& :`.
+    # ninja wraps the link in `: && ... && :`.
     link = shlex.split(listed.stdout.strip().splitlines()[-1].removeprefix(": && ").removesuffix(" && :"))
     out = link.index("-o")
     link[out + 1] = str(folder / test)
@@ -85,14 +89,16 @@ def run(build: Path, source: Path, test: str, text: str, folder: Path) -> list[s
     for suite in json.loads(report.read_text())["testsuites"]:
         for one in suite["testsuite"]:
             if one.get("failures"):
-#The first line of the table's message is the case.
+                # The first line of the table's message is the case.
                 cases = re.findall(r"\n([^\n]+?): \n", one["failures"][0]["failure"])
                 failed.append(f"{suite['name']}.{one['name']}" + (f" ({cases[-1]})" if cases else ""))
     return failed
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--only", choices=sorted(SOURCES))
     options = parser.parse_args()
