@@ -422,8 +422,8 @@ DEISA_EXPORT deisa_status deisa_export_arrow(const void* data, const deisa_layou
                                              deisa_error* error);
 /* The same for the buffer that deisa_allocate lends for `name`. It shows what is computed there
  * later, too, and its contents are undefined from when the memory is lent again, that is from the
- * second send or put of the array after the export. While it is not released, the memory of every
- * buffer that this bridge lends stays mapped. */
+ * second send or put of the array after the export. While it is not released, every buffer that is
+ * lent for this array stays mapped. */
 DEISA_EXPORT deisa_status deisa_export_allocated(deisa_bridge* bridge, const char* name,
                                                  struct ArrowArray* array,
                                                  struct ArrowSchema* schema, deisa_error* error);

@@ -1,7 +1,6 @@
 #include "bridge/disabled.hpp"
 
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "bridge/metadata.hpp"
 #include "chunk/arrow.hpp"
@@ -26,17 +25,18 @@ void Disabled::define(const std::string& arrays_metadata) {
 void* Disabled::allocate(const std::string& name) {
   const auto known = arrays_.find(name);
   if (known == arrays_.end()) return nullptr;
-  std::shared_ptr<std::vector<std::byte>>& lent = known->second.lent;
-  if (!lent) lent = std::make_shared<std::vector<std::byte>>(known->second.layout.bytes());
-  return lent->data();
+  Buffers& buffers = known->second;
+  if (!buffers.memory) {
+    buffers.memory = std::make_shared<std::array<std::vector<std::byte>, 2>>();
+    for (auto& one : *buffers.memory) one.resize(buffers.layout.bytes());
+  }
+  return (*buffers.memory)[buffers.lent].data();
 }
 
 void Disabled::exchange(const std::string& name, void** buffer) {
   const auto known = arrays_.find(name);
-  if (known == arrays_.end()) return;
-  Buffers& buffers = known->second;
-  if (!buffers.lent || *buffer != buffers.lent->data()) return;
-  std::swap(buffers.lent, buffers.other);
+  if (known == arrays_.end() || *buffer != allocate(name)) return;
+  known->second.lent ^= 1;
   *buffer = allocate(name);
 }
 
@@ -46,7 +46,7 @@ void Disabled::export_allocated(const std::string& name, ArrowArray* array, Arro
   const void* data = allocate(name);
   if (data == nullptr) return;
   const Buffers& buffers = arrays_.at(name);
-  export_arrow(data, buffers.layout, buffers.lent, array, schema);
+  export_arrow(data, buffers.layout, buffers.memory, array, schema);
 }
 
 }  // namespace deisa

@@ -1,6 +1,7 @@
 // What is left of a bridge under DEISA_DISABLE: buffers to compute in. Checks nothing.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -27,7 +28,8 @@ class Disabled {
  private:
   struct Buffers {
     Layout layout;  // contiguous
-    std::shared_ptr<std::vector<std::byte>> lent, other;
+    std::shared_ptr<std::array<std::vector<std::byte>, 2>> memory;
+    size_t lent = 0;  // index of the one that is lent
   };
 
   std::map<std::string, Buffers> arrays_;

@@ -1,26 +1,20 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Callbacks;
 import io.deisa.bridge.internal.Deisa;
-import io.deisa.bridge.internal.Environment;
-import io.deisa.bridge.internal.Errors;
-import io.deisa.bridge.internal.Json;
+import io.deisa.bridge.internal.LentMemory;
 import io.deisa.bridge.internal.NativeArena;
-import io.deisa.bridge.internal.VectorExport;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.locks.ReentrantLock;
+import java.util.concurrent.CompletableFuture;
 import java.util.function.IntFunction;
 import org.apache.arrow.memory.ArrowBuf;
+import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.util.MemoryUtil;
 import org.apache.arrow.vector.FieldVector;
-import org.bytedeco.javacpp.Loader;
-import org.bytedeco.javacpp.LongPointer;
 
 /**
  * One rank's connection to the analytics.
@@ -37,8 +31,8 @@ import org.bytedeco.javacpp.LongPointer;
  * <p><b>Collective</b> are {@link BridgeBuilder#open()}, {@link #finish} and reading collective {@link Feedback}: every rank
  * calls them, in the same order. Nothing else is; {@link #close()} above all is not.
  *
- * <p><b>Ownership</b>: memory that is sent is borrowed during the call, copied once, and may be reused on return. A bridge
- * holds native memory until finish or close.
+ * <p><b>Ownership</b>: memory that is sent is borrowed during the call, copied once, and may be reused on return. What
+ * {@link #allocate} lends is sent without a copy. A bridge holds native memory until finish or close.
  *
  * <p><b>Threads</b>: a bridge may be used from several threads; its calls wait for each other.
  *
@@ -46,32 +40,15 @@ import org.bytedeco.javacpp.LongPointer;
  * returns {@link Status#REPORTED}; or it is thrown, with {@link Options#raisingErrors()}. With {@code DEISA_DISABLE=1} in
  * the environment every call is a cheap success.
  *
+ * <p><b>Java heap</b>: sending an {@link ArrowBuf}, a {@link ByteBuffer} or a {@link LentBuffer} makes no object. Sending a
+ * vector makes at most 4 KiB of them, nearly all Arrow's own; a step or a future at most 512 bytes.
+ *
  * <p>The JVM needs {@code --add-opens=java.base/java.nio=ALL-UNNAMED}, for Arrow.
  */
 public final class Bridge implements AutoCloseable {
-  // What a call needs to know of one array; bytes is -1 when any number is accepted.
-  private record Chunk(long nameAddress, long bytes) {}
-
-  private static final Chunk ANY = new Chunk(0, -1);
-
-  private final int rank;
-  private final boolean disabled;
-  private final ReentrantLock lock = new ReentrantLock();
-  private final NativeArena arena = new NativeArena();
-  private final Callbacks callbacks;
-  // Reused by every call, under the lock.
-  private final LongPointer handle;
-  private final Deisa.Error error;
-  private final VectorExport export;
-  private final Map<String, Chunk> chunks = new LinkedHashMap<>();
-
-  // Beside the lock, so that reading counters does not wait for finish().
-  private final Object statusLock = new Object();
-  private final Deisa.BridgeStatus counters;
-  private final Deisa.Error countersError;
-  private BridgeStatus lastStatus = new BridgeStatus(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0);
-  private boolean countersReadable; // guarded by statusLock
-  private boolean closed; // guarded by lock
+  private final Session session;
+  private final Completions completions;
+  private final Map<String, LentBuffer> lentBuffers = new HashMap<>(); // within a call
 
   /** Starts the description of a bridge. */
   public static BridgeBuilder builder() {
@@ -79,55 +56,35 @@ public final class Bridge implements AutoCloseable {
   }
 
   Bridge(BridgeBuilder builder) {
-    rank = builder.bridgeId();
-    disabled = Environment.isDisabled();
-    handle = new LongPointer(arena.allocate(Long.BYTES));
-    error = Errors.allocate(arena);
-    countersError = Errors.allocate(arena);
-    long size = Loader.sizeof(Deisa.BridgeStatus.class);
-    counters = new Deisa.BridgeStatus(arena.allocate(size)).struct_size(size);
-    export = new VectorExport(arena);
-    callbacks = builder.callbacks();
-    try (NativeArena temporary = new NativeArena()) {
-      start(builder, temporary);
-    } catch (Throwable failure) {
-      close();
-      throw failure;
-    }
+    session = new Session(builder);
+    completions = new Completions(session);
   }
 
-  private void start(BridgeBuilder builder, NativeArena temporary) {
-    enter();
-    try {
-      check(Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
-      setCountersReadable(true);
-      check(Deisa.deisa_define_json(handle.get(), temporary.string(Json.write(builder.arrays())), error));
-      builder
-          .arrays()
-          .forEach((name, of) -> chunks.put(name, new Chunk(arena.string(name).address(), Environment.chunkBytes(of))));
-      check(Deisa.deisa_ready(handle.get(), error));
-    } finally {
-      lock.unlock();
-    }
-  }
+  // ---- Sends ------------------------------------------------------------------------------------
 
   /**
-   * Sends this rank's chunk of an array: a primitive vector of the chunk's elements without nulls, or fixed-size lists of
-   * its shape. The vector stays the caller's and may be changed on return.
+   * Sends this rank's chunk of an array: a primitive vector of the chunk's elements, or fixed-size lists of its shape.
+   * Elements are in C order. BOOL is an Int1 vector of Arrow's extension type bool8, COMPLEX64 and COMPLEX128 are lists of
+   * two. The vector stays the caller's and may be changed on return.
+   *
+   * <p>Nulls are refused. Whoever fills a vector by way of its data buffer must set its validity bits, too, or take the data
+   * buffer itself: {@code send(name, vector.getDataBuffer(), timestep)}.
    *
    * @return {@link Status#OK}, or {@link Status#REPORTED} when a failure went to the error handler
-   * @throws ContractException when the array is not known, its chunk has another type or shape, or the timestep is not newer
-   *     than the last one
+   * @throws ContractException when the array is not known, its chunk has another type or shape, or nulls, or the timestep is
+   *     not newer than the last one
    */
   public Status send(String name, FieldVector vector, long timestep) {
-    enter();
+    session.enter();
     try {
-      long address = chunk(name).nameAddress();
-      export.fill(vector);
-      return check(Deisa.deisa_send_arrow(handle.get(), address, export.array(), export.schema(), timestep, error));
+      long address = session.chunk(name).nameAddress();
+      session.export().fill(vector);
+      return session.check(
+          Deisa.deisa_send_arrow(
+              session.handle(), address, session.export().array(), session.export().schema(), timestep, session.error()));
     } finally {
-      export.release();
-      lock.unlock();
+      session.export().release();
+      session.exit();
     }
   }
 
@@ -146,15 +103,171 @@ public final class Bridge implements AutoCloseable {
   }
 
   private Status send(String name, long address, long bytes, Object owner, long timestep) {
-    enter();
+    session.enter();
     try {
-      Chunk chunk = sized(name, bytes, timestep);
-      return check(Deisa.deisa_send(handle.get(), chunk.nameAddress(), address, timestep, error));
+      long nameAddress = session.sized(name, bytes, timestep).nameAddress();
+      return session.check(Deisa.deisa_send(session.handle(), nameAddress, address, timestep, session.error()));
     } finally {
       Reference.reachabilityFence(owner);
-      lock.unlock();
+      session.exit();
     }
   }
+
+  /**
+   * As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards.
+   *
+   * @throws InvalidArgumentException when the buffer is another bridge's
+   */
+  public Status send(LentBuffer lent, long timestep) {
+    long name = enter(lent);
+    try {
+      return session.check(
+          Deisa.deisa_send_allocated(session.handle(), name, lent.cell(), timestep, session.error()));
+    } finally {
+      lent.swap();
+      session.exit();
+    }
+  }
+
+  // ---- Asynchronous sends -----------------------------------------------------------------------
+
+  /**
+   * As {@link #send(String, FieldVector, long)}, but returns when the chunk is copied and handed over. The future ends as
+   * the call would have: with its {@link Status}, or with what it would have thrown; with a {@link DeisaTimeoutException}
+   * after the send time-out, and with a {@link ConnectionException} when the bridge is closed before. What is wrong with the
+   * call itself is thrown here.
+   *
+   * <p>At most {@link Options#maxInFlight()} chunks of an array are under way: then this waits for room, up to the send
+   * time-out. Futures are completed within a few milliseconds by one daemon thread of this bridge, on which their dependent
+   * actions run: what takes long belongs on another one ({@code thenAcceptAsync}). {@link #flush()} and {@link #finish} wait
+   * for what is under way. A future that is cancelled or dropped changes nothing: the chunk has been sent.
+   */
+  public CompletableFuture<Status> sendAsync(String name, FieldVector vector, long timestep) {
+    Status status;
+    long request;
+    session.enter();
+    try {
+      long address = session.chunk(name).nameAddress();
+      session.export().fill(vector);
+      session.request().put(0);
+      status =
+          session.check(
+              Deisa.deisa_send_arrow_async(
+                  session.handle(), address, session.export().array(), session.export().schema(), timestep,
+                  session.request(), session.error()));
+      request = session.request().get();
+    } finally {
+      session.export().release();
+      session.exit();
+    }
+    return future(status, request);
+  }
+
+  /** As above, from what {@link #send(String, ArrowBuf, long)} takes. */
+  public CompletableFuture<Status> sendAsync(String name, ArrowBuf buffer, long timestep) {
+    return sendAsync(name, address(buffer), buffer.readableBytes(), buffer, timestep);
+  }
+
+  /** As above, from what {@link #send(String, ByteBuffer, long)} takes. */
+  public CompletableFuture<Status> sendAsync(String name, ByteBuffer buffer, long timestep) {
+    return sendAsync(name, address(name, buffer), buffer.remaining(), buffer, timestep);
+  }
+
+  private CompletableFuture<Status> sendAsync(String name, long address, long bytes, Object owner, long timestep) {
+    Status status;
+    long request;
+    session.enter();
+    try {
+      long nameAddress = session.sized(name, bytes, timestep).nameAddress();
+      session.request().put(0);
+      status =
+          session.check(
+              Deisa.deisa_send_async(session.handle(), nameAddress, address, timestep, session.request(), session.error()));
+      request = session.request().get();
+    } finally {
+      Reference.reachabilityFence(owner);
+      session.exit();
+    }
+    return future(status, request);
+  }
+
+  /** As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards. */
+  public CompletableFuture<Status> sendAsync(LentBuffer lent, long timestep) {
+    Status status;
+    long request;
+    long name = enter(lent);
+    try {
+      session.request().put(0);
+      status =
+          session.check(
+              Deisa.deisa_send_allocated_async(
+                  session.handle(), name, lent.cell(), timestep, session.request(), session.error()));
+      request = session.request().get();
+    } finally {
+      lent.swap();
+      session.exit();
+    }
+    return future(status, request);
+  }
+
+  private CompletableFuture<Status> future(Status status, long request) {
+    return request == 0 ? CompletableFuture.completedFuture(status) : completions.add(request);
+  }
+
+  // ---- Lent buffers -----------------------------------------------------------------------------
+
+  /**
+   * Lends memory for one chunk of an array, to compute in: sending it costs no copy. There is one for each array: a second
+   * call returns the same object, until that is closed. See {@link LentBuffer} for what comes back after a send.
+   *
+   * @param allocator accounts for the buffers; it must not be closed before the {@link LentBuffer} is
+   * @throws ContractException when the array is not known
+   * @throws DeisaException with {@link Status#UNSUPPORTED}, when it was defined with strides or ghost cells
+   */
+  public LentBuffer allocate(String name, BufferAllocator allocator) {
+    session.enter();
+    try {
+      LentBuffer known = lentBuffers.get(name);
+      if (known != null && !known.isClosed()) {
+        return known;
+      }
+      Session.Chunk chunk = session.knownChunk(name);
+      long handle = session.handle();
+      session.check(Deisa.deisa_allocate(handle, chunk.nameAddress(), session.buffer(), session.error()));
+      LentMemory memory = new LentMemory(allocator, chunk.bytes());
+      try {
+        long array = memory.keeper().array();
+        long schema = memory.keeper().schema();
+        session.check(Deisa.deisa_export_allocated(handle, chunk.nameAddress(), array, schema, session.error()));
+        LentBuffer lent = new LentBuffer(session, name, session.buffer().get(), memory);
+        lent.buffer();
+        lentBuffers.put(name, lent);
+        return lent;
+      } catch (Throwable failure) {
+        memory.close();
+        throw failure;
+      }
+    } finally {
+      session.exit();
+    }
+  }
+
+  // Begins a call with this buffer; returns the address of its array's name.
+  private long enter(LentBuffer lent) {
+    session.enter();
+    try {
+      if (!lent.isOf(session)) {
+        String message = "array '" + lent.name() + "': the lent buffer is another bridge's: expected one of allocate()";
+        throw session.failure(Status.ARGUMENT, lent.name(), Failure.NO_TIMESTEP, message);
+      }
+      return session.chunk(lent.name()).nameAddress();
+    } catch (Throwable failure) {
+      session.exit();
+      throw failure;
+    }
+  }
+
+  // ---- Steps ------------------------------------------------------------------------------------
 
   /**
    * Begins a step: all chunks put into it travel in one message. May wait, up to the send time-out.
@@ -162,24 +275,26 @@ public final class Bridge implements AutoCloseable {
    * @throws ContractException when a step is open, or the timestep is not newer than the last one
    */
   public Step beginStep(long timestep) {
-    enter();
+    session.enter();
     try {
-      Status status = check(Deisa.deisa_begin_step(handle.get(), timestep, error));
-      return new Step(this, timestep, status, disabled ? Set.of() : chunks.keySet());
+      Status status = session.check(Deisa.deisa_begin_step(session.handle(), timestep, session.error()));
+      return new Step(this, timestep, status, session.isDisabled() ? Set.of() : session.names());
     } finally {
-      lock.unlock();
+      session.exit();
     }
   }
 
   Status put(String name, FieldVector vector) {
-    enter();
+    session.enter();
     try {
-      long address = chunk(name).nameAddress();
-      export.fill(vector);
-      return check(Deisa.deisa_put_arrow(handle.get(), address, export.array(), export.schema(), error));
+      long address = session.chunk(name).nameAddress();
+      session.export().fill(vector);
+      return session.check(
+          Deisa.deisa_put_arrow(
+              session.handle(), address, session.export().array(), session.export().schema(), session.error()));
     } finally {
-      export.release();
-      lock.unlock();
+      session.export().release();
+      session.exit();
     }
   }
 
@@ -192,31 +307,64 @@ public final class Bridge implements AutoCloseable {
   }
 
   private Status put(String name, long address, long bytes, Object owner, long timestep) {
-    enter();
+    session.enter();
     try {
-      return check(Deisa.deisa_put(handle.get(), sized(name, bytes, timestep).nameAddress(), address, error));
+      long nameAddress = session.sized(name, bytes, timestep).nameAddress();
+      return session.check(Deisa.deisa_put(session.handle(), nameAddress, address, session.error()));
     } finally {
       Reference.reachabilityFence(owner);
-      lock.unlock();
+      session.exit();
+    }
+  }
+
+  Status put(LentBuffer lent) {
+    long name = enter(lent);
+    try {
+      return session.check(Deisa.deisa_put_allocated(session.handle(), name, lent.cell(), session.error()));
+    } finally {
+      lent.swap();
+      session.exit();
     }
   }
 
   Status endStep() {
-    enter();
+    session.enter();
     try {
-      return check(Deisa.deisa_end_step(handle.get(), error));
+      return session.check(Deisa.deisa_end_step(session.handle(), session.error()));
     } finally {
-      lock.unlock();
+      session.exit();
     }
   }
 
+  CompletableFuture<Status> endStepAsync() {
+    Status status;
+    long request;
+    session.enter();
+    try {
+      session.request().put(0);
+      status = session.check(Deisa.deisa_end_step_async(session.handle(), session.request(), session.error()));
+      request = session.request().get();
+    } finally {
+      session.exit();
+    }
+    return future(status, request);
+  }
+
+  Session session() {
+    return session;
+  }
+
+  // ---- The rest ---------------------------------------------------------------------------------
+
   /** Waits until everything that was sent has been announced, up to the send time-out. */
   public Status flush() {
-    enter();
+    session.requireOutside();
+    completions.settle();
+    session.enter();
     try {
-      return check(Deisa.deisa_flush(handle.get(), error));
+      return session.check(Deisa.deisa_flush(session.handle(), session.error()));
     } finally {
-      lock.unlock();
+      session.exit();
     }
   }
 
@@ -231,11 +379,11 @@ public final class Bridge implements AutoCloseable {
   }
 
   <T> T feedback(FeedbackCall<T> call) {
-    enter();
+    session.enter();
     try (NativeArena temporary = new NativeArena()) {
-      return call.run(handle.get(), temporary, error, this::check);
+      return call.run(session.handle(), temporary, session.error(), session::check);
     } finally {
-      lock.unlock();
+      session.exit();
     }
   }
 
@@ -244,30 +392,7 @@ public final class Bridge implements AutoCloseable {
    * it makes them final.
    */
   public BridgeStatus status() {
-    if (lock.isHeldByCurrentThread()) {
-      throw reentered();
-    }
-    return readCounters();
-  }
-
-  private BridgeStatus readCounters() {
-    synchronized (statusLock) {
-      if (countersReadable && Deisa.deisa_get_status(handle.get(), counters, countersError) >= 0) {
-        lastStatus =
-            new BridgeStatus(
-                counters.steps_sent(),
-                counters.chunks_sent(),
-                counters.chunks_stored(),
-                counters.chunks_announced(),
-                counters.chunks_failed(),
-                counters.steps_dropped(),
-                counters.chunks_in_flight(),
-                counters.bytes_sent(),
-                counters.bytes_copied(),
-                counters.seconds_blocked());
-      }
-      return lastStatus;
-    }
+    return session.status();
   }
 
   /**
@@ -278,26 +403,14 @@ public final class Bridge implements AutoCloseable {
    * @throws DeisaException in mode {@link ErrorMode#RAISE}, when something failed; the bridge is freed all the same
    */
   public Status finish(long timestep) {
-    enterClosing();
+    session.requireOutside();
+    completions.settle();
     try {
-      if (closed) {
-        return Status.OK;
-      }
-      setCountersReadable(false);
-      Status status;
-      try {
-        status = Status.of(Deisa.deisa_close(handle, timestep, error));
-        check(status.code());
-      } finally {
-        if (handle.get() == 0) {
-          free();
-        } else {
-          setCountersReadable(true);
-        }
-      }
-      return status;
+      return session.close(timestep);
     } finally {
-      lock.unlock();
+      if (session.isClosed()) {
+        completions.end();
+      }
     }
   }
 
@@ -307,81 +420,8 @@ public final class Bridge implements AutoCloseable {
    */
   @Override
   public void close() {
-    enterClosing();
-    try {
-      if (!closed) {
-        setCountersReadable(false);
-        Deisa.deisa_abandon(handle);
-        free();
-      }
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  // ---- Inside a call ----------------------------------------------------------------------------
-
-  private void enterClosing() {
-    lock.lock();
-    if (lock.getHoldCount() > 1) {
-      lock.unlock();
-      throw reentered();
-    }
-  }
-
-  private static IllegalStateException reentered() {
-    return new IllegalStateException("an error handler or communicator must not call into its own bridge");
-  }
-
-  private void enter() {
-    enterClosing();
-    if (closed) {
-      lock.unlock();
-      throw contract("", Failure.NO_TIMESTEP, "the bridge is closed: expected calls before finish() and close() only");
-    }
-  }
-
-  // Turns a negative status into an exception, and throws what a handler threw in this call.
-  private Status check(int status) {
-    Throwable ofHandler = callbacks.takeHandlerFailure();
-    if (status < 0) {
-      DeisaException failure = DeisaException.of(Errors.read(error, status), callbacks.communicatorFailure());
-      if (ofHandler != null) {
-        failure.addSuppressed(ofHandler);
-      }
-      throw failure;
-    }
-    if (ofHandler instanceof RuntimeException thrown) {
-      throw thrown;
-    }
-    if (ofHandler instanceof Error thrown) {
-      throw thrown;
-    }
-    return Status.of(status);
-  }
-
-  private Chunk chunk(String name) {
-    Chunk chunk = chunks.get(name);
-    if (chunk != null) {
-      return chunk;
-    }
-    if (disabled) {
-      return ANY;
-    }
-    throw contract(
-        String.valueOf(name),
-        Failure.NO_TIMESTEP,
-        "unknown array '" + name + "': expected one that was defined on this rank: " + new LinkedHashSet<>(chunks.keySet()));
-  }
-
-  // The native library cannot see how much memory there is behind an address.
-  private Chunk sized(String name, long bytes, long timestep) {
-    Chunk chunk = chunk(name);
-    if (chunk.bytes() >= 0 && chunk.bytes() != bytes && !disabled) {
-      throw contract(
-          name, timestep, "array '" + name + "': " + bytes + " bytes were given: a chunk has " + chunk.bytes() + " bytes");
-    }
-    return chunk;
+    completions.end();
+    session.abandon();
   }
 
   private static long address(ArrowBuf buffer) {
@@ -393,27 +433,8 @@ public final class Bridge implements AutoCloseable {
       String message =
           "array '" + name + "': expected a direct ByteBuffer in native byte order: ByteBuffer.allocateDirect(bytes)"
               + ".order(ByteOrder.nativeOrder())";
-      throw DeisaException.of(new Failure(Status.ARGUMENT, rank, String.valueOf(name), Failure.NO_TIMESTEP, message), null);
+      throw session.failure(Status.ARGUMENT, String.valueOf(name), Failure.NO_TIMESTEP, message);
     }
     return MemoryUtil.getByteBufferAddress(buffer) + buffer.position();
-  }
-
-  DeisaException contract(String array, long timestep, String message) {
-    return DeisaException.of(new Failure(Status.CONTRACT, rank, array, timestep, message), null);
-  }
-
-  private void setCountersReadable(boolean readable) {
-    synchronized (statusLock) {
-      if (!readable) {
-        readCounters();
-      }
-      countersReadable = readable;
-    }
-  }
-
-  private void free() {
-    closed = true;
-    callbacks.close();
-    arena.close();
   }
 }

@@ -1,10 +1,16 @@
 package io.deisa.bridge;
 
+import io.deisa.bridge.internal.Deisa;
 import java.nio.ByteBuffer;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import org.apache.arrow.c.ArrowArray;
+import org.apache.arrow.c.ArrowSchema;
 import org.apache.arrow.memory.ArrowBuf;
+import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.FieldVector;
+import org.apache.arrow.vector.VectorSchemaRoot;
 
 /**
  * One open step of a bridge; see {@link Bridge#beginStep}. Made for try-with-resources:
@@ -67,6 +73,14 @@ public final class Step implements AutoCloseable {
     return done(name, bridge.put(name, buffer, timestep));
   }
 
+  /**
+   * Puts what a lent buffer holds, without a copy: it is another one afterwards, unless the step is left out. As {@link
+   * Bridge#send(LentBuffer, long)}.
+   */
+  public Status put(LentBuffer lent) {
+    return done(lent.name(), bridge.put(lent));
+  }
+
   private synchronized Status done(String name, Status status) {
     missing.remove(name);
     return status;
@@ -82,6 +96,58 @@ public final class Step implements AutoCloseable {
     return status;
   }
 
+  /**
+   * As {@link #end()}, but returns when the step is handed over, with a future as {@link Bridge#sendAsync(String,
+   * org.apache.arrow.vector.FieldVector, long)} returns one.
+   */
+  public synchronized CompletableFuture<Status> endAsync() {
+    if (ended) {
+      return CompletableFuture.completedFuture(Status.OK);
+    }
+    CompletableFuture<Status> future = bridge.endStepAsync();
+    ended = true;
+    return future;
+  }
+
+  /**
+   * What was put so far, as one batch: a column for each array, in the order of the puts, with one fixed-shape tensor as its
+   * value. Views, without a copy, of memory that stays mapped until the batch is closed, also after the bridge has ended;
+   * their values are those that were put until the next send or put of their array. No column in a step that is left out,
+   * and with {@code DEISA_DISABLE=1}. The batch is the caller's to close.
+   *
+   * @param allocator accounts for the batch; no chunk memory is taken from it
+   * @throws ContractException when the step has ended
+   */
+  public synchronized VectorSchemaRoot batch(BufferAllocator allocator) {
+    Session session = bridge.session();
+    session.enter();
+    try {
+      export(session, session.export().array(), session.export().schema());
+      return session.export().takeBatch(allocator);
+    } finally {
+      session.export().release();
+      session.exit();
+    }
+  }
+
+  /** The same through Arrow's C Data Interface. The structs must be empty; the caller releases both, in any order. */
+  public synchronized void export(ArrowArray array, ArrowSchema schema) {
+    Session session = bridge.session();
+    session.enter();
+    try {
+      export(session, array.memoryAddress(), schema.memoryAddress());
+    } finally {
+      session.exit();
+    }
+  }
+
+  private void export(Session session, long array, long schema) {
+    if (ended) {
+      throw session.contract("", timestep, "timestep " + timestep + " has ended: expected an export before end()");
+    }
+    session.check(Deisa.deisa_export_step(session.handle(), array, schema, session.error()));
+  }
+
   /** {@link #end()}, when every array was put. */
   @Override
   public synchronized void close() {
@@ -89,7 +155,7 @@ public final class Step implements AutoCloseable {
       return;
     }
     if (!missing.isEmpty()) {
-      throw bridge.contract(
+      throw bridge.session().contract(
           missing.iterator().next(),
           timestep,
           "timestep " + timestep + " was closed without " + missing + ", so nothing of it was handed over: expected a put of"

@@ -3,6 +3,7 @@ package io.deisa.bridge;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.nio.ByteBuffer;
@@ -13,6 +14,7 @@ import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.RootAllocator;
 import org.apache.arrow.vector.Float8Vector;
+import org.apache.arrow.vector.VectorSchemaRoot;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
@@ -76,6 +78,45 @@ class DisabledTest {
       Step partial = new Step(bridge, 7, Status.OK, Set.of("field"));
       partial.end();
       partial.close();
+    }
+  }
+
+  @Test
+  void lendsOrdinaryMemoryThatTakesTurns() {
+    try (BufferAllocator allocator = new RootAllocator()) {
+      ArrowBuf last;
+      try (Bridge bridge = Bridge.builder().array(FIELD).open();
+          LentBuffer field = bridge.allocate("field", allocator)) {
+        field.buffer().setDouble(0, 0);
+        for (long t = 0; t < 5; t++) {
+          last = field.buffer();
+          assertEquals(Status.OK, t % 2 == 0 ? bridge.send(field, t) : bridge.sendAsync(field, t).join());
+          assertNotSame(last, field.buffer());
+          field.buffer().setDouble(0, last.getDouble(0) + 1);
+        }
+        assertEquals(5, field.buffer().getDouble(0), "what was sent can be read, as with analytics");
+        try (Step step = bridge.beginStep(5)) {
+          step.put(field);
+          try (VectorSchemaRoot batch = step.batch(allocator)) {
+            assertEquals(0, batch.getSchema().getFields().size());
+          }
+        }
+        assertThrows(ContractException.class, () -> bridge.allocate("unknown", allocator));
+        last = field.buffer();
+        last.getReferenceManager().retain();
+      }
+      last.setDouble(16, 1.5); // still there
+      assertEquals(1.5, last.getDouble(16));
+      last.close();
+    }
+  }
+
+  @Test
+  void asynchronousSendsAreDone() {
+    ByteBuffer direct = ByteBuffer.allocateDirect(24).order(ByteOrder.nativeOrder());
+    try (Bridge bridge = Bridge.builder().array(FIELD).open()) {
+      assertEquals(Status.OK, bridge.sendAsync("field", direct, 0).getNow(null));
+      assertEquals(Status.OK, bridge.beginStep(1).endAsync().getNow(null));
     }
   }
 

@@ -392,6 +392,33 @@ public final class Deisa {
 
   public static native @Cast("deisa_status") int deisa_end_step(@Cast("deisa_bridge*") long bridge, Error error);
 
+  public static native @Cast("deisa_status") int deisa_send_async(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("const void*") long data, long timestep,
+      @Cast("deisa_request*") LongPointer request, Error error);
+
+  public static native @Cast("deisa_status") int deisa_end_step_async(
+      @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+
+  public static native @Cast("deisa_status") int deisa_wait(
+      @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+
+  public static native @Cast("deisa_status") int deisa_test(
+      @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+
+  public static native @Cast("deisa_status") int deisa_allocate(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, Error error);
+
+  public static native @Cast("deisa_status") int deisa_send_allocated(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, long timestep,
+      Error error);
+
+  public static native @Cast("deisa_status") int deisa_send_allocated_async(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, long timestep,
+      @Cast("deisa_request*") LongPointer request, Error error);
+
+  public static native @Cast("deisa_status") int deisa_put_allocated(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, Error error);
+
   public static native @Cast("deisa_status") int deisa_flush(@Cast("deisa_bridge*") long bridge, Error error);
 
   public static native @Cast("deisa_status") int deisa_close(
@@ -421,6 +448,10 @@ public final class Deisa {
       @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
       @Cast("ArrowSchema*") long schema, long timestep, Error error);
 
+  public static native @Cast("deisa_status") int deisa_send_arrow_async(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
+      @Cast("ArrowSchema*") long schema, long timestep, @Cast("deisa_request*") LongPointer request, Error error);
+
   public static native @Cast("deisa_status") int deisa_put_arrow(
       @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
       @Cast("ArrowSchema*") long schema, Error error);
@@ -428,4 +459,11 @@ public final class Deisa {
   public static native @Cast("deisa_status") int deisa_export_arrow(
       @Cast("const void*") long data, @Const Layout layout, @Cast("ArrowArray*") long array,
       @Cast("ArrowSchema*") long schema, Error error);
+
+  public static native @Cast("deisa_status") int deisa_export_allocated(
+      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
+      @Cast("ArrowSchema*") long schema, Error error);
+
+  public static native @Cast("deisa_status") int deisa_export_step(
+      @Cast("deisa_bridge*") long bridge, @Cast("ArrowArray*") long array, @Cast("ArrowSchema*") long schema, Error error);
 }

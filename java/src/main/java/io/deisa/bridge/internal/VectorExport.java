@@ -5,6 +5,7 @@ import org.apache.arrow.c.ArrowSchema;
 import org.apache.arrow.c.Data;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.vector.FieldVector;
+import org.apache.arrow.vector.VectorSchemaRoot;
 
 /**
  * The two structs of Arrow's C Data Interface, for one array at a time, in memory of an arena. Not
@@ -42,6 +43,11 @@ public final class VectorExport {
   /** Makes a vector of what somebody else exported into the structs; the vector takes it over. */
   public FieldVector take(BufferAllocator allocator) {
     return Data.importVector(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
+  }
+
+  /** Makes a batch of a struct array that somebody else exported into the structs; the batch takes it over. */
+  public VectorSchemaRoot takeBatch(BufferAllocator allocator) {
+    return Data.importVectorSchemaRoot(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
   }
 
   /** Releases what nobody took. */
