@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import json
 import math
 import shutil
@@ -28,6 +29,7 @@ THRESHOLD = 0.5
 
 
 def read_arguments() -> argparse.Namespace:
+    ray = importlib.metadata.version("ray")
     parser = argparse.ArgumentParser(prog="run", description="Runs the heat example on a Ray of its own.")
     parser.add_argument("--ranks", type=int, default=4, help="ranks of the simulation (%(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="timesteps (%(default)s)")
@@ -62,7 +64,15 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="for all of it (what the options need)"
     )
+    parser.add_argument(
+        "--ray",
+        default=ray,
+        metavar="VERSION",
+        help="of Ray, which ./run installs in an environment of its own (%(default)s)",
+    )
     arguments = parser.parse_args()
+    if not f"{ray}.".startswith(f"{arguments.ray}."):
+        parser.error(f"--ray {arguments.ray}: {sys.executable} has Ray {ray}; ./run --ray chooses another")
     for name in ("ranks", "steps", "size", "nodes"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} {getattr(arguments, name)}: expected at least 1")

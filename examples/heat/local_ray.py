@@ -59,6 +59,8 @@ class LocalRay:
             if key not in ("RAY_ADDRESS", "DEISA_RAY_ADDRESS", "PYTHONPATH")
         }
         environment |= self._variables
+        # A token of the user's is for other clusters, and a driver that is given an address ignores it.
+        environment.setdefault("RAY_AUTH_MODE", "disabled")
         environment["RAY_USAGE_STATS_ENABLED"] = "0"
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
         # Port 0 everywhere: Ray takes free ones, so several Rays can live side by side.

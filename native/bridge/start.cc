@@ -46,9 +46,10 @@ json parse_reply(const std::string& reply) {
   }
   if (parsed.contains("error")) {
     const std::string kind = parsed.value("kind", "connection");
-    throw Error(kind == "contract"  ? DEISA_ERROR_CONTRACT
-                : kind == "timeout" ? DEISA_ERROR_TIMEOUT
-                                    : DEISA_ERROR_CONNECTION,
+    throw Error(kind == "contract"      ? DEISA_ERROR_CONTRACT
+                : kind == "timeout"     ? DEISA_ERROR_TIMEOUT
+                : kind == "unsupported" ? DEISA_ERROR_UNSUPPORTED
+                                        : DEISA_ERROR_CONNECTION,
                 parsed.at("error").get<std::string>());
   }
   return parsed;
@@ -116,6 +117,7 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
               {"deadline", deadline.seconds()},
               {"library", node_library()},
               {"socket_dir", environment("DEISA_SOCKET_DIR")},
+              {"any_ray", environment("DEISA_RAY_ANY") == "1"},
               {"announce_delay", std::atof(environment("DEISA_ANNOUNCE_DELAY", "0").c_str())}}
       .dump();
 }

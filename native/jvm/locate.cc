@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -122,6 +123,14 @@ std::optional<std::string> jar_of_prefix(const fs::path& prefix) {
   return std::nullopt;
 }
 
+// The first two numbers of a version: {2, 60} for "2.60.0"; those that are missing are 0.
+using Release = std::pair<int, int>;
+Release release(const std::string& version) {
+  const size_t dot = version.find('.');
+  return {std::atoi(version.c_str()),
+          dot == std::string::npos ? 0 : std::atoi(version.c_str() + dot + 1)};
+}
+
 // The jar for a program in <prefix>/bin. The python of a virtual environment is a link to the one
 // it was made from, which has other packages: look at each link of the chain, the first first.
 std::optional<std::string> jar_of_program(fs::path program) {
@@ -133,6 +142,65 @@ std::optional<std::string> jar_of_program(fs::path program) {
     program = (program.parent_path() / target).lexically_normal();
   }
   return std::nullopt;
+}
+
+std::string search_ray_jar(const Places& places) {
+  Search search("Ray's Java library (ray/jars/ray_dist.jar of the Python package ray)",
+                "Activate the Python environment that Ray is installed in, or set DEISA_PYTHON to "
+                "its python, or DEISA_RAY_JAR to the jar.");
+  if (const auto jar = places.variable("DEISA_RAY_JAR")) {
+    if (is_file(*jar)) return *jar;
+    search.note("DEISA_RAY_JAR " + *jar + ": is not a file");
+    search.fail();
+  }
+  if (const auto python = places.variable("DEISA_PYTHON")) {
+    if (auto jar = jar_of_program(*python)) return *jar;
+    // A prefix, such as a virtual environment's folder, is understood as well.
+    if (auto jar = jar_of_prefix(*python)) return *jar;
+    search.note("DEISA_PYTHON " + *python + ": has no package ray");
+    search.fail();
+  }
+  if (const auto prefix = places.variable("VIRTUAL_ENV")) {
+    if (auto jar = jar_of_prefix(*prefix)) return *jar;
+    search.note("VIRTUAL_ENV " + *prefix + ": has no package ray");
+  } else {
+    search.note("VIRTUAL_ENV: not set");
+  }
+  for (const char* program : {"ray", "python3"}) {
+    if (const auto found = on_path(places, program)) {
+      if (auto jar = jar_of_program(*found)) return *jar;
+      search.note(found->string() + ": has no package ray beside it");
+    } else {
+      search.note("PATH: has no " + std::string(program));
+    }
+  }
+  search.fail();
+}
+
+// The version of the Ray that this jar is part of, such as "2.60.0"; "" when it lies alone.
+std::string ray_version(const std::string& ray_jar) {
+  // <site-packages>/ray/jars/ray_dist.jar
+  std::ifstream file(fs::path(ray_jar).parent_path().parent_path() / "_version.py");
+  const std::string key = "version = \"";
+  for (std::string line; std::getline(file, line);) {
+    if (line.compare(0, key.size(), key) == 0) {
+      return line.substr(key.size(), line.find('"', key.size()) - key.size());
+    }
+  }
+  return "";
+}
+
+// A jar of unknown version passes: the cluster's own version is checked later.
+void check_ray_version(const Places& places, const std::string& ray_jar) {
+  const std::string version = ray_version(ray_jar);
+  if (version.empty() || places.variable("DEISA_RAY_ANY") == "1") return;
+  const Release found = release(version);
+  if (!(found < release(DEISA_OLDEST_RAY)) && !(release(DEISA_NEWEST_RAY) < found)) return;
+  throw Error(DEISA_ERROR_UNSUPPORTED,
+              "Ray " + version + " (of " + ray_jar + ") is not supported: expected " +
+                  DEISA_OLDEST_RAY + " to " + DEISA_NEWEST_RAY +
+                  ".\nChoose another one with DEISA_PYTHON, or, to try it all the same, set "
+                  "DEISA_RAY_ANY=1.");
 }
 
 }  // namespace
@@ -199,36 +267,9 @@ std::string find_libjvm(const Places& places) {
 }
 
 std::string find_ray_jar(const Places& places) {
-  Search search("Ray's Java library (ray/jars/ray_dist.jar of the Python package ray)",
-                "Activate the Python environment that Ray is installed in, or set DEISA_PYTHON to "
-                "its python, or DEISA_RAY_JAR to the jar.");
-  if (const auto jar = places.variable("DEISA_RAY_JAR")) {
-    if (is_file(*jar)) return *jar;
-    search.note("DEISA_RAY_JAR " + *jar + ": is not a file");
-    search.fail();
-  }
-  if (const auto python = places.variable("DEISA_PYTHON")) {
-    if (auto jar = jar_of_program(*python)) return *jar;
-    // A prefix, such as a virtual environment's folder, is understood as well.
-    if (auto jar = jar_of_prefix(*python)) return *jar;
-    search.note("DEISA_PYTHON " + *python + ": has no package ray");
-    search.fail();
-  }
-  if (const auto prefix = places.variable("VIRTUAL_ENV")) {
-    if (auto jar = jar_of_prefix(*prefix)) return *jar;
-    search.note("VIRTUAL_ENV " + *prefix + ": has no package ray");
-  } else {
-    search.note("VIRTUAL_ENV: not set");
-  }
-  for (const char* program : {"ray", "python3"}) {
-    if (const auto found = on_path(places, program)) {
-      if (auto jar = jar_of_program(*found)) return *jar;
-      search.note(found->string() + ": has no package ray beside it");
-    } else {
-      search.note("PATH: has no " + std::string(program));
-    }
-  }
-  search.fail();
+  std::string jar = search_ray_jar(places);
+  check_ray_version(places, jar);
+  return jar;
 }
 
 std::string find_control_jar(const Places& places) {

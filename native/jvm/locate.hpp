@@ -36,7 +36,8 @@ std::string find_libjvm(const Places& places);
 int java_version(const std::string& libjvm);
 
 // ray_dist.jar of the installed Ray: DEISA_RAY_JAR; the Python of DEISA_PYTHON; VIRTUAL_ENV;
-// the ray, then the python3 on PATH.
+// the ray, then the python3 on PATH. Throws Error(DEISA_ERROR_UNSUPPORTED) if it is of a Ray outside
+// the range of python/deisa_bridge/versions.py, unless DEISA_RAY_ANY is 1.
 std::string find_ray_jar(const Places& places);
 
 // The jar with io.deisa.bridge.control: DEISA_JAR; deisa-bridge.jar in `share`; the build tree.

@@ -140,6 +140,27 @@ TEST(FindRayJar, SurvivesACircleOfLinks) {
   EXPECT_THAT(failure([&] { find_ray_jar(machine.places); }), HasSubstr("has no package ray"));
 }
 
+TEST(FindRayJar, RefusesAVersionOutsideTheRange) {
+  Machine machine;
+  const std::string jar = machine.ray("venv");
+  machine.variables = {{"DEISA_PYTHON", machine.path("venv")}};
+  const std::string version = "venv/lib/python3.12/site-packages/ray/_version.py";
+  for (const char* outside : {"2.47.1", "2.61.0", "3.0.0.dev0", "1.60.0"}) {
+    machine.file(version, "commit = \"b7f4\"\nversion = \"" + std::string(outside) + "\"\n");
+    machine.variables.erase("DEISA_RAY_ANY");
+    EXPECT_THAT(error_with(DEISA_ERROR_UNSUPPORTED, [&] { find_ray_jar(machine.places); }),
+                AllOf(HasSubstr("Ray " + std::string(outside)), HasSubstr(jar),
+                      HasSubstr("2.48 to 2.60"), HasSubstr("DEISA_RAY_ANY=1")));
+    machine.variables["DEISA_RAY_ANY"] = "1";
+    EXPECT_EQ(find_ray_jar(machine.places), jar);
+  }
+  machine.variables.erase("DEISA_RAY_ANY");
+  for (const char* inside : {"2.48.0", "2.55.1", "2.60.7"}) {
+    machine.file(version, "version = \"" + std::string(inside) + "\"\n");
+    EXPECT_EQ(find_ray_jar(machine.places), jar);
+  }
+}
+
 TEST(FindRayJar, SaysWhereItLooked) {
   Machine machine;
   machine.file("bin/python3", "", true);

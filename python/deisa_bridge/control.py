@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deisa_bridge.node_actor import make_actor_class
 from deisa_bridge.status import NAMESPACE, BridgeError, actor_name
+from deisa_bridge.versions import check_ray
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ def prepare(request_json: str) -> str:
 
 
 def _prepare(request: dict) -> dict:
+    check_ray(ray.__version__, bool(request.get("any_ray")))
     # A little earlier than the caller's own wait, so that it gets the reply.
     deadline = time.monotonic() + float(request.get("deadline", 600.0)) * 0.95
     ray_node = request.get("ray_node_id") or ray.get_runtime_context().get_node_id()

@@ -6,6 +6,7 @@ from typing import Any
 
 from deisa_bridge import head as head_actor
 from deisa_bridge import values
+from deisa_bridge.versions import runner
 
 GET_TIMEOUT = 20.0
 """Seconds that one look-up at the head actor may take."""
@@ -50,7 +51,7 @@ class Feedback:
             self._hidden[key] = at
 
     async def _latest(self, head: Any, key: str) -> tuple[bool, Any, Any]:
-        ray_call = getattr(head, "__ray_call__", None)
+        ray_call = runner(head)
         if ray_call is not None:
             try:
                 return await head_actor.call(ray_call.remote(self._newest, key), GET_TIMEOUT, WHAT)

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 
 from deisa_bridge.status import HEAD_ACTOR, NAMESPACE, BridgeError
+from deisa_bridge.versions import driver_is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +29,6 @@ async def find_actor(name: str) -> Any | None:
         return await in_thread(ray.get_actor, name, NAMESPACE)
     except ValueError:
         return None
-
-
-def driver_is_gone(actor: Any) -> bool:
-    """Whether the driver that made a detached actor has ended."""
-    from ray._private.state import state
-
-    job = actor._actor_id.job_id.hex()
-    return any(entry["JobID"] == job and entry["IsDead"] for entry in state.job_table())
 
 
 async def wait_for_head(seconds: float) -> Any:

@@ -25,6 +25,7 @@ from deisa_bridge.node_actor import load_base
 from deisa_bridge.ranks import register
 from deisa_bridge.service import Service
 from deisa_bridge.status import HEAD_ACTOR, BridgeError, actor_name
+from deisa_bridge.versions import check_deisa_ray, driver_is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ class Host:
     async def _start_base(self) -> None:
         """Makes deisa-ray's object once the head actor is there. Its own wait then ends at once."""
         base = await head_actor.in_thread(load_base, self._base)
+        if not self._base:
+            check_deisa_ray(base)
         head = await head_actor.wait_for_head(head_actor.HEAD_WAIT)
         inner = base.__new__(base)
         made = base.__init__(inner, actor_id=self._node)
@@ -247,7 +250,7 @@ class Host:
             try:
                 head = await head_actor.find_actor(HEAD_ACTOR)
                 if head is not None and head._actor_id == self._head._actor_id:
-                    if not await head_actor.in_thread(head_actor.driver_is_gone, head):
+                    if not await head_actor.in_thread(driver_is_gone, head):
                         continue
                     await head_actor.in_thread(ray.kill, head)
             except Exception:

@@ -17,6 +17,7 @@ import os
 from typing import Any
 
 from deisa_bridge.status import BridgeError
+from deisa_bridge.versions import raw_class
 
 DEISA_METHODS = (
     "register_chunk_meta",
@@ -51,10 +52,7 @@ def load_base(base: str) -> type:
             f'({type(error).__name__}: {error}): expected "module:Class" that Ray\'s workers can import',
             "contract",
         ) from error
-    metadata = getattr(found, "__ray_metadata__", None)
-    if metadata is not None:  # it is decorated with @ray.remote
-        found = metadata.modified_class
-        found = getattr(found, "__ray_actor_class__", found)
+    found = raw_class(found)
     if not isinstance(found, type):
         raise BridgeError(f"the node actor's class '{module_name}:{class_name}' is not a class", "contract")
     return found

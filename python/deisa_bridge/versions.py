@@ -1,0 +1,86 @@
+"""Which versions of Ray and deisa-ray are served, and what in this package differs between them.
+
+The native library and .ci/setup read the constants below from this file; docs/versions.md lists the
+differences. Nothing here fails because an internal of Ray has changed: what it was used for is then left out.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from typing import Any
+
+from deisa_bridge.status import BridgeError
+
+OLDEST_RAY = "2.48"
+NEWEST_RAY = "2.60"
+OLDEST_DEISA_RAY = "0.1.5"
+
+logger = logging.getLogger(__name__)
+
+
+def check_ray(version: str, any_version: bool) -> None:
+    """Refuses a version of Ray, such as "2.60.0", outside the range, unless `any_version`; development builds
+    ("3.0.0.dev0") too. Raises BridgeError."""
+    try:
+        major, minor = (int(part) for part in version.split(".")[:2])
+        inside = _pair(OLDEST_RAY) <= (major, minor) <= _pair(NEWEST_RAY)
+    except ValueError:
+        inside = False
+    if inside:
+        return
+    text = f"Ray {version} is not supported: expected {OLDEST_RAY} to {NEWEST_RAY}."
+    if not any_version:
+        raise BridgeError(f"{text} To try it all the same, set DEISA_RAY_ANY=1.", "unsupported")
+    logger.warning("%s It is tried because of DEISA_RAY_ANY=1.", text)
+
+
+def _pair(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")
+    return int(major), int(minor)
+
+
+def check_deisa_ray(actor_class: type) -> None:
+    """Refuses a deisa-ray whose node actor speaks an older protocol: up to 0.1.2, its arrays are registered
+    with another signature and feedback is kept in the node actor. Goes by what the class offers, because
+    a class of the user's own has no version. Raises BridgeError."""
+    if hasattr(actor_class, "finalize_registration"):
+        return
+    try:
+        found = f"deisa-ray {importlib.metadata.version('deisa-ray')}"
+    except importlib.metadata.PackageNotFoundError:
+        found = "deisa-ray of an unknown version"
+    raise BridgeError(
+        f"the node actor's class {actor_class.__module__}.{actor_class.__qualname__} ({found}) has no "
+        f"method finalize_registration: expected that of deisa-ray {OLDEST_DEISA_RAY} or newer. Install it "
+        "in the cluster's Python: pip install 'deisa-ray>=0.1.8'",
+        "unsupported",
+    )
+
+
+def raw_class(found: Any) -> Any:
+    """The class below @ray.remote, else what was given. Ray wraps it in a class of its own, which names it in
+    one of two attributes."""
+    metadata = getattr(found, "__ray_metadata__", None)
+    if metadata is None:
+        return found
+    modified = metadata.modified_class
+    return getattr(modified, "__ray_actor_class__", modified)
+
+
+def driver_is_gone(actor: Any) -> bool:
+    """Whether the driver that made a detached actor has ended. False when this Ray cannot tell, so that
+    nothing is removed that may be in use. Blocks."""
+    try:
+        from ray._private.state import state
+
+        job = actor._actor_id.job_id.hex()
+        return any(entry["JobID"] == job and entry["IsDead"] for entry in state.job_table())
+    except (ImportError, AttributeError, KeyError, TypeError) as error:
+        logger.warning("this Ray does not tell whether a driver has ended: %r", error)
+        return False
+
+
+def runner(actor: Any) -> Any | None:
+    """A method of the actor that runs a function given to it there, or None if this Ray has none."""
+    return getattr(actor, "__ray_call__", None)
