@@ -74,3 +74,23 @@ def test_every_call_is_a_success_when_disabled(built: Path, bare_environment: di
     done = run([str(built / "bin" / "fortran_stops"), "disabled"], bare_environment | {"DEISA_DISABLE": "1"})
     assert done.returncode == 0, done.stdout
     assert done.stdout == "went on\n"
+
+
+def test_the_installed_sources_build_without_the_module_files(built: Path, tmp_path: Path) -> None:
+    """What users of another compiler do, by the commands of docs/fortran.md."""
+    prefix = tmp_path / "prefix"
+    done = run(["cmake", "--install", str(built), "--prefix", str(prefix)])
+    assert done.returncode == 0, done.stdout
+    sources = prefix / "share" / "deisa" / "fortran"
+    names = "deisa_c.f90 deisa_support.f90 deisa_feedback.f90 deisa.F90 descriptor.c glue.c"
+    assert names in (ROOT / "docs" / "fortran.md").read_text()
+    (library,) = prefix.glob("**/libdeisa.so")
+    command = ["gfortran", "-O0", f"-I{prefix / 'include'}", f"-J{tmp_path}"]
+    command += [str(sources / name) for name in names.split()]
+    command += [str(ROOT / "tests" / "programs" / "fortran_stops.f90"), "-o", str(tmp_path / "program")]
+    done = run(
+        [*command, f"-L{library.parent}", f"-Wl,-rpath,{library.parent}", "-ldeisa", "-ldl"], timeout=100
+    )
+    assert done.returncode == 0, done.stdout
+    done = run([str(tmp_path / "program"), "disabled"], {"DEISA_DISABLE": "1"})
+    assert (done.returncode, done.stdout) == (0, "went on\n")
