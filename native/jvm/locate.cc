@@ -301,10 +301,12 @@ std::string find_python_path(const Places& places, const std::string& ray_jar) {
     search.note("DEISA_PYTHON_PATH " + *folder + ": has no folder deisa_bridge");
     search.fail();
   }
+  // Where the platform's jar is unpacked, for a Java simulation.
+  const fs::path unpacked = fs::path(places.library_folder) / "python";
   // <site-packages>/ray/jars/ray_dist.jar
   const fs::path packages = fs::path(ray_jar).parent_path().parent_path().parent_path();
   for (const fs::path& folder :
-       {installed(places, "python"), fs::path(places.build_python), packages}) {
+       {installed(places, "python"), unpacked, fs::path(places.build_python), packages}) {
     if (folder.empty()) continue;
     if (holds_package(folder)) return folder.string();
     search.note(folder.string());

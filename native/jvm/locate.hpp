@@ -43,8 +43,8 @@ std::string find_ray_jar(const Places& places);
 // The jar with io.deisa.bridge.control: DEISA_JAR; deisa-bridge.jar in `share`; the build tree.
 std::string find_control_jar(const Places& places);
 
-// The folder that holds the Python package deisa_bridge: DEISA_PYTHON_PATH; python in `share`; the
-// build tree; the site-packages that `ray_jar` is in.
+// The folder that holds the Python package deisa_bridge: DEISA_PYTHON_PATH; python in `share`;
+// python beside the library; the build tree; the site-packages that `ray_jar` is in.
 std::string find_python_path(const Places& places, const std::string& ray_jar);
 
 }  // namespace deisa

@@ -209,6 +209,8 @@ TEST(FindPythonPath, LooksBesideTheLibraryInTheBuildTreeAndBesideRay) {
   machine.file("source/python/deisa_bridge/__init__.py");
   machine.places.build_python = machine.path("source/python");
   EXPECT_EQ(find(), machine.path("source/python"));
+  machine.file("install/lib/python/deisa_bridge/__init__.py");
+  EXPECT_EQ(find(), machine.path("install/lib/python")) << "as the platform's jar is unpacked";
   machine.file("install/share/deisa/python/deisa_bridge/__init__.py");
   EXPECT_EQ(find(), machine.path("install/share/deisa/python"));
   machine.variables["DEISA_PYTHON_PATH"] = machine.path("elsewhere");

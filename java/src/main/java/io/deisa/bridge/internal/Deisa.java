@@ -1,8 +1,5 @@
 package io.deisa.bridge.internal;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.net.URL;
 import java.util.Properties;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.DoublePointer;
@@ -54,17 +51,7 @@ public final class Deisa {
       Loader.load(Deisa.class, properties, true);
       return;
     }
-    // libdeisa opens these two itself, and looks for them beside it: unpack them where JavaCPP unpacks libdeisa.
-    for (String library : new String[] {"libdeisa_gloo.so", "libdeisa_node.so"}) {
-      URL resource = Deisa.class.getResource("/io/deisa/bridge/" + Loader.getPlatform() + "/" + library);
-      if (resource != null && resource.getProtocol().equals("jar")) {
-        try {
-          Loader.cacheResource(resource);
-        } catch (IOException problem) {
-          throw new UncheckedIOException(problem);
-        }
-      }
-    }
+    BundledFiles.unpack();
     Loader.load(Deisa.class);
   }
 
