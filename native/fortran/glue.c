@@ -15,7 +15,7 @@ typedef deisa_status (*open_communicator)(int comm, deisa_communicator* out, dei
  * library, else wherever the loader looks. */
 static deisa_status open_mpi(int comm, deisa_communicator* out, deisa_error* error) {
   char path[4096] = "";
-  char message[4600];
+  char message[1000];
   Dl_info info;
   void* library = NULL;
   if (dladdr((const void*)&mpi_library, &info) != 0 && info.dli_fname != NULL) {
