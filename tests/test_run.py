@@ -58,6 +58,10 @@ def test_options(tmp_path, options):
     done = run_example(tmp_path, *options)
     steps = int(options[options.index("--steps") + 1]) if "--steps" in options else 20
     assert_complete(done, tmp_path, steps)
+    # Neither Java's warnings nor what Ray and Arrow log are in a Java simulation's output.
+    own = r"\[rank 0\] timestep \d+ sent, source (on|off)"
+    ranks = [line for line in done.stdout.splitlines() if line.startswith("[rank ")]
+    assert not [line for line in ranks if not re.fullmatch(own, line)]
 
 
 def test_simulation_that_ends_before_its_analytics(tmp_path):

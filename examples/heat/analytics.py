@@ -23,7 +23,6 @@ def read_arguments() -> argparse.Namespace:
         "--threshold", type=float, default=0.5, help="kelvin above the surroundings (%(default)s)"
     )
     parser.add_argument("--slow", type=float, default=0.0, help="seconds to spend on each timestep")
-    parser.add_argument("--no-flux", action="store_true", help="the simulation sends the temperature only")
     return parser.parse_args()
 
 
@@ -34,16 +33,15 @@ def main() -> None:
     threshold_passed = False
     deisa = Deisa()
 
-    def analyse(temperature: list[DeisaArray], flux: list[DeisaArray] | None = None) -> None:
+    def analyse(temperature: list[DeisaArray], flux: list[DeisaArray]) -> None:
         nonlocal threshold_passed
         timestep = temperature[-1].t
         if timestep in seen:  # deisa-ray may call again when another array of the same timestep arrives
             return
         time.sleep(arguments.slow)
-        wanted = [temperature[-1], da.stack(temperature).mean()] + ([flux[-1]] if flux else [])
-        newest, mean, *others = da.compute(*wanted)
-        fields = {"temperature": newest} | ({"flux": others[0]} if others else {})
-        np.savez(arguments.output / f"{timestep:06d}.npz", mean=newest.mean(), **fields)
+        newest, mean, gradient = da.compute(temperature[-1], da.stack(temperature).mean(), flux[-1])
+        path = arguments.output / f"{timestep:06d}.npz"
+        np.savez(path, mean=newest.mean(), temperature=newest, flux=gradient)
         if mean > arguments.threshold and not threshold_passed:
             threshold_passed = True
             deisa.set("source_off", 1.0, timestep=timestep)
@@ -54,10 +52,7 @@ def main() -> None:
         seen.add(timestep)
         print(f"timestep {timestep} analysed, mean {newest.mean():.3f}", flush=True)
 
-    windows = [Window("temperature", size=3)]
-    if not arguments.no_flux:
-        windows.append(Window("flux"))
-    deisa.register(*windows)(analyse)
+    deisa.register(Window("temperature", size=3), Window("flux"))(analyse)
     deisa.execute_callbacks()
     print(f"{len(seen)} timesteps analysed", flush=True)
 

@@ -124,7 +124,7 @@ def check(arguments: argparse.Namespace, fields: Path, report: Path) -> tuple[Co
         source_off_step = int(json.loads(report.read_text())["source_off_step"])
     except (OSError, ValueError, KeyError) as error:
         fail(f"the simulation left no usable report in {report}: {error}")
-    names = ("temperature",) if arguments.language == "java" else ("temperature", "flux")
+    names = ("temperature", "flux")
     return compare(fields, arguments.size, arguments.steps, source_off_step, names), source_off_step
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
 import os
 import socket
 import sys
@@ -59,20 +59,33 @@ def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) 
     return command
 
 
-def java_command(arguments: argparse.Namespace, rank: Rank, report: Path) -> list[str]:
-    """One Java rank. Class path: the example, the bridge and what it needs, and the installed Ray's jar."""
+def free_ports(count: int) -> int:
+    """The first of `count` neighbouring ports of 127.0.0.1 that nobody listens on at the moment."""
+    # Below those that the system gives to others, which free_port() returns.
+    for first in range(20000 + os.getpid() % 10000, 32000, count):
+        with contextlib.ExitStack() as probes:
+            try:
+                for port in range(first, first + count):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError(f"no {count} free ports")
+
+
+def java_command(arguments: argparse.Namespace, rank: Rank, halo_port: int, report: Path) -> list[str]:
+    """One Java rank. Its class path: the example, and its one dependency with what that needs."""
     home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
-    target = ROOT / "java" / "target"
-    ray = importlib.util.find_spec("ray")
-    if ray is None or ray.origin is None:
-        raise RuntimeError(f"{sys.executable} has no package ray")
-    ray_jar = Path(ray.origin).parent / "jars" / "ray_dist.jar"
-    jars = [target / "deisa-bridge-0.1.0-linux-x86_64.jar", target / "lib" / "*", ray_jar]
+    target = ROOT / "examples" / "java" / "target"
+    # The one flag that it needs.
     command = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-    command += ["-XX:-UsePerfData", "-Xmx512m", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
-    command += ["-cp", ":".join(map(str, [ROOT / "build" / "classes", *jars])), "Heat", str(rank.number)]
-    command += [str(arguments.ranks), str(arguments.size), str(arguments.steps), str(arguments.pace)]
-    return [*command, str(report)]
+    # These keep it small and out of /tmp, and take the libraries that were built last as they are: without
+    # the last one they would be unpacked from the dependency, into the user's cache.
+    command += ["-Xmx512m", "-XX:-UsePerfData", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
+    command += ["-cp", f"{target}/deisa-example-heat-0.1.0.jar:{target}/lib/*", "io.deisa.examples.Heat"]
+    command += ["--rank", str(rank.number), "--ranks", str(arguments.ranks), "--size", str(arguments.size)]
+    command += ["--steps", str(arguments.steps), "--pace", str(arguments.pace)]
+    return [*command, "--halo-port", str(halo_port), "--report", str(report)]
 
 
 def start_analytics(
@@ -81,7 +94,6 @@ def start_analytics(
     """The analytics, which write one file per timestep into `fields`."""
     command = [sys.executable, str(HERE / "analytics.py"), "--output", str(fields)]
     command += ["--threshold", str(threshold), "--slow", str(arguments.slow_analytics)]
-    command += ["--no-flux"] if arguments.language == "java" else []
     return Child("analytics", command, environment)
 
 
@@ -93,7 +105,12 @@ def start_simulation(arguments: argparse.Namespace, environment: dict[str, str],
         environment = environment | master
     if arguments.language != "java":
         return [Child("simulation", mpi_command(arguments, ranks, report), environment)]
+    halo_port = free_ports(arguments.ranks)
     return [
-        Child(f"rank {rank.number}", java_command(arguments, rank, report), environment | rank.environment)
+        Child(
+            f"rank {rank.number}",
+            java_command(arguments, rank, halo_port, report),
+            environment | rank.environment,
+        )
         for rank in ranks
     ]

@@ -1,37 +1,48 @@
 package io.deisa.examples;
 
-import org.apache.arrow.vector.Float4Vector;
-import org.apache.arrow.vector.Float8Vector;
+import java.io.IOException;
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
 
 /**
- * One rank's block of the heat equation on a square of n x n cells with insulated edges, with a frame of one ghost cell.
+ * One rank's block of the heat equation on a square of n x n cells with insulated edges. It computes in memory that it is
+ * given: no temperature is ever copied.
  *
  * <p>Gives the numbers of examples/heat/problem.c and serial.py to the last bit: each expression has its twin there, with the
  * same order of operations.
  */
 final class Block {
+  /** Of one timestep: even, so that the last one writes where {@link #timestep} was told to. */
   static final int SUBSTEPS = 50;
+
   private static final double DIFFUSION = 0.2; // diffusivity * time / area of a cell; stable up to 0.25
   private static final double SOURCE_RATE = 0.02; // kelvin per sub-step
 
   final int rows;
   final int columns;
-  private final int width; // of a row with its two ghost cells
   private final boolean[] heated;
-  private double[] temperature;
-  private double[] next;
+  private final DoubleBuffer scratch;
+  private DoubleBuffer temperature; // rows x columns, the newest
+  // The cells of the neighbours along each edge of the block.
+  private final double[] above;
+  private final double[] below;
+  private final double[] left;
+  private final double[] right;
 
-  /** The block whose first cell is (row, column) of a square of size x size. */
-  Block(int size, Grid.Part row, Grid.Part column) {
+  /** The block whose first cell is (row, column) of a square of size x size. Its temperature goes to {@code first}. */
+  Block(int size, Grid.Part row, Grid.Part column, DoubleBuffer first) {
     rows = row.length();
     columns = column.length();
-    width = columns + 2;
     heated = new boolean[rows * columns];
-    temperature = new double[(rows + 2) * width];
-    next = new double[temperature.length];
+    scratch = DoubleBuffer.allocate(rows * columns);
+    above = new double[columns];
+    below = new double[columns];
+    left = new double[rows];
+    right = new double[rows];
+    temperature = first;
     for (int i = 0; i < rows; i++) {
       for (int j = 0; j < columns; j++) {
-        temperature[index(i, j)] = initial(size, row.first() + i, column.first() + j);
+        temperature.put(i * columns + j, initial(size, row.first() + i, column.first() + j));
         heated[i * columns + j] = isHeated(size, row.first() + i, column.first() + j);
       }
     }
@@ -49,54 +60,71 @@ final class Block {
     return 10 * i >= 6 * n && 10 * i < 8 * n && 10 * j >= n && 10 * j < 4 * n ? 4.0 : 0.0;
   }
 
-  private int index(int i, int j) {
-    return (i + 1) * width + j + 1;
-  }
-
-  /** The temperature of cell (i, j), -1 ... rows and -1 ... columns, ghosts included. */
+  /** The temperature of cell (i, j), -1 ... rows and -1 ... columns, but for the corners. */
   double get(int i, int j) {
-    return temperature[index(i, j)];
+    if (i < 0) {
+      return above[j];
+    }
+    if (i == rows) {
+      return below[j];
+    }
+    if (j < 0) {
+      return left[i];
+    }
+    return j == columns ? right[i] : temperature.get(i * columns + j);
   }
 
-  void set(int i, int j, double value) {
-    temperature[index(i, j)] = value;
+  /** Sets a neighbour's cell: (i, j) with i -1 or rows, or j -1 or columns. */
+  void setGhost(int i, int j, double value) {
+    if (i < 0) {
+      above[j] = value;
+    } else if (i == rows) {
+      below[j] = value;
+    } else if (j < 0) {
+      left[i] = value;
+    } else {
+      right[i] = value;
+    }
   }
 
-  /** One explicit sub-step. The ghost cells must be up to date before; they are not after. */
-  void substep(boolean sourceIsOn) {
-    double[] t = temperature;
+  /** What brings the neighbours' cells up to date. */
+  interface Exchange {
+    void run(Block block) throws IOException;
+  }
+
+  /**
+   * One timestep, whose temperature is written to {@code next}. Reads where the last one was written, which may be the same
+   * memory. Afterwards the neighbours' cells are up to date.
+   */
+  void timestep(DoubleBuffer next, boolean sourceIsOn, Exchange exchange) throws IOException {
+    for (int substep = 0; substep < SUBSTEPS; substep++) {
+      exchange.run(this);
+      substep(substep % 2 == 0 ? scratch : next, sourceIsOn);
+    }
+    exchange.run(this);
+  }
+
+  /** One explicit sub-step into {@code next}. The neighbours' cells must be up to date before; they are not after. */
+  void substep(DoubleBuffer next, boolean sourceIsOn) {
     for (int i = 0; i < rows; i++) {
-      int c = index(i, 0);
-      for (int j = 0; j < columns; j++, c++) {
-        double around = (t[c - width] + t[c + width]) + (t[c - 1] + t[c + 1]);
-        next[c] = t[c] + DIFFUSION * (around - 4.0 * t[c]);
-        if (sourceIsOn && heated[i * columns + j]) {
-          next[c] = next[c] + SOURCE_RATE;
-        }
+      for (int j = 0; j < columns; j++) {
+        double here = get(i, j);
+        double around = (get(i - 1, j) + get(i + 1, j)) + (get(i, j - 1) + get(i, j + 1));
+        double value = here + DIFFUSION * (around - 4.0 * here);
+        int c = i * columns + j;
+        next.put(c, sourceIsOn && heated[c] ? value + SOURCE_RATE : value);
       }
     }
     temperature = next;
-    next = t;
   }
 
-  /** Writes the temperature, without ghost cells, into a vector of rows * columns elements. */
-  void copyTemperature(Float8Vector to) {
+  /** Computes the magnitude of the temperature's gradient. The neighbours' cells must be up to date. */
+  void computeFlux(FloatBuffer flux) {
     for (int i = 0; i < rows; i++) {
       for (int j = 0; j < columns; j++) {
-        to.set(i * columns + j, get(i, j));
-      }
-    }
-  }
-
-  /** Computes the magnitude of the temperature's gradient into such a vector. The ghost cells must be up to date. */
-  void computeFlux(Float4Vector to) {
-    double[] t = temperature;
-    for (int i = 0; i < rows; i++) {
-      int c = index(i, 0);
-      for (int j = 0; j < columns; j++, c++) {
-        double y = 0.5 * (t[c + width] - t[c - width]);
-        double x = 0.5 * (t[c + 1] - t[c - 1]);
-        to.set(i * columns + j, (float) Math.sqrt(y * y + x * x));
+        double y = 0.5 * (get(i + 1, j) - get(i - 1, j));
+        double x = 0.5 * (get(i, j + 1) - get(i, j - 1));
+        flux.put(i * columns + j, (float) Math.sqrt(y * y + x * x));
       }
     }
   }

@@ -121,16 +121,16 @@ final class Halo implements AutoCloseable {
     // Even rows of ranks first meet the one below, odd rows the one above; so each pair meets at the same time.
     for (int phase = 0; phase < 2; phase++) {
       if (grid.row() % 2 == phase) {
-        meet(grid.below(), true, columns, j -> block.get(rows - 1, j), (j, value) -> block.set(rows, j, value));
+        meet(grid.below(), true, columns, j -> block.get(rows - 1, j), (j, value) -> block.setGhost(rows, j, value));
       } else {
-        meet(grid.above(), false, columns, j -> block.get(0, j), (j, value) -> block.set(-1, j, value));
+        meet(grid.above(), false, columns, j -> block.get(0, j), (j, value) -> block.setGhost(-1, j, value));
       }
     }
     for (int phase = 0; phase < 2; phase++) {
       if (grid.column() % 2 == phase) {
-        meet(grid.right(), true, rows, i -> block.get(i, columns - 1), (i, value) -> block.set(i, columns, value));
+        meet(grid.right(), true, rows, i -> block.get(i, columns - 1), (i, value) -> block.setGhost(i, columns, value));
       } else {
-        meet(grid.left(), false, rows, i -> block.get(i, 0), (i, value) -> block.set(i, -1, value));
+        meet(grid.left(), false, rows, i -> block.get(i, 0), (i, value) -> block.setGhost(i, -1, value));
       }
     }
   }

@@ -5,6 +5,7 @@ import io.deisa.bridge.Bridge;
 import io.deisa.bridge.BridgeStatus;
 import io.deisa.bridge.DType;
 import io.deisa.bridge.DeisaException;
+import io.deisa.bridge.LentBuffer;
 import io.deisa.bridge.Step;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -12,8 +13,6 @@ import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.RootAllocator;
-import org.apache.arrow.vector.Float4Vector;
-import org.apache.arrow.vector.Float8Vector;
 
 /**
  * The heat equation on a 2-D grid of Java processes, the twin of examples/heat/heat.c: after each timestep every rank sends
@@ -23,13 +22,15 @@ import org.apache.arrow.vector.Float8Vector;
 public final class Heat {
   private final HeatOptions options;
   private final Grid grid;
-  private final Block block;
+  private final Grid.Part rows;
+  private final Grid.Part columns;
   private long sourceOffStep = -1;
 
   private Heat(HeatOptions options) {
     this.options = options;
     grid = Grid.of(options.rank(), options.ranks());
-    block = new Block(options.size(), grid.rows(options.size()), grid.columns(options.size()));
+    rows = grid.rows(options.size());
+    columns = grid.columns(options.size());
   }
 
   // Both arrays lie on the same grid of chunks. Their global shapes follow from the chunks of all ranks.
@@ -37,7 +38,7 @@ public final class Heat {
     return ArrayMetadata.of(
         name,
         dtype,
-        new long[] {block.rows, block.columns},
+        new long[] {rows.length(), columns.length()},
         new long[] {grid.rowsOfRanks(), grid.columnsOfRanks()},
         new long[] {grid.row(), grid.column()});
   }
@@ -53,26 +54,22 @@ public final class Heat {
   }
 
   private void run() throws IOException, InterruptedException {
-    int cells = block.rows * block.columns;
     try (BufferAllocator allocator = new RootAllocator();
-        Float8Vector temperature = new Float8Vector("temperature", allocator);
-        Float4Vector flux = new Float4Vector("flux", allocator);
         Halo halo = new Halo(grid, options.haloPort());
-        Bridge bridge = open()) {
-      temperature.allocateNew(cells);
-      temperature.setValueCount(cells);
-      flux.allocateNew(cells);
-      flux.setValueCount(cells);
+        Bridge bridge = open();
+        LentBuffer temperature = bridge.allocate("temperature", allocator);
+        LentBuffer flux = bridge.allocate("flux", allocator)) {
+      Block block = new Block(options.size(), rows, columns, temperature.bytes().asDoubleBuffer());
       for (long step = 0; step < options.steps(); step++) {
         long start = System.nanoTime();
         obey(bridge, step);
-        advance(halo);
-        block.copyTemperature(temperature);
-        block.computeFlux(flux);
+        // What was sent last can still be read, so a timestep needs no copy of the one before it.
+        block.timestep(temperature.bytes().asDoubleBuffer(), sourceOffStep < 0, halo::exchange);
+        block.computeFlux(flux.bytes().asFloatBuffer());
         TimeUnit.NANOSECONDS.sleep(start + (long) (options.pace() * 1e9) - System.nanoTime());
         try (Step sent = bridge.beginStep(step)) {
-          sent.put("temperature", temperature);
-          sent.put("flux", flux);
+          sent.put(temperature); // from here on it is another buffer
+          sent.put(flux);
         }
         if (options.rank() == 0) {
           System.out.println("timestep " + step + " sent, source " + (sourceOffStep < 0 ? "on" : "off"));
@@ -91,14 +88,6 @@ public final class Heat {
     }
   }
 
-  private void advance(Halo halo) throws IOException {
-    for (int substep = 0; substep < Block.SUBSTEPS; substep++) {
-      halo.exchange(block);
-      block.substep(sourceOffStep < 0);
-    }
-    halo.exchange(block);
-  }
-
   // What rank 0 has to tell the program that started it. A step of -1: the source was never off.
   private void report(BridgeStatus status) throws IOException {
     if (options.rank() != 0 || options.report() == null) {
@@ -109,7 +98,7 @@ public final class Heat {
         String.format(
             Locale.ROOT,
             "{\"size\": %d, \"steps\": %d, \"grid\": [%d, %d], \"source_off_step\": %d,%n"
-                + " \"chunks_sent\": %d, \"bytes_sent\": %d, \"seconds_blocked\": %.6f}%n",
+                + " \"chunks_sent\": %d, \"bytes_sent\": %d, \"bytes_copied\": %d, \"seconds_blocked\": %.6f}%n",
             options.size(),
             options.steps(),
             grid.rowsOfRanks(),
@@ -117,11 +106,14 @@ public final class Heat {
             sourceOffStep,
             status.chunksSent(),
             status.bytesSent(),
+            status.bytesCopied(),
             status.secondsBlocked()));
   }
 
   /** One rank. Ends with 1 when something fails, and 2 for a wrong command line. */
   public static void main(String[] arguments) {
+    // Arrow logs through SLF4J, which would say that nobody has set up a log.
+    System.setProperty("slf4j.internal.verbosity", "ERROR");
     if (arguments.length == 1 && arguments[0].equals("--help")) {
       System.out.println(HeatOptions.USAGE);
       return;
