@@ -58,6 +58,7 @@ async def _announce_one(service: Service, one: ChunkSet) -> None:
         service.gather.announce_failed(one, Status.CONNECTION, f"the head actor could not be told: {error}")
         return
     service.gather.announced(one)
+    service.admitting.gate.announced(one.timestep)
     service.counters["sets_announced"] += 1
     for bridge, chunk in one.chunks.items():
         service.receiver.announced(service.ranks[bridge].connection, chunk.tag.sequence, chunk.tag.array)

@@ -173,12 +173,14 @@ class Host:
             )
             if missing:
                 raise BridgeError(f"ranks {missing} of this node are not connected", "contract")
+            await service.admitting.check(request)
             await self._base_ready(deadline)
             what = "waiting for the analytics to call Deisa.execute_callbacks()"
             await head_actor.call(
                 self._head.wait_until_analytics_ready.remote(), deadline - time.monotonic(), what
             )
             await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
+            await service.admitting.begin(self._head)
             service.begin(self._head, self._inner, request)
             self._finalised = True
             self._spawn(self._depart())

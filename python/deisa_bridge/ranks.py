@@ -28,6 +28,8 @@ class ChunkOfArray:
     shape: tuple[int, ...]
     grid: tuple[int, ...]
     position: tuple[int, ...]
+    sent: bool = True
+    """Whether it is ever sent: a settings file can leave it out."""
 
     @property
     def nbytes(self) -> int:
@@ -44,6 +46,7 @@ class Rank:
     session: str = ""
     pid: int | None = None
     step_timeout: float = DEFAULT_STEP_TIMEOUT
+    max_in_flight: int = 2
     problem: str = ""
     """Why the rank is to be refused; told when it is ready."""
     arrays: list[ChunkOfArray] = field(default_factory=list)
@@ -56,6 +59,11 @@ class Rank:
             if one.name == name:
                 return one
         raise KeyError(name)
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of all its chunks of one timestep."""
+        return sum(a.nbytes for a in self.arrays if a.sent and a.name != END_MARKER_ARRAY)
 
     @property
     def data_arrays(self) -> list[str]:
@@ -71,6 +79,8 @@ def parse_hello(connection: int, text: str) -> Rank:
     if isinstance(timeout, (int, float)) and timeout > 0:
         rank.step_timeout = float(timeout)
     rank.pid = hello.get("pid")
+    if "max_in_flight" in hello:
+        rank.max_in_flight = _integer(hello, "max_in_flight", 1)
     return rank
 
 
@@ -93,7 +103,7 @@ def parse_define(text: str) -> ChunkOfArray:
         )
     if any(p >= n for p, n in zip(position, grid, strict=True)):
         raise ValueError(f"array '{name}': the chunk_position {position} is outside the grid {grid}")
-    return ChunkOfArray(name, np.dtype(dtype), shape, grid, position)
+    return ChunkOfArray(name, np.dtype(dtype), shape, grid, position, bool(definition.get("sent", True)))
 
 
 def _object(text: str, what: str) -> dict:

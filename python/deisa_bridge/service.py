@@ -16,9 +16,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import ray
-
 from deisa_bridge import receiver as wire
+from deisa_bridge.admitting import Admitting
 from deisa_bridge.announcing import announce
 from deisa_bridge.ending import Ending
 from deisa_bridge.feedback import Feedback
@@ -58,6 +57,7 @@ class Service:
         self.inner: Any = None
         self.peers: Peers | None = None
         self.ending = Ending(self)
+        self.admitting = Admitting(self)
         self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
         self._connections: dict[int, Rank] = {}
         self._feedback = Feedback()
@@ -158,8 +158,9 @@ class Service:
                 self.receiver.notice(event.connection, Status.INTERNAL, text)
 
     def settle(self) -> None:
-        """After a change of state: tells failures, and wakes those who wait."""
+        """After a change of state: tells failures, moves the gate, and wakes those who wait."""
         self.tell_failures()
+        self.admitting.settle()
         self.touch()
 
     def _dispatch(self, event: wire.Event) -> None:
@@ -176,6 +177,9 @@ class Service:
                 self._step(rank, event)
             case wire.Progress():
                 self.gather.progress(rank.bridge, event.timestep)
+                self.admitting.gate.progress(rank.bridge, event.timestep)
+            case wire.Ask():
+                self.admitting.ask(rank, event)
             case wire.Get():
                 self.spawn(self._get(event))
             case wire.Delete():
@@ -221,6 +225,7 @@ class Service:
         rank.welcomed = True
         self.ranks[rank.bridge] = rank
         self.gather.add_bridge(rank.bridge, rank.data_arrays, rank.step_timeout)
+        self.admitting.gate.add_rank(rank.bridge, rank.step_bytes, rank.max_in_flight)
         self.receiver.welcome(rank.connection, event.sequence)
 
     def _gone(self, rank: Rank, how: str, reason: str = "") -> None:
@@ -233,6 +238,7 @@ class Service:
         if how != "closed":
             logger.warning("rank %d (process %s) %s %s", rank.bridge, rank.pid, how, reason)
         self.gather.gone(rank.bridge, how)
+        self.admitting.gate.gone(rank.bridge)
         if rank.bridge == 0:
             self.ending.bridge_0_gone(how)
 
@@ -250,15 +256,20 @@ class Service:
             wanted.append((array.name, where))
             chunks[where] = chunk
         accepted = self.gather.step(rank.bridge, event.timestep, wanted, event.last_of_step, time.monotonic())
+        gate = self.admitting.gate
+        gate.progress(rank.bridge, event.timestep)
         for name, where in accepted:
+            gate.received(rank.bridge, event.timestep, chunks[where].bytes)
             self._pool.submit(self._put, rank, name, event.timestep, where, chunks[where])
+        if event.last_of_step:
+            gate.progress(rank.bridge, event.timestep + 1)
 
     def _put(self, rank: Rank, name: str, timestep: int, where: Where, chunk: wire.Chunk) -> None:
         """In a put thread: from the slot into the object store."""
         reference, problem = None, ""
         try:
             array = rank.arrays[where.array]
-            reference = ray.put(chunk.as_array(array.dtype, array.shape))
+            reference = self.admitting.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
             self.receiver.stored(rank.connection, where.sequence, where.array, where.slot)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
@@ -266,9 +277,12 @@ class Service:
             self._loop.call_soon_threadsafe(self._put_done, rank, name, timestep, reference, problem)
 
     def _put_done(self, rank: Rank, name: str, timestep: int, reference: Any, problem: str) -> None:
+        nbytes = rank.array(name).nbytes
         if reference is None:
+            self.admitting.gate.lost(nbytes)
             self.gather.put_failed(rank.bridge, name, timestep, Status.RESOURCE, problem)
         else:
+            self.admitting.gate.stored(nbytes)
             self.counters["chunks_stored"] += 1
             self.gather.stored(rank.bridge, name, timestep, reference)
         self.settle()
@@ -284,6 +298,7 @@ class Service:
     ) -> None:
         if status != Status.TIMEOUT:
             self.counters["chunks_failed"] += 1
+            self.admitting.gate.broken(timestep)
         slot = where.slot if frees_slot else NO_SLOT
         try:
             self.receiver.failed(
@@ -335,7 +350,9 @@ class Service:
             "bound": None if self.gather.bound in (ANYTHING, NEVER) else self.gather.bound,
             "ended": self.ending.done,
             "begun": self.head is not None,
-        } | self.counters
+            **self.counters,
+            **self.admitting.status(),
+        }
 
 
 def _status_of(error: Exception) -> Status:

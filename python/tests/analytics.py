@@ -1,10 +1,12 @@
 """Analytics as a user writes them, with deisa-ray as published: reads every array, prints what it saw as JSON
 lines.
 
-Arguments: a JSON object {"arrays": {name: window size}, "when", "set": {key: value}, "delay": seconds}. Run
-in a process that cannot import deisa_bridge.
+Arguments: a JSON object {"arrays": {name: window size}, "when", "set": {key: value}, "delay": seconds,
+"light", "garbage"}. Run in a process that cannot import deisa_bridge. "light": it only computes sums, which
+leaves nothing in the store. "garbage": each timestep stays in a reference cycle until that is collected.
 """
 
+import gc
 import importlib.util
 import json
 import sys
@@ -40,6 +42,9 @@ def callback(**arrays):
     seen = {}
     for name, window in arrays.items():
         array = window[-1]
+        if OPTIONS.get("light"):
+            seen[name] = {"t": int(array.t), "sum": float(np.real(array.sum().compute()))}
+            continue
         blocks = [dask.delayed(inspect)(block) for block in array.to_delayed().ravel()]
         total, values, blocks = dask.compute(array.sum(), array, blocks)
         seen[name] = {
@@ -56,10 +61,15 @@ def callback(**arrays):
             deisa.set(key + ".array", np.full(30000, 2.5), t)
     if OPTIONS.get("set"):
         deisa.set("newest", t, t)
+    if OPTIONS.get("garbage"):
+        cycle = [arrays]
+        cycle.append(cycle)
     say(event="step", t=t, seen=seen)
 
 
 assert importlib.util.find_spec("deisa_bridge") is None, "the analytics must not have the package"
+if OPTIONS.get("garbage"):
+    gc.disable()
 deisa = Deisa()
 windows = [Window(name, size=size) for name, size in OPTIONS["arrays"].items()]
 deisa.register(*windows, when=OPTIONS.get("when", "AND"))(callback)

@@ -198,7 +198,7 @@ class Simulation:
         reply = getattr(actor, method).remote(json.dumps({"session": self.session} | request))
         return json.loads(ray.get(reply, timeout=100))
 
-    def finalise(self, uniform: bool = True, deadline: float = 60.0) -> list[dict]:
+    def finalise(self, uniform: bool = True, deadline: float = 60.0, **request) -> list[dict]:
         ids = [reply["node_id"] for reply in self.nodes.values()]
         master = self.nodes[next(r.node for r in self.ranks if r.bridge == 0)]["node_id"]
         return [
@@ -211,6 +211,7 @@ class Simulation:
                 master_node=master,
                 uniform=uniform,
                 deadline=deadline,
+                **request,
             )
             for node in self.nodes
         ]

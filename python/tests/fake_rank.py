@@ -21,8 +21,8 @@ HEADER = struct.Struct("=IHHQqIIiIQ")
 MAGIC = 0x41534944
 NONE = 0xFFFFFFFF
 PAGE = 4096
-HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE = range(1, 10)
-WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE = range(64, 73)
+HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE, ASK = range(1, 11)
+WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE, GATE = range(64, 74)
 
 
 @dataclass
@@ -92,6 +92,7 @@ class FakeRank:
         self.arrays = ([END_MARKER] if bridge == 0 else []) + chunks
         self.answers: list[Answer] = []
         self.failures: list[Answer] = []
+        self.gate: Answer | None = None  # the newest; none: open
         self._sequence = 0
         self._done: dict[int, set[int]] = defaultdict(set)  # kind -> sequences
         self._count: dict[int, int] = defaultdict(int)
@@ -145,6 +146,23 @@ class FakeRank:
 
     def progress(self, timestep: int) -> None:
         self._send(PROGRESS, timestep=timestep)
+
+    def admitted(self, timestep: int) -> bool:
+        """As the node actor said last."""
+        return self.gate is None or bool(self.gate.value) or timestep <= self.gate.timestep
+
+    def ask(self, timestep: int) -> bool:
+        """Whether the timestep may begin now."""
+        if not self.admitted(timestep):
+            sequence = self._send(ASK, timestep=timestep, value=0)
+            self._until(lambda: self.gate.sequence >= sequence, 30.0, "GATE")
+        return self.admitted(timestep)
+
+    def wait_admitted(self, timestep: int, timeout: float = 60.0) -> None:
+        """Until the timestep may begin."""
+        if not self.admitted(timestep):
+            self._send(ASK, timestep=timestep, value=1)
+            self._until(lambda: self.admitted(timestep), timeout, f"timestep {timestep} to be admitted")
 
     def wait_announced(self, sequence: int, chunks: int = 1, timeout: float = 60.0) -> None:
         """Until all chunks of a step are announced."""
@@ -209,6 +227,9 @@ class FakeRank:
         magic, kind, _, sequence, timestep, array, slot, status, payload, value = fields
         assert magic == MAGIC and len(message) == HEADER.size + payload
         answer = Answer(kind, sequence, timestep, array, slot, status, value, message[HEADER.size :], fds)
+        if kind == GATE:
+            self.gate = answer
+            return
         if kind == REFUSED:
             raise ConnectionRefusedError(answer.text)
         if kind in (STORED, FAILED) and slot != NONE:

@@ -1,0 +1,170 @@
+"""Back-pressure on one node: what gate.py decides, with the object store, the analytics and the ranks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from deisa_bridge import head as head_actor
+from deisa_bridge.gate import Gate, Limits, Usage
+from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
+from deisa_bridge.store import Store, StoreUnreadable
+
+if TYPE_CHECKING:
+    from deisa_bridge import receiver as wire
+    from deisa_bridge.ranks import Rank
+    from deisa_bridge.service import Service
+
+logger = logging.getLogger(__name__)
+
+AHEAD_TIMEOUT = 20.0
+"""Seconds that the head actor may take to say how far the analytics are."""
+PAUSE_PER_NODE = 0.005
+"""Seconds between two such questions, times the number of nodes that ask."""
+GARBAGE_WAIT = 0.5
+"""Seconds that a rank waits for room in the store before the analytics' garbage is collected."""
+GARBAGE_INTERVAL = 5.0
+"""Seconds between two collections; Ray itself does not do it more often than every ten or so."""
+RETRY = 1.0
+"""Seconds until it is asked again after it failed to answer."""
+
+
+def _waiting_reader() -> Any:
+    """A function to run in the head actor, which does not have this package: made here, so that it is sent by
+    value. The timesteps that were announced by some node, and that the analytics have not taken."""
+
+    def waiting(head: Any, end_marker: str) -> list[int]:
+        found = {timestep for name, timestep, _ in list(head.arrays_ready._queue) if name != end_marker}
+        for name, array in head.registered_arrays.items():
+            if name != end_marker:
+                found.update(array.chunk_refs)
+        return sorted(found)
+
+    return waiting
+
+
+class Admitting:
+    """Looks at the store and at the analytics when the gate wants it, and tells the ranks. On the event
+    loop."""
+
+    def __init__(self, service: Service) -> None:
+        self.gate = Gate()
+        self.store = Store()
+        self._service = service
+        self._limits = Limits()
+        self._nodes = 1
+        self._head: Any = None
+        self._waiting = _waiting_reader()
+        self._collected = float("-inf")
+        self._store_wanted = asyncio.Event()
+        self._head_wanted = asyncio.Event()
+
+    async def check(self, request: dict) -> None:
+        """Refuses limits that no timestep of the ranks could ever keep. Raises BridgeError."""
+        try:
+            self._limits = Limits.parse(request.get("limits") or {})
+        except ValueError as error:
+            raise BridgeError(str(error), "contract") from error
+        self._nodes = max(len(request.get("nodes") or []), 1)
+        usage = await self._read()
+        if usage is not None and (problem := self.gate.misfit(self._limits, usage)):
+            raise BridgeError(problem, "contract")
+
+    async def begin(self, head: Any) -> None:
+        """The head actor knows the arrays: the gate may close from now on. Raises BridgeError."""
+        self._head = head
+        if self._limits.max_ahead:
+            await self._look_ahead()
+        self.gate.begin(self._limits)
+        self.settle()
+        self._service.spawn(self._look_at_store())
+        self._service.spawn(self._look_at_head())
+
+    def ask(self, rank: Rank, event: wire.Ask) -> None:
+        """A rank wants to begin a timestep."""
+        self.gate.ask(rank.bridge, event.sequence, event.timestep, event.waits, time.monotonic())
+
+    def settle(self) -> None:
+        """After any change: moves the gate, and tells the ranks."""
+        now = time.monotonic()
+        self.gate.settle()
+        for word in self.gate.words(now):
+            rank = self._service.ranks[word.bridge]
+            self._service.receiver.gate(
+                rank.connection, word.sequence, self.gate.open, self.gate.newest, self.gate.reason()
+            )
+        if self.gate.wants_store(now):
+            self._store_wanted.set()
+        if self.gate.wants_look_ahead(now):
+            self._head_wanted.set()
+
+    def release(self) -> None:
+        """Whatever is sent from now on is lost: nobody needs to wait for room."""
+        self.gate.release()
+        self.settle()
+
+    def status(self) -> dict:
+        """For people and tests."""
+        return self.gate.status()
+
+    # ---- Looks ---------------------------------------------------------------------------------------------
+
+    async def _until(self, wanted: asyncio.Event) -> None:
+        """Waits until there may be something to look at."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wanted.wait(), self.gate.next_look(time.monotonic()))
+        wanted.clear()
+
+    async def _look_at_store(self) -> None:
+        while True:
+            while self.gate.wants_store(time.monotonic()):
+                await self._read()
+                self.settle()
+                await self._collect_garbage()
+            await self._until(self._store_wanted)
+
+    async def _collect_garbage(self) -> None:
+        """The analytics may be idle, and keep what nothing will make them let go of."""
+        since, now = self.gate.waits_for_store_since(), time.monotonic()
+        if since is None or now - since < GARBAGE_WAIT or now - self._collected < GARBAGE_INTERVAL:
+            return
+        self._collected = now
+        try:
+            await head_actor.in_thread(self.store.collect_garbage)
+        except Exception as error:
+            logger.warning("the analytics' garbage could not be collected: %s", error)
+
+    async def _read(self) -> Usage | None:
+        mark, usage = self.gate.mark(), None
+        try:
+            usage = await head_actor.in_thread(self.store.read)
+        except StoreUnreadable as error:
+            logger.warning("store_threshold has no effect: %s", error)
+        except Exception:
+            logger.exception("store_threshold has no effect: reading the object store failed")
+        self.gate.measured(usage, mark, time.monotonic())
+        return usage
+
+    async def _look_at_head(self) -> None:
+        while True:
+            while self.gate.wants_look_ahead(time.monotonic()):
+                try:
+                    await self._look_ahead()
+                    await asyncio.sleep(PAUSE_PER_NODE * self._nodes)
+                except BridgeError as error:
+                    logger.warning("how far the analytics are is not known: %s", error)
+                    await asyncio.sleep(RETRY)
+                self.settle()
+            await self._until(self._head_wanted)
+
+    async def _look_ahead(self) -> None:
+        self.gate.before_look()
+        what = f"max_ahead = {self._limits.max_ahead}: asking the head actor how far the analytics are"
+        call = getattr(self._head, "__ray_call__", None)
+        if call is None:
+            raise BridgeError(f"{what}: this version of Ray cannot", "contract")
+        waiting = await head_actor.call(call.remote(self._waiting, END_MARKER_ARRAY), AHEAD_TIMEOUT, what)
+        self.gate.looked_ahead(waiting, time.monotonic())

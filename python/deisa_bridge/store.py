@@ -1,0 +1,113 @@
+"""How full this node's object store is, read on this node alone.
+
+Ray has no call for it that needs neither gRPC (which Ray does not bring along) nor the whole cluster. Its
+core worker can ask the store over its Unix socket, in less than 0.1 ms, and logs the answer:
+`log_plasma_usage`. The log line is caught. Older Rays, which lack it, log the capacity only: there the
+objects that this process owns are counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from typing import Any
+
+import ray
+from ray._private import internal_api
+
+from deisa_bridge.gate import Usage
+
+IN_USE = re.compile(r"^- bytes in use: (\d+)$", re.MULTILINE)
+CAPACITY = re.compile(r"^\(global lru\) capacity: (\d+)$", re.MULTILINE)
+
+
+class StoreUnreadable(Exception):
+    """This version of Ray does not tell."""
+
+
+class _Catch(logging.Filter):
+    """Takes what one thread logs while it says so, and lets the rest pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread: int | None = None
+        self._text = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if threading.get_ident() != self._thread:
+            return True
+        self._text = record.getMessage()
+        return False
+
+    def text_of(self, call: Any) -> str:
+        """What `call` logs."""
+        self._text, self._thread = "", threading.get_ident()
+        try:
+            call()
+        finally:
+            self._thread = None
+        return self._text
+
+
+class Store:
+    """This node's object store. `put` and `read` may be called by several threads."""
+
+    def __init__(self) -> None:
+        self._worker = ray._private.worker.global_worker.core_worker
+        self._lock = threading.Lock()
+        self._catch = _Catch()
+        self._own: dict[bytes, int] = {}  # on older Rays: the sizes of this process's objects
+        self._logger = logging.getLogger("ray._raylet")
+        self._report = getattr(self._worker, "log_plasma_usage", None)
+        self._counts_own = self._report is None
+        if self._counts_own:
+            self._report = getattr(self._worker, "dump_object_store_memory_usage", None)
+
+    @property
+    def sees_everything(self) -> bool:
+        """False: on this Ray, only the objects of this process are seen."""
+        return not self._counts_own
+
+    def put(self, value: Any, nbytes: int) -> Any:
+        """ray.put: a reference, owned by this process."""
+        reference = ray.put(value)
+        if self._counts_own:
+            with self._lock:
+                self._own[reference.binary()] = nbytes
+        return reference
+
+    def read(self) -> Usage:
+        """Bytes that are in use, and the capacity. Takes a fraction of a millisecond, but asks another
+        process. Raises StoreUnreadable."""
+        if self._report is None:
+            raise StoreUnreadable("Ray's core worker has no call that reports on the object store")
+        with self._lock:
+            if not self._logger.isEnabledFor(logging.WARNING):
+                self._logger.setLevel(logging.WARNING)
+            self._logger.addFilter(self._catch)
+            try:
+                text = self._catch.text_of(self._report)
+            finally:
+                self._logger.removeFilter(self._catch)
+            capacity, in_use = CAPACITY.search(text), IN_USE.search(text)
+            if capacity is None or (in_use is None and not self._counts_own):
+                raise StoreUnreadable(f"Ray's report on the object store was not understood: {text[:500]!r}")
+            used = self._own_bytes() if in_use is None or self._counts_own else int(in_use[1])
+        return Usage(used, int(capacity[1]))
+
+    @staticmethod
+    def collect_garbage() -> None:
+        """Has every Python process of the cluster collect its garbage, as soon as Ray lets it: Dask's graphs
+        have cycles, and what they refer to stays in the store until then."""
+        internal_api.global_gc()
+
+    def _own_bytes(self) -> int:
+        """Of the objects that this process put and that someone still refers to."""
+        alive = {bytes.fromhex(_text(one)) for one in self._worker.get_all_reference_counts()}
+        self._own = {key: nbytes for key, nbytes in self._own.items() if key in alive}
+        return sum(self._own.values())
+
+
+def _text(key: Any) -> str:
+    return key.decode() if isinstance(key, bytes) else str(key)
