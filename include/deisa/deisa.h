@@ -21,6 +21,9 @@
  *  - "Collective" functions must be called by every rank, in the same order.
  *  - A bridge may be used from several threads; its calls are serialised. deisa_close()
  *    and deisa_abandon() must be the last call.
+ *  - What fails after its call has returned is returned by the next call on the bridge, or given to the
+ *    handler then. That call has done its own work all the same; but for deisa_begin_step, which has
+ *    not begun the step when it returns such an error.
  *  - With DEISA_DISABLE=1 in the environment, every function is a cheap success.
  */
 #ifndef DEISA_DEISA_H
@@ -133,8 +136,8 @@ typedef struct deisa_options {
   int32_t master_port;        /* 1 ... 65535, for the rendezvous; -1: 29400 */
   const char* ray_address;    /* host:port of Ray; NULL: RAY_ADDRESS, else the local cluster */
   const deisa_communicator* communicator; /* NULL: Gloo, or none for one rank */
-  double comm_timeout;  /* seconds, > 0: rendezvous, barriers */
-  double ready_timeout; /* seconds, > 0: all of deisa_ready */
+  double comm_timeout;  /* seconds, > 0: rendezvous, meetings of all ranks */
+  double ready_timeout; /* seconds, > 0: deisa_ready, once all have met; the least of all ranks' */
   double send_timeout;  /* seconds, > 0: one wait in a send, a step or a flush */
   const char* node_id;  /* NULL: this node of Ray; tests name several nodes on one machine */
   const char* node_actor; /* "module:Class" of the node actor; NULL: deisa-ray's own, extended */
@@ -231,7 +234,8 @@ DEISA_EXPORT deisa_status deisa_define_json(deisa_bridge* bridge, const char* ar
                                             deisa_error* error);
 
 /* Collective. Meets the other ranks, connects each node to Ray, registers every array and waits
- * for the analytics; all within ready_timeout. Fails alike on every rank. */
+ * for the analytics. The meeting takes at most comm_timeout (twice: rendezvous, metadata), the rest
+ * at most ready_timeout. Fails alike on every rank; then abandon the bridge. */
 DEISA_EXPORT deisa_status deisa_ready(deisa_bridge* bridge, deisa_error* error);
 
 /* Sends this rank's chunk of `name` for `timestep`. `data` may be reused on return. */
@@ -313,9 +317,9 @@ DEISA_EXPORT deisa_status deisa_put_allocated(deisa_bridge* bridge, const char* 
 DEISA_EXPORT deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error);
 
 /* Collective. Flushes, waits for every rank, sends the end marker with `timestep` (at least the
- * newest that was sent), and frees the bridge. Sets `*bridge` to NULL, unless it returns
- * DEISA_ERROR_ARGUMENT or DEISA_ERROR_CONTRACT: then nothing was done. DEISA_OK when `*bridge` is
- * NULL already. */
+ * newest that was sent), and frees the bridge, whatever fails. Sets `*bridge` to NULL, unless the call
+ * is refused (DEISA_ERROR_CONTRACT: a step is open, or `timestep` is too old): then nothing was done.
+ * DEISA_OK when `*bridge` is NULL already. */
 DEISA_EXPORT deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* error);
 
 /* Local and immediate: frees the bridge without meeting anyone. When bridge 0 abandons, its node

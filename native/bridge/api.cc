@@ -13,7 +13,7 @@ using deisa::is_disabled;
 using deisa::is_the_callers_fault;
 using deisa::kFirstLayoutSize;
 using deisa::known_part;
-using deisa::null_argument;
+using deisa::no_bridge;
 using deisa::on_bridge;
 using deisa::on_disabled;
 using deisa::reported;
@@ -91,13 +91,9 @@ deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
     require(arrays_metadata, "arrays_metadata");
-    nlohmann::json parsed;
-    try {
-      parsed = nlohmann::json::parse(arrays_metadata);
-    } catch (const nlohmann::json::exception& e) {
-      throw Error(DEISA_ERROR_ARGUMENT, std::string("arrays_metadata is not JSON: ") + e.what());
-    }
-    open.define(parsed);
+    deisa::Problems problems;
+    const nlohmann::json parsed = deisa::parse_arrays(arrays_metadata, problems);
+    open.define(parsed, std::move(problems));
     return DEISA_OK;
   });
 }
@@ -132,7 +128,13 @@ deisa_status deisa_send_strided(deisa_bridge* bridge, const char* name, const vo
 }
 
 deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
+  // Failures of earlier calls first: in mode raise no step is open after them.
+  const deisa_status late = reported(bridge, error, [](Bridge& open) {
+    open.look_for_late_failures();
+    return DEISA_OK;
+  });
+  if (late < 0) return late;
+  const deisa_status status = reported_alone(bridge, error, [&](Bridge& open) {
     try {
       return open.begin_step(timestep) ? DEISA_OK : DEISA_SKIPPED;
     } catch (const Error& failure) {
@@ -142,6 +144,7 @@ deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_erro
       throw;
     }
   });
+  return status == DEISA_OK ? late : status;
 }
 
 deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
@@ -300,7 +303,9 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
     open.close(timestep);
     return DEISA_OK;
   });
-  if (!is_the_callers_fault(status)) {
+  // A call that was refused has done nothing; every other one has ended the bridge.
+  const bool refused = is_the_callers_fault(status) && !(*bridge)->bridge->is_closed();
+  if (!refused) {
     delete *bridge;
     *bridge = nullptr;
   }
@@ -379,7 +384,7 @@ deisa_status deisa_delete(deisa_bridge* bridge, const char* key, deisa_error* er
 
 deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, deisa_error* error) {
   return guarded(error, [&] {
-    if (bridge == nullptr) throw null_argument("bridge");
+    if (bridge == nullptr) throw no_bridge();
     require(out, "out");
     if (out->struct_size < sizeof(deisa_bridge_status)) {
       throw Error(DEISA_ERROR_ARGUMENT,

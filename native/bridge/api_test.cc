@@ -1,5 +1,8 @@
 // One rank through the C ABI, against a node actor that the test plays.
+#include <array>
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -268,6 +271,82 @@ TEST_F(ApiTest, AFailureAfterTheReturnComesWithTheNextCall) {
   EXPECT_EQ(node.chunks().size(), 2u) << "the call that reported it did its own work";
 }
 
+// Two chunks fail after their sends have returned; `next` is the call that says so.
+template <typename Next>
+void fail_two_late(FakeNode& node, Rank& rank, const Next& next) {
+  // A send returns when the receiver has the chunk, perhaps before the node has seen the step.
+  std::array<std::promise<FakeNode::Step>, 2> kept;
+  node.on_step([&kept](FakeNode&, const FakeNode::Step& step) {
+    if (step.timestep <= 2) kept[static_cast<size_t>(step.timestep - 1)].set_value(step);
+  });
+  ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK);
+  ASSERT_EQ(rank.send("t", 0, 2), DEISA_OK);
+  for (std::promise<FakeNode::Step>& one : kept) {
+    std::future<FakeNode::Step> arrived = one.get_future();
+    ASSERT_EQ(arrived.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+    const FakeNode::Step step = arrived.get();
+    node.fail(step, DEISA_ERROR_RESOURCE, "full at " + std::to_string(step.timestep), true);
+  }
+  next();
+}
+
+TEST_F(ApiTest, InModeRaiseOneErrorSaysAllThatFailedSince) {
+  start();
+  fail_two_late(node, rank, [&] {
+    EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_ERROR_RESOURCE);
+    EXPECT_TRUE(contains(rank.message(), "full at 1"));
+    EXPECT_TRUE(contains(rank.message(), "Also, rank 0, array 't', timestep 2: full at 2"));
+    EXPECT_EQ(rank.error.timestep, 1);
+    EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK) << "each is reported once";
+  });
+}
+
+TEST_F(ApiTest, InModeReportTheHandlerGetsEachThatFailedSince) {
+  std::vector<int64_t> seen;
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.error_handler = [](void* data, const deisa_error* error) {
+    static_cast<std::vector<int64_t>*>(data)->push_back(error->timestep);
+  };
+  rank.options.error_handler_data = &seen;
+  start();
+  fail_two_late(node, rank, [&] {
+    EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_REPORTED);
+    EXPECT_EQ(seen, (std::vector<int64_t>{1, 2}));
+    EXPECT_EQ(rank.error.timestep, 1);
+  });
+}
+
+TEST_F(ApiTest, InModeRaiseBeginStepReportsEarlierFailuresAndBeginsNothing) {
+  start();
+  fail_two_late(node, rank, [&] {
+    deisa_status begun = rank.begin(3);
+    // Until both answers have arrived.
+    std::string said = rank.message();
+    for (int tries = 0; tries < 100000 && !contains(said, "full at 2"); ++tries) {
+      if (begun == DEISA_OK) {
+        ASSERT_EQ(rank.end(), DEISA_OK);
+      }
+      begun = rank.begin(3 + tries);
+      if (begun != DEISA_OK) said += rank.message();
+    }
+    EXPECT_EQ(begun, DEISA_ERROR_RESOURCE);
+    EXPECT_TRUE(contains(said, "full at 1"));
+    expect_contract(rank.put("t", 0), "outside a step");
+  });
+}
+
+TEST_F(ApiTest, CloseEndsTheBridgeWhateverFailsInIt) {
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_CONTRACT, "the node actor refuses it", true);
+  });
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  start();
+  ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK);
+  EXPECT_EQ(rank.close(2), DEISA_ERROR_CONTRACT) << "always raised";
+  EXPECT_TRUE(contains(rank.message(), "the node actor refuses it"));
+  EXPECT_EQ(rank.bridge, nullptr) << "it has ended";
+}
+
 TEST_F(ApiTest, TheHandlerGetsFailuresAndTheSimulationGoesOn) {
   node.on_step([](FakeNode& self, const FakeNode::Step& step) {
     self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
@@ -310,9 +389,14 @@ TEST_F(ApiTest, TheDefaultHandlerSaysWhereOnStderr) {
   start();
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
+  EXPECT_EQ(rank.send("t", 0, 4), DEISA_REPORTED);
   const std::string printed = ::testing::internal::GetCapturedStderr();
-  EXPECT_TRUE(contains(printed, "deisa: rank 0, array 't', timestep 3: out of resources: full"));
-  EXPECT_TRUE(contains(printed, "called from:"));
+  for (const char* timestep : {"3", "4"}) {
+    const size_t at = printed.find(std::string("deisa: rank 0, array 't', timestep ") + timestep +
+                                   ": out of resources: full");
+    ASSERT_NE(at, std::string::npos) << printed;
+    EXPECT_NE(printed.find("deisa: called from:", at), std::string::npos) << "each with its trace";
+  }
 }
 
 TEST_F(ApiTest, AReportedBeginStepLeavesTheStepOut) {
@@ -432,8 +516,11 @@ TEST_F(ApiTest, ArrowMemoryIsViewedAndReleased) {
 
 TEST_F(ApiTest, NullArguments) {
   EXPECT_EQ(deisa_open(nullptr, nullptr, nullptr), DEISA_ERROR_ARGUMENT);
-  EXPECT_EQ(deisa_send(nullptr, "t", this, 0, &rank.error), DEISA_ERROR_ARGUMENT);
-  EXPECT_EQ(rank.message(), "bridge is NULL");
+  EXPECT_EQ(deisa_send(nullptr, "t", this, 0, &rank.error), DEISA_ERROR_CONTRACT);
+  EXPECT_TRUE(contains(rank.message(), "bridge is NULL: it was never opened, or it was closed"));
+  deisa_bridge_status out = {};
+  out.struct_size = sizeof(out);
+  EXPECT_EQ(deisa_get_status(nullptr, &out, &rank.error), DEISA_ERROR_CONTRACT);
   start();
   EXPECT_EQ(deisa_send(rank.bridge, nullptr, this, 0, nullptr), DEISA_ERROR_ARGUMENT);
   EXPECT_EQ(deisa_send(rank.bridge, "t", nullptr, 0, &rank.error), DEISA_ERROR_ARGUMENT);
@@ -447,6 +534,13 @@ TEST_F(ApiTest, JsonDefinitionsAreAllOrNothing) {
   ASSERT_EQ(rank.open(), DEISA_OK);
   EXPECT_EQ(deisa_define_json(rank.bridge, "{", &rank.error), DEISA_ERROR_ARGUMENT);
   EXPECT_TRUE(contains(rank.message(), "is not JSON"));
+  const char* twice = R"({"a": {"chunk_shape": [2], "nb_chunks_per_dim": [1], "dtype": "int8",
+                                "chunk_position": [0]},
+                          "a": {"dtype": "int8", "dtype": "real"}})";
+  EXPECT_EQ(deisa_define_json(rank.bridge, twice, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_TRUE(contains(rank.message(), "array \"a\" is there twice: expected each once"));
+  EXPECT_TRUE(contains(rank.message(), "key \"dtype\" is there twice: expected each once"));
+  EXPECT_TRUE(contains(rank.message(), "array 'a': dtype = \"real\"")) << "all together";
   const char* half = R"({"a": {"chunk_shape": [2], "nb_chunks_per_dim": [1], "dtype": "int8",
                                "chunk_position": [0]},
                          "b": {}})";

@@ -31,11 +31,10 @@ Error Bridge::contract(const std::string& text) const {
   return error;
 }
 
-void Bridge::define(const nlohmann::json& metadata) {
+void Bridge::define(const nlohmann::json& metadata, Problems problems) {
   if (state_ != State::kDefining) {
     throw contract("an array was defined after deisa_ready: define every array before it");
   }
-  Problems problems;
   std::vector<ArrayMetadata> defined;
   if (!metadata.is_object()) {
     problems.add("arrays_metadata: expected an object, array name -> metadata");
@@ -45,7 +44,8 @@ void Bridge::define(const nlohmann::json& metadata) {
                                       [&n = name](const auto& array) { return array.name == n; });
       if (known != arrays_.end() && name != kEndMarkerArray) {
         problems.add("array '" + name + "': is defined already: expected each name once");
-      } else if (auto array = parse_metadata(name, of_array, problems)) {
+      }
+      if (auto array = parse_metadata(name, of_array, problems)) {
         defined.push_back(std::move(*array));
       }
     }
@@ -344,11 +344,14 @@ void Bridge::close(int64_t timestep) {
       return false;
     }
   };
+  const Deadline flushed = send_deadline();
   attempt([&] {
-    sender_->promise(std::numeric_limits<int64_t>::max(), send_deadline());
-    sender_->flush(send_deadline());
+    sender_->promise(std::numeric_limits<int64_t>::max(), flushed);
+    sender_->flush(flushed);
   });
-  const bool met = attempt([&] { communicator_->barrier(Deadline::after(options_.comm_timeout)); });
+  // The others may flush for as long as this rank was allowed to.
+  const Deadline meeting = Deadline::after(flushed.seconds() + options_.comm_timeout);
+  const bool met = attempt([&] { communicator_->barrier(meeting); });
   if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
   // every node has announced what it holds.
@@ -404,6 +407,13 @@ Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collect
 void Bridge::remove(const std::string& key) {
   require_ready("delete");
   sender_->remove(key, Deadline::after(kFeedbackTimeout));
+}
+
+void Bridge::look_for_late_failures() noexcept {
+  try {
+    if (state_ == State::kReady) sender_->poll();
+  } catch (...) {
+  }
 }
 
 std::vector<Error> Bridge::take_late_failures() {

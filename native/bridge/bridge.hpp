@@ -38,8 +38,9 @@ class Bridge {
 
   const Options& options() const noexcept { return options_; }
 
-  // Before ready(). `metadata` is a JSON object of arrays; all problems are reported together.
-  void define(const nlohmann::json& metadata);
+  // Before ready(). `metadata` is a JSON object of arrays; all problems are reported together, with
+  // those that the caller has found already.
+  void define(const nlohmann::json& metadata, Problems problems = {});
 
   void ready();
 
@@ -76,8 +77,12 @@ class Bridge {
   // Error(DEISA_ERROR_CONTRACT) unless dtype and shape are those of the array.
   Layout layout_for(const std::string& name, deisa_dtype dtype, int32_t ndim, const int64_t* shape,
                     const int64_t* strides) const;
+  // Reads what the node actor said meanwhile. Never waits, and leaves the loss of the node actor to
+  // the call that needs it.
+  void look_for_late_failures() noexcept;
   // Failures of earlier calls that became known since; taken once.
   std::vector<Error> take_late_failures();
+  bool is_closed() const noexcept { return state_ == State::kClosed; }
   // After a failed begin_step that was reported and not raised: the step is left out on this rank.
   void leave_step_out(int64_t timestep);
 
@@ -85,7 +90,7 @@ class Bridge {
   enum class State { kDefining, kReady, kFailed, kClosed };
   enum class Step { kNone, kOpen, kLeftOut };
 
-  void meet(const Deadline& deadline);
+  void meet();
   void start_node(const Deadline& deadline);
   void register_arrays(const Deadline& deadline);
   void finalise(const Deadline& deadline);

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bridge/bridge.hpp"
 #include "bridge/disabled.hpp"
@@ -61,15 +63,16 @@ inline Error null_argument(const char* what) {
   return Error(DEISA_ERROR_ARGUMENT, std::string(what) + " is NULL");
 }
 
-inline bool is_the_callers_fault(deisa_status status) {
-  return status == DEISA_ERROR_CONTRACT || status == DEISA_ERROR_ARGUMENT;
+inline Error no_bridge() {
+  return Error(DEISA_ERROR_CONTRACT,
+               "bridge is NULL: it was never opened, or it was closed or abandoned");
 }
 
 // A call on a bridge that is or will be open: `work` returns a status or throws.
 template <typename Work>
 deisa_status on_bridge(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
   return guarded(error, [&]() -> deisa_status {
-    if (handle == nullptr) throw null_argument("bridge");
+    if (handle == nullptr) throw no_bridge();
     if (!handle->bridge) return DEISA_OK;
     std::lock_guard<std::mutex> lock(handle->mutex);
     try {
@@ -90,30 +93,26 @@ deisa_status reported_alone(deisa_bridge* handle, deisa_error* error, const Work
     } catch (Error& failure) {
       if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
       if (is_the_callers_fault(failure.status())) throw;
-      return handle->reporter->report(failure, error);
+      return handle->reporter->report({failure}, error);
     }
   });
 }
 
-// As above; the late failures of earlier calls are reported here too.
+// As above; the late failures of earlier calls are reported here too, after its own.
 template <typename Work>
 deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
   return on_bridge(handle, error, [&](Bridge& bridge) -> deisa_status {
     deisa_status status = DEISA_OK;
+    std::vector<Error> failures;
     try {
       status = work(bridge);
     } catch (Error& failure) {
       if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
       if (is_the_callers_fault(failure.status())) throw;
-      status = handle->reporter->report(failure, error);
+      failures.push_back(failure);
     }
-    for (const Error& late : bridge.take_late_failures()) {
-      deisa_error ignored;
-      const bool first = status == DEISA_OK;
-      const deisa_status of_late = handle->reporter->report(late, first ? error : &ignored);
-      if (first) status = of_late;
-    }
-    return status;
+    for (Error& late : bridge.take_late_failures()) failures.push_back(std::move(late));
+    return failures.empty() ? status : handle->reporter->report(failures, error);
   });
 }
 

@@ -333,6 +333,28 @@ class Checker {
 
 }  // namespace
 
+json parse_arrays(const std::string& text, Problems& problems) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto look = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) {
+      keys.emplace_back();
+    } else if (event == json::parse_event_t::object_end) {
+      keys.pop_back();
+    } else if (event == json::parse_event_t::key) {
+      if (!keys.back().insert(parsed.get<std::string>()).second) {
+        problems.add((keys.size() == 1 ? "array " : "key ") + shown(parsed) +
+                     " is there twice: expected each once");
+      }
+    }
+    return true;
+  };
+  try {
+    return json::parse(text, look);
+  } catch (const json::exception& error) {
+    throw Error(DEISA_ERROR_ARGUMENT, std::string("arrays_metadata is not JSON: ") + error.what());
+  }
+}
+
 std::optional<ArrayMetadata> parse_metadata(const std::string& name, const json& metadata,
                                             Problems& problems) {
   return Checker(name, metadata, problems).check();

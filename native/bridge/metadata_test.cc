@@ -42,7 +42,7 @@ TEST(Metadata, TableOfCases) {
   ASSERT_GT(all.size(), 100u);
   for (const json& one : all) {
     const std::string message = message_of(check(one.at("arrays")));
-    const std::string what = one.at("case").get<std::string>() + ": " + message;
+    const std::string what = "[case " + one.at("case").get<std::string>() + "] " + message;
     if (one.at("accepted").get<bool>()) {
       EXPECT_EQ(message, "") << what;
       continue;
@@ -53,6 +53,17 @@ TEST(Metadata, TableOfCases) {
           << what << "\nmisses: " << text;
     }
   }
+}
+
+TEST(Metadata, ProblemsThatDoNotFitAreCounted) {
+  json many = json::object();
+  for (int i = 0; i < 500; ++i) many["array" + std::to_string(1000 + i)] = {{"dtype", "real"}};
+  const std::string message = message_of(check(many));
+  EXPECT_LT(message.size(), sizeof(deisa_error::message));
+  EXPECT_NE(message.find("array 'array1000': dtype = \"real\""), std::string::npos);
+  const size_t at = message.rfind("\n  - and ");
+  ASSERT_NE(at, std::string::npos) << message;
+  EXPECT_GT(std::stoi(message.substr(at + std::strlen("\n  - and "))), 1900) << message;
 }
 
 json good() {

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -171,7 +172,11 @@ std::string encode(const Attendance& attendance) {
                       array.chunks_of_node});
   }
   std::string encoded;
-  json::to_msgpack({{"version", 1}, {"node", attendance.node}, {"arrays", arrays}}, encoded);
+  json::to_msgpack({{"version", 1},
+                    {"node", attendance.node},
+                    {"arrays", arrays},
+                    {"ready_timeout", attendance.ready_timeout}},
+                   encoded);
   return encoded;
 }
 
@@ -185,7 +190,8 @@ std::string encode(const Plan& plan) {
                     {"node_of", plan.node_of},
                     {"leader", plan.leader},
                     {"arrays", arrays},
-                    {"uniform", plan.uniform}},
+                    {"uniform", plan.uniform},
+                    {"ready_timeout", plan.ready_timeout}},
                    encoded);
   return encoded;
 }
@@ -197,6 +203,7 @@ Plan decode_plan(const std::string& encoded) {
   plan.node_of = from.at("node_of").get<std::vector<int>>();
   plan.leader = from.at("leader").get<std::vector<int>>();
   plan.uniform = from.at("uniform").get<bool>();
+  plan.ready_timeout = from.at("ready_timeout").get<double>();
   for (const auto& [name, array] : from.at("arrays").items()) {
     plan.arrays[name] = {array.at(0).get<std::vector<int64_t>>(),
                          array.at(1).get<std::vector<int64_t>>()};
@@ -218,6 +225,8 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
                    DEISA_VERSION + " everywhere");
       continue;
     }
+    const double ready_timeout = from.at("ready_timeout").get<double>();
+    plan.ready_timeout = rank == 0 ? ready_timeout : std::min(plan.ready_timeout, ready_timeout);
     const auto [it, fresh] =
         nodes.emplace(from.at("node").get<std::string>(), static_cast<int>(nodes.size()));
     if (fresh) plan.leader.push_back(rank);

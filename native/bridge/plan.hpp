@@ -14,6 +14,7 @@ namespace deisa {
 struct Attendance {
   std::string node;  // key of the node: equal on ranks of the same node
   std::vector<ArrayMetadata> arrays;
+  double ready_timeout = 0;  // seconds
 };
 
 struct Plan {
@@ -27,6 +28,7 @@ struct Plan {
   std::map<std::string, Array> arrays;
   // Each node has a chunk of each array: then order within the nodes is order everywhere.
   bool uniform = true;
+  double ready_timeout = 0;  // the least of all ranks', so that they give up together
 
   std::vector<int> ranks_of_node(int node) const;
 };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 namespace deisa {
 namespace {
 
@@ -18,11 +20,14 @@ ArrayMetadata chunk(std::vector<int64_t> shape, std::vector<int64_t> grid,
 struct Rank {
   std::string node;
   std::vector<ArrayMetadata> arrays;
+  double ready_timeout = 600;
 };
 
 Plan plan(const std::vector<Rank>& ranks) {
   std::vector<std::string> encoded;
-  for (const Rank& rank : ranks) encoded.push_back(encode(Attendance{rank.node, rank.arrays}));
+  for (const Rank& rank : ranks) {
+    encoded.push_back(encode(Attendance{rank.node, rank.arrays, rank.ready_timeout}));
+  }
   return make_plan(encoded, "s");
 }
 
@@ -139,6 +144,34 @@ TEST(Plan, AllDisagreementsTogether) {
   const std::string message = refused(ranks);
   expect_text(message, "array 't': dtype");
   expect_text(message, "array 'u': no bridge has chunk_position (1)");
+}
+
+TEST(Plan, TheLeastReadyTimeoutIsEverybodys) {
+  auto ranks = uneven();
+  EXPECT_EQ(decode_plan(encode(plan(ranks))).ready_timeout, 600);
+  ranks[2].ready_timeout = 7;
+  EXPECT_EQ(plan(ranks).ready_timeout, 7);
+}
+
+TEST(Plan, AnotherVersion) {
+  std::vector<std::string> encoded = {encode(Attendance{"a", {}, 600}),
+                                      encode(Attendance{"a", {}, 600})};
+  nlohmann::json other = nlohmann::json::from_msgpack(encoded[1]);
+  other["version"] = 2;
+  encoded[1].clear();
+  nlohmann::json::to_msgpack(other, encoded[1]);
+  try {
+    make_plan(encoded, "s");
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.status(), DEISA_ERROR_CONTRACT);
+    expect_text(error.what(), "rank 1 runs another version of this library");
+  }
+}
+
+TEST(Plan, DifferentNumbersOfDimensions) {
+  expect_text(refused({{"a", {chunk({3}, {2}, {0})}}, {"a", {chunk({3, 1}, {2, 1}, {1, 0})}}}),
+              "nb_chunks_per_dim = (2, 1) on rank 1, but (2) on rank 0");
 }
 
 TEST(Plan, NodeKeysDifferByNodeId) {

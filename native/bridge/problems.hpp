@@ -18,11 +18,19 @@ class Problems {
   void raise(deisa_status status, const std::string& heading) const {
     if (texts_.empty()) return;
     std::string message = heading;
-    for (const std::string& text : texts_) message += "\n  - " + text;
+    for (size_t i = 0; i < texts_.size(); ++i) {
+      // What does not fit into a deisa_error is counted at least.
+      if (i > 0 && message.size() + texts_[i].size() > kRoom) {
+        message += "\n  - and " + std::to_string(texts_.size() - i) + " more problems";
+        break;
+      }
+      message += "\n  - " + texts_[i];
+    }
     throw Error(status, message);
   }
 
  private:
+  static constexpr size_t kRoom = sizeof(deisa_error::message) - 100;
   std::vector<std::string> texts_;
 };
 

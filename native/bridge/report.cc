@@ -4,52 +4,81 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <string>
 
 namespace deisa {
 namespace {
 
-void print(const deisa_error& error, bool with_trace) noexcept {
-  char where[400];
-  int n = std::snprintf(where, sizeof(where), "rank %d", error.rank);
-  const auto left = [&] { return sizeof(where) - static_cast<size_t>(n); };
-  if (error.array[0] != '\0') n += std::snprintf(where + n, left(), ", array '%s'", error.array);
+std::string where(const Error& error) {
+  std::string text = "rank " + std::to_string(error.rank());
+  if (!error.array().empty()) text += ", array '" + error.array() + "'";
+  if (error.timestep() != DEISA_NO_TIMESTEP) {
+    text += ", timestep " + std::to_string(error.timestep());
+  }
+  return text;
+}
+
+void print(const deisa_error& error) noexcept {
+  char timestep[40] = "";
   if (error.timestep != DEISA_NO_TIMESTEP) {
-    n +=
-        std::snprintf(where + n, left(), ", timestep %lld", static_cast<long long>(error.timestep));
+    std::snprintf(timestep, sizeof(timestep), ", timestep %lld",
+                  static_cast<long long>(error.timestep));
   }
-  std::fprintf(stderr, "deisa: %s: %s: %s\n", where, deisa_status_string(error.status),
+  const bool has_array = error.array[0] != '\0';
+  std::fprintf(stderr, "deisa: rank %d%s%s%s%s: %s: %s\n", error.rank, has_array ? ", array '" : "",
+               error.array, has_array ? "'" : "", timestep, deisa_status_string(error.status),
                error.message);
-  if (with_trace) {
-    void* frames[32];
-    const int count = ::backtrace(frames, 32);
-    std::fprintf(stderr, "deisa: called from:\n");
-    std::fflush(stderr);
-    ::backtrace_symbols_fd(frames, count, STDERR_FILENO);
-  }
+  void* frames[32];
+  const int count = ::backtrace(frames, 32);
+  std::fprintf(stderr, "deisa: called from:\n");
   std::fflush(stderr);
+  ::backtrace_symbols_fd(frames, count, STDERR_FILENO);
+}
+
+// The first, whose message says what the others were.
+Error joined(const std::vector<Error>& failures) {
+  const Error& first = failures.front();
+  if (failures.size() == 1) return first;
+  std::string message = first.what();
+  for (size_t i = 1; i < failures.size(); ++i) {
+    message += "\nAlso, " + where(failures[i]) + ": " + failures[i].what();
+  }
+  Error all(first.status(), message);
+  return all.at_rank(first.rank()).at_array(first.array()).at_timestep(first.timestep());
 }
 
 }  // namespace
 
-deisa_status Reporter::report(const Error& error, deisa_error* out) noexcept {
-  deisa_error filled;
-  write_error(error, &filled);
-  if (mode_ == DEISA_ERRORS_REPORT) {
-    if (handler_ != nullptr) {
-      try {
-        handler_(data_, &filled);
-      } catch (...) {
-        // A handler written in C++ may throw; nothing crosses the C boundary.
-        std::fprintf(stderr, "deisa: the error handler threw an exception; ignored\n");
-      }
-    } else {
-      print(filled, !traced_);
-      traced_ = true;
-    }
-    filled.status = DEISA_REPORTED;
+void Reporter::handle(const deisa_error& error) noexcept {
+  if (handler_ == nullptr) {
+    print(error);
+    return;
   }
-  if (out != nullptr) *out = filled;
-  return filled.status;
+  try {
+    handler_(data_, &error);
+  } catch (...) {
+    // A handler written in C++ may throw; nothing crosses the C boundary.
+    std::fprintf(stderr, "deisa: the error handler threw an exception; ignored\n");
+  }
+}
+
+deisa_status Reporter::report(const std::vector<Error>& failures, deisa_error* out) {
+  std::vector<Error> raised;
+  deisa_error first = {};
+  for (const Error& failure : failures) {
+    if (mode_ == DEISA_ERRORS_RAISE || is_the_callers_fault(failure.status())) {
+      raised.push_back(failure);
+      continue;
+    }
+    deisa_error filled;
+    write_error(failure, &filled);
+    handle(filled);
+    if (first.status == DEISA_OK) first = filled;
+  }
+  if (!raised.empty()) return write_error(joined(raised), out);
+  first.status = DEISA_REPORTED;
+  if (out != nullptr) *out = first;
+  return DEISA_REPORTED;
 }
 
 }  // namespace deisa

@@ -1,25 +1,34 @@
 // What happens to a failure that the simulation need not die of.
 #pragma once
 
+#include <vector>
+
 #include "bridge/options.hpp"
 
 namespace deisa {
+
+// These are returned, never given to the handler.
+inline bool is_the_callers_fault(deisa_status status) {
+  return status == DEISA_ERROR_CONTRACT || status == DEISA_ERROR_ARGUMENT;
+}
 
 class Reporter {
  public:
   Reporter(deisa_error_mode mode, deisa_error_handler handler, void* data) noexcept
       : mode_(mode), handler_(handler), data_(data) {}
 
-  // Gives the failure to the handler (by default: stderr, with a trace of the calling code the
-  // first time) and returns DEISA_REPORTED; in mode raise, returns its status. Fills in `out`, if
-  // not NULL.
-  deisa_status report(const Error& error, deisa_error* out) noexcept;
+  // Gives each failure to the handler (by default: stderr, with a trace of the calling code) and
+  // returns DEISA_REPORTED. In mode raise, and for what is the caller's fault in every mode,
+  // returns the status instead: that of the first, whose message says what the others were. Fills
+  // in `out`, if not NULL. `failures` is not empty.
+  deisa_status report(const std::vector<Error>& failures, deisa_error* out);
 
  private:
+  void handle(const deisa_error& error) noexcept;
+
   deisa_error_mode mode_;
   deisa_error_handler handler_;
   void* data_;
-  bool traced_ = false;
 };
 
 }  // namespace deisa

@@ -62,7 +62,6 @@ void Bridge::ready() {
     throw contract(state_ == State::kReady ? "deisa_ready was called before: call it once"
                                            : "deisa_ready on a bridge that failed or was closed");
   }
-  const Deadline deadline = Deadline::after(options_.ready_timeout);
   try {
     if (options_.communicator) {
       communicator_ = std::make_unique<Communicator>(*options_.communicator);
@@ -74,7 +73,9 @@ void Bridge::ready() {
           {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
           Deadline::after(options_.comm_timeout));
     }
-    meet(deadline);
+    meet();
+    // From here on, where all have met, it is one deadline for every rank.
+    const Deadline deadline = Deadline::after(plan_.ready_timeout);
     start_node(deadline);
     register_arrays(deadline);
     finalise(deadline);
@@ -95,14 +96,11 @@ void Bridge::ready() {
 }
 
 // Phase 2: every rank says where it is and what it has; rank 0 checks and plans.
-void Bridge::meet(const Deadline& deadline) {
-  // Only arriving here is bounded by comm_timeout: every rank comes at once after the rendezvous.
-  const Deadline meeting =
-      Deadline::after(std::min(deadline.seconds(), options_.comm_timeout) + kGrace);
+void Bridge::meet() {
   plan_ = decode_plan(agree(
-      *communicator_, meeting,
+      *communicator_, Deadline::after(options_.comm_timeout),
       [&] {
-        return encode(Attendance{node_key(options_.node_id), arrays_});
+        return encode(Attendance{node_key(options_.node_id), arrays_, options_.ready_timeout});
       },
       [&](const std::vector<std::string>& attendances) {
         return encode(make_plan(attendances, random_session()));

@@ -1,4 +1,5 @@
 // Several ranks, as threads, through the C ABI: agreement, leaders, collective calls.
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
@@ -93,6 +94,79 @@ TEST_F(WorldTest, DisagreementIsTheSameErrorOnEveryRank) {
   EXPECT_TRUE(node.log().empty()) << "nobody was contacted";
 }
 
+// Rank 2 says something else than the others about an array of 4 chunks, or of a fifth one.
+struct Disagreement {
+  const char* name;
+  const char* rank_2;  // its metadata of "t", as JSON
+  const char* expected;
+};
+
+class DisagreementTest : public WorldTest, public ::testing::WithParamInterface<Disagreement> {};
+
+TEST_P(DisagreementTest, IsTheSameContractErrorOnEveryRank) {
+  std::vector<std::string> messages(kRanks);
+  run([&](Rank& rank, int r) {
+    const std::string own = R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2],)"
+                            R"( "dtype": "float64", "chunk_position": [)" +
+                            std::to_string(r / 2) + ", " + std::to_string(r % 2) + "]}";
+    const std::string arrays = R"({"t": )" + (r == 2 ? GetParam().rank_2 : own) + "}";
+    ASSERT_EQ(deisa_define_json(rank.bridge, arrays.c_str(), &rank.error), DEISA_OK)
+        << rank.message();
+    EXPECT_EQ(rank.ready(), DEISA_ERROR_CONTRACT);
+    messages[static_cast<size_t>(r)] = rank.message();
+    EXPECT_EQ(rank.send("t", 0, 0), DEISA_ERROR_CONTRACT) << "nothing can be sent";
+  });
+  for (const std::string& message : messages) {
+    EXPECT_TRUE(contains(message, GetParam().expected));
+    EXPECT_TRUE(contains(message, "array 't'"));
+    EXPECT_EQ(message, messages[0]);
+  }
+  EXPECT_TRUE(node.log().empty()) << "nobody was contacted";
+}
+
+constexpr Disagreement kDisagreements[] = {
+    {"Grid", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 3], "dtype": "float64",
+                 "chunk_position": [1, 0]})",
+     "nb_chunks_per_dim = (2, 3) on rank 2, but (2, 2) on rank 0"},
+    {"Dimensions", R"({"chunk_shape": [3], "nb_chunks_per_dim": [4], "dtype": "float64",
+                       "chunk_position": [2]})",
+     "nb_chunks_per_dim = (4) on rank 2, but (2, 2) on rank 0"},
+    {"Dtype", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2], "dtype": "int64",
+                  "chunk_position": [1, 0]})",
+     "dtype = int64 on rank 2, but float64 on rank 0"},
+    {"ExtentOnAGridLine", R"({"chunk_shape": [3, 5], "nb_chunks_per_dim": [2, 2],
+                              "dtype": "float64", "chunk_position": [1, 0]})",
+     "chunk_shape[1] = 5 on rank 2, but 2 on rank 0, on the same grid line 0 of dimension 1"},
+    {"PositionTwice", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2], "dtype": "float64",
+                          "chunk_position": [1, 1]})",
+     "chunk_position = (1, 1) on rank 2 and on rank 3: expected each position once"},
+    {"PositionMissing", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2],
+                            "dtype": "float64", "chunk_position": [0, 1]})",
+     "no bridge has chunk_position (1, 0): expected 4 chunks for the grid (2, 2), got 3"},
+    {"GlobalShape", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2], "dtype": "float64",
+                        "global_shape": [7, 4], "chunk_position": [1, 0]})",
+     "global_shape = (7, 4) on rank 2: expected (6, 4), the sum of the chunks"},
+    {"ChunksOfNode", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2], "dtype": "float64",
+                         "nb_chunks_of_node": 3, "chunk_position": [1, 0]})",
+     "nb_chunks_of_node = 3 on rank 2: expected 4, the chunks of the bridges on its node"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, DisagreementTest, ::testing::ValuesIn(kDisagreements),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+TEST_F(WorldTest, TheLeastReadyTimeoutIsEverybodys) {
+  run([](Rank& rank, int r) {
+    deisa_abandon(&rank.bridge);
+    rank.options.ready_timeout = r == 2 ? 40 : 600;
+    ASSERT_EQ(rank.open(), DEISA_OK);
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.close(0), DEISA_OK);
+  });
+  EXPECT_LE(nlohmann::json::parse(node.last_prepare).at("deadline"), 40);
+  EXPECT_LE(nlohmann::json::parse(node.last_finalise).at("deadline"), 40);
+}
+
 TEST_F(WorldTest, ALeadersFailureIsEverybodys) {
   two_nodes = true;
   other_node.prepare_error = "no Java on this node";
@@ -124,9 +198,28 @@ TEST_F(WorldTest, CollectiveFeedbackIsTheSameEverywhere) {
   });
 }
 
+TEST_F(WorldTest, AbandonMeetsNobody) {
+  std::promise<void> abandoned;
+  const std::shared_future<void> when = abandoned.get_future().share();
+  run([&](Rank& rank, int r) {
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.send("t", r, 0), DEISA_OK);
+    if (r == 0) {
+      deisa_abandon(&rank.bridge);
+      abandoned.set_value();
+    } else {
+      // The others are far from any collective call.
+      EXPECT_EQ(when.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+      EXPECT_EQ(rank.send("t", r, 1), DEISA_OK) << "they are not disturbed";
+    }
+  });
+}
+
 TEST_F(WorldTest, ARankThatNeverClosesEndsTheOthersWaits) {
   run([&](Rank& rank, int r) {
-    rank.options.comm_timeout = 0.3;
+    rank.options.comm_timeout = 3;
+    rank.options.send_timeout = 0.5;
     deisa_abandon(&rank.bridge);
     ASSERT_EQ(rank.open(), DEISA_OK);
     ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);

@@ -16,7 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deisa_bridge.node_actor import make_actor_class
-from deisa_bridge.status import NAMESPACE, BridgeError, actor_name
+from deisa_bridge.status import NAMESPACE, BridgeError, actor_name, creation_failed
 from deisa_bridge.versions import check_ray
 
 logger = logging.getLogger(__name__)
@@ -44,25 +44,31 @@ def _prepare(request: dict) -> dict:
     deadline = time.monotonic() + float(request.get("deadline", 600.0)) * 0.95
     ray_node = request.get("ray_node_id") or ray.get_runtime_context().get_node_id()
     node = request.get("node_id") or ray_node
+    try:
+        return _create(request, node, ray_node, deadline)
+    except BridgeError as error:
+        raise creation_failed(node, error) from error
+
+
+def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
     options = actor_options(node)
     if not request.get("node_id"):
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=ray_node, soft=False)
     actor_class = ray.remote(make_actor_class(request.get("node_actor") or ""))
     busy_until = time.monotonic() + min(BUSY_WAIT, (deadline - time.monotonic()) / 2)
-    cause: Exception | None = None
+    failed: list[Exception] = []
     attempts = max(1, int(request.get("init_retries", 3)))
-    while attempts > 0 and time.monotonic() < deadline:
+    while len(failed) < attempts and time.monotonic() < deadline:
         try:
             reply = _serve(actor_class, options, node, request, deadline)
         except ray.exceptions.GetTimeoutError:
             raise BridgeError(
-                f"Failed to create/ready scheduling actor for node {node}: {actor_name(node)} did not answer "
-                "in time. Is the node overloaded, or is no worker process free?",
+                f"{actor_name(node)} did not answer in time. Is the node overloaded, or is no worker process "
+                "free?",
                 "timeout",
             ) from None
         except (ray.exceptions.RayError, ValueError) as error:
-            cause = error
-            attempts -= 1
+            failed.append(error)
             logger.warning("the node actor of node %s could not be made: %s", node, error)
             time.sleep(0.2)
             continue
@@ -74,10 +80,9 @@ def _prepare(request: dict) -> dict:
         raise BridgeError(
             reply["error"], "contract" if reply.get("kind") == "busy" else reply.get("kind", "connection")
         )
-    raise BridgeError(
-        f"Failed to create/ready scheduling actor for node {node}: {cause or 'the deadline has passed'}",
-        "connection" if cause else "timeout",
-    ) from cause
+    if not failed:
+        raise BridgeError("the deadline has passed", "timeout")
+    raise BridgeError(f"attempt {len(failed)} of {attempts} failed: {failed[-1]}") from failed[-1]
 
 
 def actor_options(node: str) -> dict[str, Any]:
@@ -102,7 +107,8 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
             "contract",
         )
     wanted = {
-        key: request.get(key) for key in ("session", "library", "socket_dir", "announce_delay", "deadline")
+        key: request.get(key)
+        for key in ("session", "library", "socket_dir", "announce_delay", "deadline", "init_retries")
     }
     return json.loads(
         ray.get(actor.deisa_serve.remote(json.dumps(wanted)), timeout=deadline - time.monotonic())

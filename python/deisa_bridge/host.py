@@ -24,7 +24,7 @@ from deisa_bridge import head as head_actor
 from deisa_bridge.node_actor import load_base
 from deisa_bridge.ranks import register
 from deisa_bridge.service import Service
-from deisa_bridge.status import HEAD_ACTOR, BridgeError, actor_name
+from deisa_bridge.status import HEAD_ACTOR, BridgeError, actor_name, creation_failed
 from deisa_bridge.versions import check_deisa_ray, driver_is_gone
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,9 @@ class Host:
         self._head: Any = None
         self._inner: Any = None
         self._tasks: set[asyncio.Task] = set()
-        self._starting = self._spawn(self._start_base())
+        self._init_retries = 1
+        self._starting: asyncio.Task | None = None
+        self._start()
 
     def _spawn(self, work: Any) -> asyncio.Task:
         task = asyncio.ensure_future(work)
@@ -65,6 +67,12 @@ class Host:
 
     # ---- deisa-ray's object ------------------------------------------------------------------------------
 
+    def _start(self) -> asyncio.Task:
+        """The task that makes it: under way, done, or begun anew after it has failed for good."""
+        if self._starting is None:
+            self._starting = self._spawn(self._start_base())
+        return self._starting
+
     async def _start_base(self) -> None:
         """Makes deisa-ray's object once the head actor is there. Its own wait then ends at once."""
         base = await head_actor.in_thread(load_base, self._base)
@@ -78,21 +86,31 @@ class Host:
         self._head, self._inner = head, inner
 
     async def _base_ready(self, deadline: float) -> None:
-        if self._starting.done() and (self._starting.cancelled() or self._starting.exception() is not None):
-            self._starting = self._spawn(self._start_base())
-        try:
-            await asyncio.wait_for(asyncio.shield(self._starting), max(deadline - time.monotonic(), 0.0))
-        except TimeoutError:
-            raise BridgeError(
-                f"the head actor '{HEAD_ACTOR}' did not answer in time. It is made by the analytics: start "
-                "them (a Python program that uses deisa.ray.Deisa) on the same Ray cluster.",
-                "timeout",
-            ) from None
+        """Waits for it, up to init_retries attempts. Raises BridgeError."""
+        for attempt in range(1, self._init_retries + 1):
+            await asyncio.wait({self._start()}, timeout=max(deadline - time.monotonic(), 0.0))
+            if not self._start().done():
+                cause = BridgeError(
+                    f"the head actor '{HEAD_ACTOR}' did not answer in time. It is made by the analytics: "
+                    "start them (a Python program that uses deisa.ray.Deisa) on the same Ray cluster.",
+                    "timeout",
+                )
+                raise creation_failed(self._node, cause)
+            error = self._start().exception()
+            if error is None:
+                return
+            self._starting = None
+            if isinstance(error, BridgeError) and error.kind in ("contract", "unsupported"):
+                raise creation_failed(self._node, error) from error
+            logger.warning("attempt %d to make the node actor's object failed", attempt, exc_info=error)
+            text = f"attempt {attempt} of {self._init_retries} failed: {type(error).__name__}: {error}"
+            failure = BridgeError(text, error.kind if isinstance(error, BridgeError) else "connection")
+        raise creation_failed(self._node, failure) from error
 
     async def call_inherited(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Calls a method of deisa-ray's object, once that is there."""
         if self._inner is None:
-            await asyncio.shield(self._starting)
+            await asyncio.shield(self._start())
         result = getattr(self._inner, name)(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
 
@@ -134,6 +152,7 @@ class Host:
             self._service = None
         if self._service is None:
             self._open(request, session)
+            self._init_retries = max(1, int(request.get("init_retries") or 3))
         return {"actor": actor_name(self._node), "node_id": self._node, "socket": self._path}
 
     def _open(self, request: dict, session: str) -> None:

@@ -40,6 +40,12 @@ class BridgeError(Exception):
         self.kind = kind
 
 
+def creation_failed(node_id: str, cause: BridgeError) -> BridgeError:
+    """What is said when a node's actor cannot be made, or never gets ready."""
+    text = f"Failed to create/ready scheduling actor for node {node_id}: {cause}"
+    return BridgeError(text, cause.kind)
+
+
 def actor_name(node_id: str) -> str:
     """The name of a node's actor in namespace `deisa_ray`."""
     return f"sched-{node_id}"

@@ -216,6 +216,46 @@ def test_without_analytics_the_error_says_so(simulation):
     assert reply["kind"] == "timeout" and "simulation_head" in reply["error"] and "start" in reply["error"]
 
 
+def test_registering_again_changes_nothing(simulation):
+    """A first attempt that comes before the analytics, one that succeeds, and a repetition of it."""
+    import ray
+
+    chunks = rows("field", 2)
+    simulation.prepare()
+    ranks = [simulation.rank(i, [chunks[i]], world_size=2) for i in range(2)]
+    (reply,) = simulation.finalise(deadline=1.0)
+    assert reply["kind"] == "timeout"
+    simulation.start_analytics(arrays={"field": 1})
+    assert simulation.finalise() == [{}]
+
+    def registered(head):
+        data = head.registered_arrays["field"]
+        return data.nb_chunks, data.chunks_size, data.position_to_bridgeID, data.position_to_node_actorID
+
+    head = ray.get_actor("simulation_head", NAMESPACE)
+    before = ray.get(head.__ray_call__.remote(registered))
+    assert before[:3] == (2, [[3, 3], [4]], {(0, 0): 0, (1, 0): 1})
+    assert simulation.finalise() == [{}]
+    assert ray.get(head.__ray_call__.remote(registered)) == before
+    for i, rank in enumerate(ranks):
+        rank.step(0, {"field": np.full((3, 4), i)}, last=True)
+    ranks[1].close()
+    ranks[0].close(1)
+    (one,) = simulation.analytics.finish()
+    assert one["seen"]["field"]["sum"] == 12.0
+
+
+def test_the_node_actor_is_bound_to_its_node(simulation):
+    """A node that is not there: the actor is placed nowhere else, and the attempts are counted."""
+    node = "a" * 56
+    reply = simulation.prepare(ray_node_id=node, init_retries=2)
+    assert reply["kind"] == "connection"
+    assert f"Failed to create/ready scheduling actor for node {node}: attempt 2 of 2 failed" in reply["error"]
+    assert "NodeAffinitySchedulingStrategy" in reply["error"]
+    # Without affinity the same machine would do.
+    assert "error" not in simulation.prepare("named", ray_node_id=node)
+
+
 def test_a_second_simulation_is_refused_by_name_and_the_first_goes_on(simulation):
     (chunk,) = rows("field", 1)
     (rank,) = start(simulation, [[chunk]])

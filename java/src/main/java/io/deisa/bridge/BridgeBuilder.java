@@ -3,6 +3,7 @@ package io.deisa.bridge;
 import io.deisa.bridge.internal.Callbacks;
 import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.NativeArena;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,6 +23,7 @@ public final class BridgeBuilder {
   private String masterAddress;
   private int masterPort = -1;
   private String rayAddress;
+  private String systemRayAddress;
   private Communicator communicator;
   private Options options = Options.defaults();
 
@@ -51,18 +53,16 @@ public final class BridgeBuilder {
     return this;
   }
 
-  /** {@code host:port} of Ray; null: {@code RAY_ADDRESS}, else the local cluster. */
+  /** {@code host:port} of Ray; null: that of {@link #system}, else {@code RAY_ADDRESS}, else the local cluster. */
   public BridgeBuilder rayAddress(String value) {
     rayAddress = value;
     return this;
   }
 
-  /** World size, master and Ray at once. */
+  /** World size, master and Ray at once; the address of {@link #rayAddress}, if given, comes before this one's. */
   public BridgeBuilder system(SystemMetadata value) {
-    return worldSize(value.worldSize())
-        .masterAddress(value.masterAddress())
-        .masterPort(value.masterPort())
-        .rayAddress(value.rayAddress());
+    systemRayAddress = value.rayAddress();
+    return worldSize(value.worldSize()).masterAddress(value.masterAddress()).masterPort(value.masterPort());
   }
 
   /** Adds an array. */
@@ -85,6 +85,9 @@ public final class BridgeBuilder {
     if (arrays.putIfAbsent(key, metadata) != null) {
       problems.add("array '" + key + "' is given twice: expected each name once");
     }
+    if (!StandardCharsets.UTF_8.newEncoder().canEncode(key)) {
+      problems.add("array '" + key + "': the name cannot be written as UTF-8: it has half a surrogate pair");
+    }
     return this;
   }
 
@@ -105,26 +108,32 @@ public final class BridgeBuilder {
    * analytics, all within the ready time-out.
    *
    * @throws InvalidArgumentException when an option or metadata is invalid, before anybody is contacted; its message lists
-   *     every problem of the options, or else of all arrays
+   *     every problem of the options and of all arrays
    * @throws DeisaException when the bridges do not come together; alike on every rank
    */
   public Bridge open() {
-    if (!problems.isEmpty()) {
-      throw DeisaException.of(
-          new Failure(Status.ARGUMENT, bridgeId, "", Failure.NO_TIMESTEP, String.join("\n", problems)), null);
-    }
-    rejectNul("master_address", masterAddress);
-    rejectNul("ray_address", rayAddress);
-    rejectNul("node_id", options.nodeId());
-    rejectNul("node_actor", options.nodeActor());
     return new Bridge(this);
   }
 
-  private void rejectNul(String option, String value) {
-    if (value != null && value.indexOf('\0') >= 0) {
-      String message = option + " contains NUL";
-      throw DeisaException.of(new Failure(Status.ARGUMENT, bridgeId, "", Failure.NO_TIMESTEP, message), null);
-    }
+  /** What is wrong that the native library does not see. */
+  List<String> problems() {
+    List<String> found = new ArrayList<>(problems);
+    Map<String, String> texts = new LinkedHashMap<>();
+    texts.put("master_address", masterAddress);
+    texts.put("ray_address", rayAddress());
+    texts.put("node_id", options.nodeId());
+    texts.put("node_actor", options.nodeActor());
+    texts.forEach(
+        (option, value) -> {
+          if (value != null && value.indexOf('\0') >= 0) {
+            found.add(option + " contains NUL: expected text without it");
+          }
+        });
+    return found;
+  }
+
+  private String rayAddress() {
+    return rayAddress != null ? rayAddress : systemRayAddress;
   }
 
   int bridgeId() {
@@ -149,7 +158,7 @@ public final class BridgeBuilder {
             .world_size(worldSize)
             .master_address(arena.string(masterAddress))
             .master_port(masterPort)
-            .ray_address(arena.string(rayAddress))
+            .ray_address(arena.string(rayAddress()))
             .comm_timeout(seconds(options.commTimeout()))
             .ready_timeout(seconds(options.readyTimeout()))
             .send_timeout(seconds(options.sendTimeout()))

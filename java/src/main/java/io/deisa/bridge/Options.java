@@ -7,7 +7,8 @@ import java.time.Duration;
  * which takes precedence. They are checked when the bridge is opened, all together.
  *
  * @param commTimeout of the rendezvous and of a barrier
- * @param readyTimeout of all that {@link BridgeBuilder#open()} waits for
+ * @param readyTimeout of all that {@link BridgeBuilder#open()} waits for once the ranks have met; the least of all ranks'
+ *     counts
  * @param sendTimeout of one wait in a send, a step or a flush
  * @param nodeId the node's name; null: this node of Ray. Tests name several nodes on one machine
  * @param nodeActor {@code "module:Class"} of the node actor; null: deisa-ray's own, extended

@@ -7,11 +7,14 @@ import io.deisa.bridge.internal.Errors;
 import io.deisa.bridge.internal.Json;
 import io.deisa.bridge.internal.NativeArena;
 import io.deisa.bridge.internal.VectorExport;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.stream.Collectors;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.LongPointer;
 
@@ -69,9 +72,21 @@ final class Session {
   private void start(BridgeBuilder builder, NativeArena temporary) {
     enter();
     try {
-      check(Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
+      List<Failure> problems = new ArrayList<>();
+      for (String problem : builder.problems()) {
+        problems.add(new Failure(Status.ARGUMENT, rank, "", Failure.NO_TIMESTEP, problem));
+      }
+      keepProblem(problems, Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
+      if (handle() == 0) {
+        // A bridge with other options tells what is wrong with the arrays, so that all is said at once.
+        keepProblem(problems, Deisa.deisa_open(null, handle, error));
+      }
+      if (handle() != 0) {
+        String arrays = Json.write(builder.arrays());
+        keepProblem(problems, Deisa.deisa_define_json(handle(), temporary.string(arrays), error));
+      }
+      throwAll(problems);
       setCountersReadable(true);
-      check(Deisa.deisa_define_json(handle(), temporary.string(Json.write(builder.arrays())), error));
       builder
           .arrays()
           .forEach((name, of) -> chunks.put(name, new Chunk(arena.string(name).address(), Environment.chunkBytes(of))));
@@ -79,6 +94,25 @@ final class Session {
     } finally {
       exit();
     }
+  }
+
+  // An invalid argument is kept; any other failure is thrown.
+  private void keepProblem(List<Failure> problems, int status) {
+    if (status == Status.ARGUMENT.code()) {
+      problems.add(Errors.read(error, status));
+    } else {
+      check(status);
+    }
+  }
+
+  private void throwAll(List<Failure> problems) {
+    if (problems.isEmpty()) {
+      return;
+    }
+    Failure first = problems.get(0);
+    String message = problems.stream().map(Failure::message).distinct().collect(Collectors.joining("\n"));
+    Failure all = new Failure(first.status(), first.rank(), first.array(), first.timestepOrNone(), message);
+    throw DeisaException.of(all, callbacks.communicatorFailure());
   }
 
   // ---- Around a call ----------------------------------------------------------------------------

@@ -1,0 +1,219 @@
+// deisa_ready without a communicator: ranks that meet through Gloo, and all that can keep them from
+// it. The ranks are threads of this process, each with a bridge; what comes after the meeting is
+// faked.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "base/deadline.hpp"
+#include "base/file_descriptor.hpp"
+#include "bridge/testing/fake_node.hpp"
+#include "bridge/testing/rank.hpp"
+
+namespace deisa::testing {
+namespace {
+
+// A socket that is bound to a free port of this machine, and the port.
+struct Port {
+  Port() : socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    socklen_t length = sizeof(address);
+    auto* raw = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(socket.get(), raw, length), 0);
+    EXPECT_EQ(::getsockname(socket.get(), raw, &length), 0);
+    number = ntohs(address.sin_port);
+  }
+  FileDescriptor socket;
+  int number = 0;
+};
+
+class RendezvousTest : public ::testing::Test {
+ protected:
+  struct Result {
+    deisa_status status = DEISA_OK;
+    std::string message;
+    double seconds = 0;
+  };
+
+  void SetUp() override {
+    ::setenv("DEISA_GLOO_LIBRARY", DEISA_GLOO, 1);
+    set_node("", &node);
+    port = Port().number;
+  }
+
+  // Starts one rank per element of `ids`, as of a world of `size` ranks; `change` may alter its
+  // options. Runs each until it is ready, or is not; the ready ones send and close.
+  template <typename Change>
+  std::vector<Result> meet(const std::vector<int>& ids, int size, const Change& change) {
+    std::vector<Result> results(ids.size());
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      threads.emplace_back([&, i] {
+        Rank rank;
+        rank.options.bridge_id = ids[i];
+        rank.options.world_size = size;
+        rank.options.master_port = port;
+        rank.options.comm_timeout = 60;
+        rank.options.error_mode = DEISA_ERRORS_RAISE;
+        change(static_cast<int>(i), rank.options);
+        Result& result = results[i];
+        ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+        ASSERT_EQ(rank.define("t", ids[i], size), DEISA_OK) << rank.message();
+        const auto start = Deadline::Clock::now();
+        result.status = rank.ready();
+        result.seconds = std::chrono::duration<double>(Deadline::Clock::now() - start).count();
+        result.message = rank.message();
+        if (result.status != DEISA_OK) return;
+        EXPECT_EQ(rank.send("t", ids[i], 0), DEISA_OK) << rank.message();
+        EXPECT_EQ(rank.close(1), DEISA_OK) << rank.message();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    return results;
+  }
+  std::vector<Result> meet(const std::vector<int>& ids, int size) {
+    return meet(ids, size, [](int, deisa_options&) {});
+  }
+  void expect_all_ready(const std::vector<Result>& results) {
+    for (const Result& result : results) EXPECT_EQ(result.status, DEISA_OK) << result.message;
+    EXPECT_EQ(node.chunks().size(), results.size());
+  }
+  std::string place() const { return "127.0.0.1:" + std::to_string(port); }
+
+  FakeNode node;
+  int port = 0;
+};
+
+TEST_F(RendezvousTest, RanksMeetSendAndClose) { expect_all_ready(meet({0, 1, 2}, 3)); }
+
+TEST_F(RendezvousTest, OneRankNeedsNobody) { expect_all_ready(meet({0}, 1)); }
+
+// As on Debian, where a machine's own name resolves to 127.0.1.1.
+TEST_F(RendezvousTest, TheMastersNameIs127011) {
+  expect_all_ready(meet({0, 1, 2}, 3,
+                        [](int, deisa_options& options) { options.master_address = "127.0.1.1"; }));
+}
+
+TEST_F(RendezvousTest, EveryRankThatCameSaysWhoDidNot) {
+  const auto results =
+      meet({0, 2}, 3, [](int, deisa_options& options) { options.comm_timeout = 2; });
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(results[i].status, DEISA_ERROR_TIMEOUT);
+    const std::string& said = results[i].message;
+    EXPECT_TRUE(contains(said, i == 0 ? "rank 0 of 3:" : "rank 2 of 3:")) << "its rank";
+    EXPECT_TRUE(contains(said, "Expected world size 3")) << "the world size";
+    EXPECT_TRUE(contains(said, "2 came: 0,2; 1 did not come: 1")) << "who came";
+    EXPECT_TRUE(contains(said, place())) << "the master's address and port";
+    EXPECT_TRUE(
+        contains(said, "Likely causes: a bridge crashed, was never started, or is blocked"));
+    EXPECT_GE(results[i].seconds, 1.9);
+    EXPECT_LT(results[i].seconds, 20) << "soon after the time-out";
+  }
+  EXPECT_TRUE(node.log().empty()) << "nobody was contacted";
+}
+
+TEST_F(RendezvousTest, WithoutBridgeZeroTheOthersSayThatTheMasterIsMissing) {
+  const auto results =
+      meet({1, 2}, 3, [](int, deisa_options& options) { options.comm_timeout = 1; });
+  for (const Result& result : results) {
+    EXPECT_EQ(result.status, DEISA_ERROR_TIMEOUT);
+    EXPECT_TRUE(contains(result.message, "of the expected world size 3"));
+    EXPECT_TRUE(contains(result.message, place()));
+    EXPECT_TRUE(contains(result.message, "Likely causes: bridge 0 crashed, was never started"));
+  }
+}
+
+TEST_F(RendezvousTest, DifferentWorldSizesAreNamedToBoth) {
+  const auto results = meet({0, 1}, 2, [](int i, deisa_options& options) {
+    if (i == 1) options.world_size = 3;
+  });
+  for (const Result& result : results) {
+    EXPECT_EQ(result.status, DEISA_ERROR_ARGUMENT) << result.message;
+    EXPECT_TRUE(contains(result.message, "the world sizes differ"));
+    EXPECT_LT(result.seconds, 50) << "nobody waits for the time-out";
+  }
+}
+
+TEST_F(RendezvousTest, TwoRanksWithOneIdAreNamedToAll) {
+  const auto results = meet({0, 1, 1}, 3);
+  for (const Result& result : results) {
+    EXPECT_EQ(result.status, DEISA_ERROR_ARGUMENT) << result.message;
+    EXPECT_TRUE(contains(result.message, "two processes came as rank 1"));
+    EXPECT_LT(result.seconds, 50) << "nobody waits for the time-out";
+  }
+}
+
+TEST_F(RendezvousTest, APortInUse) {
+  const Port taken;
+  ASSERT_EQ(::listen(taken.socket.get(), 1), 0);
+  port = taken.number;
+  // The other rank meets a listener that is none of us.
+  const auto results =
+      meet({0, 1}, 2, [](int, deisa_options& options) { options.comm_timeout = 2; });
+  EXPECT_EQ(results[0].status, DEISA_ERROR_COMMUNICATOR);
+  EXPECT_TRUE(contains(results[0].message, "master_port " + std::to_string(port)));
+  EXPECT_TRUE(contains(results[0].message, "in use"));
+  EXPECT_EQ(results[1].status, DEISA_ERROR_TIMEOUT);
+  EXPECT_TRUE(contains(results[1].message, place()));
+}
+
+TEST_F(RendezvousTest, AMasterThatCannotBeResolved) {
+  const auto results = meet({0, 1}, 2, [](int, deisa_options& options) {
+    options.master_address = "no-such-host.invalid";
+  });
+  for (const Result& result : results) {
+    EXPECT_EQ(result.status, DEISA_ERROR_ARGUMENT);
+    EXPECT_TRUE(contains(result.message, "no-such-host.invalid"));
+    EXPECT_TRUE(contains(result.message, "cannot be resolved"));
+    EXPECT_LT(result.seconds, 50) << "nobody waits for the time-out";
+  }
+}
+
+// Talks to the store before, while and after the ranks meet.
+TEST_F(RendezvousTest, AStrangersBytesAreIgnored) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> heard{0};
+  std::thread stranger([&] {
+    const std::string web = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const std::string zeros(5000, '\0');
+    const std::string ones(3, '\xff');
+    std::vector<FileDescriptor> silent;  // connects and says nothing
+    while (!stop) {
+      for (const std::string& bytes : {web, zeros, ones, std::string()}) {
+        FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in address = {};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(static_cast<uint16_t>(port));
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+          std::this_thread::yield();
+          continue;
+        }
+        ++heard;
+        if (!bytes.empty()) (void)::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (bytes.empty() && silent.size() < 20) silent.push_back(std::move(socket));
+      }
+    }
+  });
+  const auto results = meet({0, 1, 2}, 3, [&](int i, deisa_options&) {
+    // The last rank comes when the stranger has been there.
+    if (i < 2) return;
+    const Deadline deadline = Deadline::after(50);
+    while (heard < 30 && !deadline.expired()) std::this_thread::yield();
+  });
+  stop = true;
+  stranger.join();
+  EXPECT_GE(heard, 30);
+  expect_all_ready(results);
+}
+
+}  // namespace
+}  // namespace deisa::testing

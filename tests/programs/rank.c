@@ -1,0 +1,98 @@
+/* One rank that does what its standard input says, a call per line, and prints what each returned:
+ *
+ *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit
+ *   send NAME T COUNT VALUE | put NAME COUNT VALUE
+ *
+ * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After each call, a line of
+ * JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}. */
+#include <deisa/deisa.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double chunk[1 << 16];
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void print_text(const char* key, const char* text) {
+  printf(", \"%s\": \"", key);
+  for (; *text != '\0'; ++text) {
+    const unsigned char byte = (unsigned char)*text;
+    if (byte == '"' || byte == '\\') {
+      printf("\\%c", byte);
+    } else if (byte < ' ') {
+      printf("\\u%04x", byte);
+    } else {
+      putchar(byte);
+    }
+  }
+  putchar('"');
+}
+
+static void print_result(const char* call, deisa_status status, const deisa_error* error,
+                         double seconds) {
+  printf("{\"status\": %d, \"seconds\": %.3f", (int)status, seconds);
+  print_text("call", call);
+  print_text("message", error->message);
+  print_text("array", error->array);
+  printf(", \"rank\": %d, \"timestep\": %lld}\n", error->rank, (long long)error->timestep);
+}
+
+/* Fills in the chunk and returns it. */
+static const double* values(long count, double value) {
+  for (long i = 0; i < count && i < (long)(sizeof(chunk) / sizeof(chunk[0])); ++i) {
+    chunk[i] = value + (double)i;
+  }
+  return chunk;
+}
+
+int main(void) {
+  static char line[1 << 16];
+  deisa_bridge* bridge = NULL;
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  while (fgets(line, sizeof(line), stdin) != NULL) {
+    char call[16] = "", name[512] = "";
+    long long timestep = 0;
+    long count = 0;
+    double value = 0;
+    deisa_error error = {.rank = -1, .timestep = DEISA_NO_TIMESTEP};
+    deisa_status status = DEISA_OK;
+    line[strcspn(line, "\n")] = '\0';
+    sscanf(line, "%15s", call);
+    const double start = now();
+    if (strcmp(call, "open") == 0) {
+      status = deisa_open(NULL, &bridge, &error);
+    } else if (strcmp(call, "define") == 0) {
+      status = deisa_define_json(bridge, line + strlen("define "), &error);
+    } else if (strcmp(call, "ready") == 0) {
+      status = deisa_ready(bridge, &error);
+    } else if (sscanf(line, "send %511s %lld %ld %lf", name, &timestep, &count, &value) == 4) {
+      status = deisa_send(bridge, name, values(count, value), timestep, &error);
+    } else if (sscanf(line, "put %511s %ld %lf", name, &count, &value) == 3) {
+      status = deisa_put(bridge, name, values(count, value), &error);
+    } else if (sscanf(line, "begin %lld", &timestep) == 1) {
+      status = deisa_begin_step(bridge, timestep, &error);
+    } else if (strcmp(call, "end") == 0) {
+      status = deisa_end_step(bridge, &error);
+    } else if (strcmp(call, "flush") == 0) {
+      status = deisa_flush(bridge, &error);
+    } else if (sscanf(line, "close %lld", &timestep) == 1) {
+      status = deisa_close(&bridge, timestep, &error);
+    } else if (strcmp(call, "abandon") == 0) {
+      deisa_abandon(&bridge);
+    } else if (strcmp(call, "quit") == 0) {
+      return 0;
+    } else {
+      fprintf(stderr, "unknown call: %s\n", line);
+      return 2;
+    }
+    print_result(call, status, &error, now() - start);
+  }
+  deisa_abandon(&bridge);
+  return 0;
+}
