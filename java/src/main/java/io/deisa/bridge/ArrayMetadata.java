@@ -17,6 +17,11 @@ import java.util.OptionalLong;
  * @param globalShape elements of the whole array per dimension; or null with {@code nbChunksPerDim}
  * @param chunkPosition this chunk's place in the grid
  * @param nbChunksOfNode chunks of this array on this node; empty: the bridges agree on it
+ * @param haloBefore ghost cells before the chunk per dimension; null: none. With ghost cells, what is sent is the block of
+ *     haloBefore + chunkShape + haloAfter elements, and the chunk inside of it is copied
+ * @param haloAfter ghost cells after the chunk per dimension; null: none
+ * @param order which dimension is fastest in the memory that is sent; whatever it is, index (i, j, ...) of the chunk is
+ *     index [i, j, ...] in the analytics
  */
 public record ArrayMetadata(
     String name,
@@ -25,14 +30,32 @@ public record ArrayMetadata(
     List<Long> nbChunksPerDim,
     List<Long> globalShape,
     List<Long> chunkPosition,
-    OptionalLong nbChunksOfNode) {
+    OptionalLong nbChunksOfNode,
+    List<Long> haloBefore,
+    List<Long> haloAfter,
+    Order order) {
 
-  /** Copies the lists. */
+  /** Copies the lists; null for the order is {@link Order#C}. */
   public ArrayMetadata {
     chunkShape = copy(chunkShape);
     nbChunksPerDim = copy(nbChunksPerDim);
     globalShape = copy(globalShape);
     chunkPosition = copy(chunkPosition);
+    haloBefore = copy(haloBefore);
+    haloAfter = copy(haloAfter);
+    order = order == null ? Order.C : order;
+  }
+
+  /** Memory without ghost cells, last dimension fastest. */
+  public ArrayMetadata(
+      String name,
+      DType dtype,
+      List<Long> chunkShape,
+      List<Long> nbChunksPerDim,
+      List<Long> globalShape,
+      List<Long> chunkPosition,
+      OptionalLong nbChunksOfNode) {
+    this(name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, nbChunksOfNode, null, null, Order.C);
   }
 
   /** With the chunk grid given. */
@@ -49,7 +72,47 @@ public record ArrayMetadata(
 
   /** The same with this number of chunks on the node. */
   public ArrayMetadata withNbChunksOfNode(long value) {
-    return new ArrayMetadata(name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, OptionalLong.of(value));
+    return new ArrayMetadata(
+        name,
+        dtype,
+        chunkShape,
+        nbChunksPerDim,
+        globalShape,
+        chunkPosition,
+        OptionalLong.of(value),
+        haloBefore,
+        haloAfter,
+        order);
+  }
+
+  /** The same with so many ghost cells before and after the chunk in each dimension. */
+  public ArrayMetadata withHalo(long[] before, long[] after) {
+    return new ArrayMetadata(
+        name,
+        dtype,
+        chunkShape,
+        nbChunksPerDim,
+        globalShape,
+        chunkPosition,
+        nbChunksOfNode,
+        list(before),
+        list(after),
+        order);
+  }
+
+  /** The same in memory of this order. */
+  public ArrayMetadata withOrder(Order value) {
+    return new ArrayMetadata(
+        name,
+        dtype,
+        chunkShape,
+        nbChunksPerDim,
+        globalShape,
+        chunkPosition,
+        nbChunksOfNode,
+        haloBefore,
+        haloAfter,
+        value);
   }
 
   /** The keys of {@code arrays_metadata}; what is null or empty is left out. */
@@ -61,6 +124,9 @@ public record ArrayMetadata(
     map.put("chunk_position", chunkPosition);
     map.put("dtype", dtype == null ? null : dtype.numpyName());
     map.put("nb_chunks_of_node", nbChunksOfNode.isPresent() ? nbChunksOfNode.getAsLong() : null);
+    map.put("halo_before", haloBefore);
+    map.put("halo_after", haloAfter);
+    map.put("order", order == Order.FORTRAN ? "F" : null);
     map.values().removeIf(value -> value == null);
     return map;
   }

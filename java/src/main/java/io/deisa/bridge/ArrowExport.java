@@ -23,6 +23,7 @@ public final class ArrowExport {
    *
    * @param allocator accounts for the vector; no chunk memory is taken from it
    * @throws InvalidArgumentException when the metadata are invalid, or {@code data} is smaller than a chunk
+   * @throws DeisaException with {@link Status#UNSUPPORTED}, when they say that the chunk is not contiguous in C order
    */
   public static FieldVector tensor(BufferAllocator allocator, ArrayMetadata metadata, ArrowBuf data) {
     try {
@@ -58,7 +59,10 @@ public final class ArrowExport {
               .dtype(metadata.dtype().code())
               .ndim(metadata.chunkShape().size())
               .chunk_shape(memory.longs(metadata.chunkShape()))
-              .nb_chunks_of_node(-1);
+              .nb_chunks_of_node(-1)
+              .halo_before(memory.longs(metadata.haloBefore()))
+              .halo_after(memory.longs(metadata.haloAfter()))
+              .order(metadata.order().ordinal());
       int status = Deisa.deisa_export_arrow(address, layout, structs.array(), structs.schema(), error);
       if (status < 0) {
         throw DeisaException.of(Errors.read(error, status), null);

@@ -64,7 +64,7 @@ public final class Bridge implements AutoCloseable {
 
   /**
    * Sends this rank's chunk of an array: a primitive vector of the chunk's elements, or fixed-size lists of its shape.
-   * Elements are in C order. BOOL is an Int1 vector of Arrow's extension type bool8, COMPLEX64 and COMPLEX128 are lists of
+   * Elements are in C order, without ghost cells. BOOL is an Int1 vector of Arrow's extension type bool8, COMPLEX64 and COMPLEX128 are lists of
    * two. The vector stays the caller's and may be changed on return.
    *
    * <p>Nulls are refused. Whoever fills a vector by way of its data buffer must set its validity bits, too, or take the data
@@ -88,7 +88,10 @@ public final class Bridge implements AutoCloseable {
     }
   }
 
-  /** As above, from the readable bytes of a buffer: the chunk's elements in C order, native byte order. */
+  /**
+   * As above, from the readable bytes of a buffer, in native byte order: the chunk's elements in C order, or the memory that
+   * {@link ArrayMetadata} describes: the block with its ghost cells, of which the chunk is copied.
+   */
   public Status send(String name, ArrowBuf buffer, long timestep) {
     return send(name, address(buffer), buffer.readableBytes(), buffer, timestep);
   }

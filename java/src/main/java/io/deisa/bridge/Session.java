@@ -6,6 +6,7 @@ import io.deisa.bridge.internal.Environment;
 import io.deisa.bridge.internal.Errors;
 import io.deisa.bridge.internal.Json;
 import io.deisa.bridge.internal.NativeArena;
+import io.deisa.bridge.internal.SentMemory;
 import io.deisa.bridge.internal.VectorExport;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -23,10 +24,15 @@ import org.bytedeco.javacpp.LongPointer;
  * #enter} and {@link #exit}, one at a time; what is not said to be otherwise is used there only.
  */
 final class Session {
-  /** What a call needs to know of one array: the name as a C string, and the bytes to send, -1 for any number. */
-  record Chunk(long nameAddress, long bytes) {}
+  /** What a call needs to know of one array: the name as a C string, and the memory to send; null: any. */
+  record Chunk(long nameAddress, SentMemory memory) {
+    /** Bytes of the chunk itself. */
+    long bytes() {
+      return memory.chunkBytes();
+    }
+  }
 
-  private static final Chunk ANY = new Chunk(0, -1);
+  private static final Chunk ANY = new Chunk(0, null);
 
   private final int rank;
   private final boolean disabled;
@@ -89,7 +95,7 @@ final class Session {
       setCountersReadable(true);
       builder
           .arrays()
-          .forEach((name, of) -> chunks.put(name, new Chunk(arena.string(name).address(), Environment.chunkBytes(of))));
+          .forEach((name, of) -> chunks.put(name, new Chunk(arena.string(name).address(), SentMemory.of(of))));
       check(Deisa.deisa_ready(handle(), error));
     } finally {
       exit();
@@ -203,7 +209,7 @@ final class Session {
   /** As above, but an array that is not known is refused also when disabled. */
   Chunk knownChunk(String name) {
     Chunk chunk = chunks.get(name);
-    if (chunk == null || chunk.bytes() < 0) {
+    if (chunk == null || chunk.memory() == null) {
       throw unknown(name);
     }
     return chunk;
@@ -212,9 +218,9 @@ final class Session {
   /** The array with this name, for memory of {@code bytes} bytes: the native library cannot see how much there is. */
   Chunk sized(String name, long bytes, long timestep) {
     Chunk chunk = chunk(name);
-    if (chunk.bytes() >= 0 && chunk.bytes() != bytes && !disabled) {
-      throw contract(
-          name, timestep, "array '" + name + "': " + bytes + " bytes were given: a chunk has " + chunk.bytes() + " bytes");
+    String problem = chunk.memory() == null || disabled ? null : chunk.memory().problem(bytes);
+    if (problem != null) {
+      throw contract(name, timestep, "array '" + name + "': " + problem);
     }
     return chunk;
   }

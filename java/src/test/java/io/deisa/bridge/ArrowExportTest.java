@@ -53,6 +53,18 @@ class ArrowExportTest {
   }
 
   @Test
+  void refusesAChunkInsideGhostCells() {
+    ByteBuffer data = ByteBuffer.allocateDirect(6 * Double.BYTES).order(ByteOrder.nativeOrder());
+    ArrayMetadata inside = field(2, 2).withHalo(new long[] {0, 1}, new long[] {0, 0});
+    try (BufferAllocator allocator = new RootAllocator()) {
+      DeisaException thrown = assertThrows(DeisaException.class, () -> ArrowExport.tensor(allocator, inside, data));
+      assertEquals(Status.UNSUPPORTED, thrown.status());
+      ArrayMetadata transposed = field(2, 3).withOrder(Order.FORTRAN);
+      assertThrows(DeisaException.class, () -> ArrowExport.tensor(allocator, transposed, data));
+    }
+  }
+
+  @Test
   void refusesWhatIsNoChunk() {
     ByteBuffer small = ByteBuffer.allocateDirect(8).order(ByteOrder.nativeOrder());
     ByteBuffer wrongOrder = ByteBuffer.allocateDirect(8).order(ByteOrder.BIG_ENDIAN);

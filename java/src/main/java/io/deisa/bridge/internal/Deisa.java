@@ -246,6 +246,18 @@ public final class Deisa {
     public native Layout nb_chunks_of_node(long value);
 
     public native long nb_chunks_of_node();
+
+    public native Layout halo_before(@Cast("const int64_t*") LongPointer value);
+
+    public native @Cast("const int64_t*") LongPointer halo_before();
+
+    public native Layout halo_after(@Cast("const int64_t*") LongPointer value);
+
+    public native @Cast("const int64_t*") LongPointer halo_after();
+
+    public native Layout order(@Cast("deisa_order") int value);
+
+    public native @Cast("deisa_order") int order();
   }
 
   /** {@code deisa_bridge_status}. */
