@@ -16,17 +16,22 @@ def block(language: str, number: int = 0) -> str:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[number]
 
 
-def test_first_program_is_the_one_that_is_built():
+def test_first_programs_are_those_that_are_built():
     assert block("c") == (ROOT / "examples" / "first" / "first.c").read_text()
+    assert block("fortran") == (ROOT / "examples" / "first" / "first.f90").read_text()
 
 
 @pytest.mark.ray
-def test_first_program_runs_as_printed(built, ray, start, tmp_path):
-    (tmp_path / "first.c").write_text(block("c"))
+@pytest.mark.parametrize(
+    ("language", "source", "compiler"), [("c", "first.c", "cc"), ("fortran", "first.f90", "gfortran")]
+)
+def test_first_program_runs_as_printed(built, ray, start, tmp_path, language, source, compiler):
+    (tmp_path / source).write_text(block(language))
     (tmp_path / "first.py").write_text(block("python"))
-    compile_line = next(line for line in block("sh").splitlines() if line.startswith("cc "))
+    lines = [line for number in (0, 1) for line in block("sh", number).splitlines()]
+    compile_line = next(line for line in lines if line.startswith(f"{compiler} "))
     program = tmp_path / "first"
-    command = compile_line.replace("first.c", f"{tmp_path}/first.c").replace("-o first", f"-o {program}")
+    command = compile_line.replace(source, f"{tmp_path}/{source}").replace("-o first", f"-o {program}")
     done = run(["/bin/sh", "-c", f"cd {ROOT} && {command} -Wall -Wextra -Wpedantic -Werror"])
     assert done.returncode == 0, done.stdout
     analytics = start(
