@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 /* Collective. Meets the other ranks: rank 0 listens on `master_port`, the others connect to it at
- * `master_address`; then every rank connects to every other.
+ * `master_address`; then the lowest ranks of the nodes connect to each other, and the other ranks to
+ * the lowest of their node.
  *   rank            0 ... size-1, a different one in every process
  *   size            1 ... 1048576, the same in every process
  *   master_address  name or address of the machine of rank 0. With "localhost", 127.0.0.1 or ::1,

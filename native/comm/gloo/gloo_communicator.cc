@@ -2,41 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 
 #include "base/error.hpp"
 #include "comm/signals.hpp"
 
 namespace deisa {
-
-NodeMap NodeMap::from_keys(const std::vector<std::string>& keys) {
-  NodeMap map;
-  std::map<std::string, int> known;
-  for (size_t rank = 0; rank < keys.size(); ++rank) {
-    const auto [it, fresh] = known.emplace(keys[rank], static_cast<int>(known.size()));
-    if (fresh) map.ranks.emplace_back();
-    map.node_of.push_back(it->second);
-    map.ranks[static_cast<size_t>(it->second)].push_back(static_cast<int>(rank));
-  }
-  return map;
-}
-
-std::vector<int> NodeMap::leaders() const {
-  std::vector<int> all;
-  for (const auto& of_node : ranks) all.push_back(of_node.front());
-  return all;
-}
-
-size_t NodeMap::most_ranks() const {
-  size_t most = 0;
-  for (const auto& of_node : ranks) most = std::max(most, of_node.size());
-  return most;
-}
-
-int NodeMap::index_of(int rank) const {
-  const auto& of_node = ranks[static_cast<size_t>(node_of[static_cast<size_t>(rank)])];
-  return static_cast<int>(std::lower_bound(of_node.begin(), of_node.end(), rank) - of_node.begin());
-}
 
 // Ranks that disagree on the collective, its root or its size have different tags.
 uint64_t GlooCommunicator::tag(int kind, int root, size_t bytes) const {

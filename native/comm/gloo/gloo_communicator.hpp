@@ -9,20 +9,9 @@
 
 #include "comm/gloo/mesh_exchange.hpp"
 #include "comm/local_star.hpp"
+#include "comm/node_map.hpp"
 
 namespace deisa {
-
-// Which rank is on which node.
-struct NodeMap {
-  std::vector<int> node_of;             // by rank
-  std::vector<std::vector<int>> ranks;  // by node: its ranks, ascending; [0] is its leader
-
-  // Nodes in the order of their lowest ranks. `keys` has one key of a node per rank.
-  static NodeMap from_keys(const std::vector<std::string>& keys);
-  std::vector<int> leaders() const;
-  size_t most_ranks() const;     // on one node
-  int index_of(int rank) const;  // among the ranks of its node
-};
 
 class GlooCommunicator {
  public:

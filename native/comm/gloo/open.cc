@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -66,20 +65,13 @@ auto step(StoreClient& client, int rank, int size, const Step& body) {
 NodeMap map_nodes(int rank, int size, StoreClient& client, const Deadline& deadline) {
   client.set("node/" + std::to_string(rank), local_node_key(), deadline);
   if (rank == 0) {
-    std::string list;
+    std::vector<std::string> keys;
     for (int of = 0; of < size; ++of) {
-      list += client.get("node/" + std::to_string(of), deadline) + "\n";
+      keys.push_back(client.get("node/" + std::to_string(of), deadline));
     }
-    client.set("nodes", list, deadline);
+    client.set("nodes", NodeMap::from_keys(keys).to_text(), deadline);
   }
-  std::vector<std::string> keys;
-  std::istringstream list(client.get("nodes", deadline));
-  for (std::string key; std::getline(list, key);) keys.push_back(key);
-  if (keys.size() != static_cast<size_t>(size)) {
-    throw Error(DEISA_ERROR_COMMUNICATOR, "the list of nodes has " + std::to_string(keys.size()) +
-                                              " entries, expected " + std::to_string(size));
-  }
-  return NodeMap::from_keys(keys);
+  return NodeMap::from_text(client.get("nodes", deadline), size);
 }
 
 std::unique_ptr<LocalStar> connect_star(int rank, const NodeMap& nodes, StoreClient& client,
