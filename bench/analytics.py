@@ -1,31 +1,66 @@
-"""Analytics of both sides of bench/baseline: the mean of every timestep, compared with what was sent.
+"""Analytics of both sides of bench/compare.
 
-analytics.py RANKS
+analytics.py RANKS WORK FOLDER ARRAY:STEPS...
+
+WORK says what is done with a timestep:
+  look  nothing: it is counted
+  mean  its mean is compared with what was sent
+  busy  the same, and every CPU computes something else all the time
+A callback for each array. Prints how many timesteps each has had as one line of JSON.
 """
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import os
 import sys
+import time
+from pathlib import Path
 
 from deisa.ray import Deisa
 from deisa.ray.types import DeisaArray, Window
 
 
+def burn(folder: str) -> None:
+    """Computes until bench/compare ends the run, or its parent has gone."""
+    parent = os.getppid()
+    while os.getppid() == parent and not (Path(folder) / "close").exists():
+        end = time.monotonic() + 0.2
+        total = 0.0
+        while time.monotonic() < end:
+            total += sum(i * 0.5 for i in range(10_000))
+
+
 def main() -> None:
-    ranks = int(sys.argv[1])
-    wrong: list[int] = []
-    seen: set[int] = set()
+    ranks, work, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    steps = {name: int(count) for name, count in (text.split(":") for text in sys.argv[4:])}
+    if work not in ("look", "mean", "busy"):
+        raise SystemExit(f"unknown work '{work}'")
+    seen: dict[str, set[int]] = {name: set() for name in steps}
+    wrong: list[tuple[str, int]] = []
     deisa = Deisa()
 
-    def analyse(temperature: list[DeisaArray]) -> None:
-        array = temperature[-1]
-        if float(array.mean().compute()) != 10 * array.t + (ranks - 1) / 2:
-            wrong.append(array.t)
-        seen.add(array.t)
+    def watch(name: str) -> None:
+        def analyse(**windows: list[DeisaArray]) -> None:
+            array = windows[name][-1]
+            expected = 10 * array.t + (ranks - 1) / 2
+            if work != "look" and float(array.mean().compute()) != expected:
+                wrong.append((name, array.t))
+            seen[name].add(array.t)
 
-    deisa.register(Window("temperature"))(analyse)
+        deisa.register(Window(name))(analyse)
+
+    for name in steps:
+        watch(name)
+    context = multiprocessing.get_context("spawn")
+    burners = [context.Process(target=burn, args=(folder,), daemon=True) for _ in range(os.cpu_count() or 1)]
+    if work == "busy":
+        for one in burners:
+            one.start()
     deisa.execute_callbacks()
-    print(f"{len(seen)} timesteps analysed, {len(wrong)} wrong", flush=True)
+    counts = {name: len(found) for name, found in seen.items()}
+    print(json.dumps({"seen": counts, "wrong": wrong}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,23 @@
 """The same simulation through deisa-ray's Python bridge and through this one, in turn.
 
-Each side gets a Ray of its own, with the same analytics. Prints the blocking time of a send, the start-up and
-the memory of both, and their ratios.
+Each run has a Ray of its own, with the same analytics. Prints the blocking time of a send, the start-up and
+the memory of both, and their ratios. bench/compare measures more.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import statistics
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "examples" / "heat"))
+BENCH = Path(__file__).resolve().parent
+sys.path[:0] = [str(BENCH), str(BENCH.parent / "examples" / "heat")]
 
-from local_ray import LocalRay  # noqa: E402
-from processes import Child, adopt_orphans, end_children, fail, stop_on_signals  # noqa: E402
+from comparing.records import median, percentile  # noqa: E402
+from comparing.session import OURS, PEER, Phase, Run, RunError, Session  # noqa: E402
+from processes import adopt_orphans, end_children, fail, stop_on_signals  # noqa: E402
 
 
 @dataclass
@@ -31,67 +28,26 @@ class Figures:
     start: list[float] = field(default_factory=list)  # seconds, of the slowest rank of each run
     resident: list[float] = field(default_factory=list)  # MiB, of all ranks
 
-    def add(self, lines: list[str], ranks: int, steps: int, warm_up: int) -> None:
-        found = [json.loads(line) for line in lines if line.startswith('{"rank":')]
-        if len(found) != ranks or any(len(one["send"]) != steps for one in found):
-            fail(f"the simulation printed the figures of {len(found)} of {ranks} ranks")
-        for one in found:
-            self.send += one["send"][warm_up:]
-            self.resident.append(one["resident_kib"] / 1024)
-        self.start.append(max(one["start"] for one in found))
 
-
-def run(name: str, program: list[str], arguments: argparse.Namespace, figures: Figures) -> None:
-    """One run of one side."""
-    deadline = time.monotonic() + arguments.timeout
-    mpirun = ["mpirun", "--oversubscribe", "-n", str(arguments.ranks)]
-    mpirun += ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    command = [*mpirun, *program, str(arguments.cells), str(arguments.steps), str(arguments.pace)]
-    analytics_command = [sys.executable, str(ROOT / "bench" / "analytics.py"), str(arguments.ranks)]
-    with LocalRay() as ray, contextlib.ExitStack() as cleanup:
-        analytics = Child("analytics", analytics_command, ray.environment, show=False)
-        cleanup.callback(analytics.end)
-        simulation = Child("simulation", command, ray.environment, show=False)
-        cleanup.callback(simulation.end)
-        while (
-            running := analytics.status() is None or simulation.status() is None
-        ) and time.monotonic() < deadline:
-            if analytics.status() or simulation.status():
-                break
-            time.sleep(0.05)
-        for child in (analytics, simulation):
-            if child.status() != 0:
-                print("\n".join(child.lines[-30:]), file=sys.stderr)
-                what = (
-                    f"did not end within {arguments.timeout:.0f} s"
-                    if running
-                    else f"failed: {child.status()}"
-                )
-                fail(f"{name}: the {child.name} {what}")
-            child.wait_output()
-        if f"{arguments.steps} timesteps analysed, 0 wrong" not in analytics.lines:
-            fail(f"{name}: the analytics said {analytics.lines[-1:]}")
-    figures.add(simulation.lines, arguments.ranks, arguments.steps, arguments.warm_up)
+def measure(run: Run, timeout: float, figures: Figures) -> None:
+    outcome = Session(run, timeout).measure()
+    figures.send += outcome.seconds[0]
+    figures.start.append(outcome.start)
+    figures.resident += outcome.memory.resident
 
 
 def table(theirs: Figures, ours: Figures) -> list[str]:
     def row(what: str, unit: str, left: float, right: float) -> str:
         return f"{what:<34} {left:>12.2f} {right:>12.2f} {unit:<4} {left / right if right else 0.0:>8.1f} x"
 
-    def percentile(values: list[float], part: float) -> float:
-        return sorted(values)[min(int(part * len(values)), len(values) - 1)]
-
+    sides = (theirs, ours)
     return [
         f"{'':<34} {'Python bridge':>12} {'this bridge':>12} {'':<4} {'ratio':>10}",
-        row(
-            "blocking time of a send, median",
-            "ms",
-            *(1e3 * statistics.median(s.send) for s in (theirs, ours)),
-        ),
-        row("blocking time of a send, p90", "ms", *(1e3 * percentile(s.send, 0.9) for s in (theirs, ours))),
-        row("start-up of the slowest rank", "s", *(statistics.median(s.start) for s in (theirs, ours))),
-        row("memory of a rank, median", "MiB", *(statistics.median(s.resident) for s in (theirs, ours))),
-        row("memory of a rank, highest", "MiB", *(max(s.resident) for s in (theirs, ours))),
+        row("blocking time of a send, median", "ms", *(1e3 * median(one.send) for one in sides)),
+        row("blocking time of a send, p90", "ms", *(1e3 * percentile(one.send, 0.9) for one in sides)),
+        row("start-up of the slowest rank", "s", *(median(one.start) for one in sides)),
+        row("memory of a rank, median", "MiB", *(median(one.resident) for one in sides)),
+        row("memory of a rank, highest", "MiB", *(max(one.resident) for one in sides)),
     ]
 
 
@@ -113,18 +69,21 @@ def main() -> None:
         parser.error("--warm-up must be less than --steps")
     adopt_orphans()
     stop_on_signals()
+    nbytes = arguments.cells**2 * 8
+    phases = (Phase("temperature", nbytes, arguments.steps),)
     theirs, ours = Figures(), Figures()
     try:
         for number in range(arguments.rounds):
-            print(f"round {number + 1} of {arguments.rounds}: deisa-ray's Python bridge", flush=True)
-            run("Python bridge", [sys.executable, str(ROOT / "bench" / "send.py")], arguments, theirs)
-            print(f"round {number + 1} of {arguments.rounds}: this bridge", flush=True)
-            run("this bridge", [str(ROOT / "build" / "bin" / "send")], arguments, ours)
+            for side, figures in ((PEER, theirs), (OURS, ours)):
+                print(f"round {number + 1} of {arguments.rounds}: {side}", flush=True)
+                run = Run(side, arguments.ranks, phases, pace=arguments.pace, warm_up=arguments.warm_up)
+                measure(run, arguments.timeout, figures)
+    except RunError as error:
+        fail(str(error))
     finally:
         end_children()
-    size = arguments.cells**2 * 8 / 2**20
     ranks, steps = arguments.ranks, arguments.steps
-    print(f"\n{ranks} ranks, {steps} timesteps, chunks of {size:.2f} MiB, {os.cpu_count()} CPUs")
+    print(f"\n{ranks} ranks, {steps} timesteps, chunks of {nbytes / 2**20:.2f} MiB, {os.cpu_count()} CPUs")
     print("\n".join(table(theirs, ours)))
 
 

@@ -1,8 +1,22 @@
-/* One side of bench/baseline: each rank sends a chunk of CELLS x CELLS float64 per timestep, and
- * prints its figures as one line of JSON. send.py is the other side, with deisa-ray's Python
- * bridge.
+/* One side of bench/compare: each rank sends float64 chunks, phase by phase, and prints what it
+ * measured as one line of JSON. send.py is the other side, with deisa-ray's Python bridge.
  *
- *   send CELLS STEPS PACE */
+ *   send LEVEL PACE FOLDER PHASE...
+ *
+ * LEVEL is received, stored or announced; PACE the seconds before each send, as if a solver ran.
+ * A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW one of
+ *   send    blocking sends, each timed
+ *   copy    the same, and a memcpy of the same bytes after each, timed as well
+ *   trip    the same, and a bare round trip to another process after each, timed as well
+ *   lent    blocking sends of a lent buffer, each timed
+ *   rate    blocking sends without a pause, timed together, until all have been announced; the time
+ *           includes that of writing the chunks
+ *   stream  asynchronous sends of one chunk without a pause, timed together, until all have reached
+ *           LEVEL
+ *   lean    the same from lent buffers
+ *   eight   eight arrays ARRAY0 ... ARRAY7, in turn by eight sends and in one step, each timed
+ * FOLDER is where the ranks meet bench/compare: they say {"mark": "sent"} and wait for
+ * FOLDER/close, close their bridges, and wait for FOLDER/end. */
 #include <deisa/deisa.h>
 #include <deisa/deisa_mpi.h>
 #include <mpi.h>
@@ -10,81 +24,297 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-static void check(deisa_status status, const deisa_error* error) {
-  if (status == DEISA_OK) return;
-  fprintf(stderr, "send: %s: %s\n", deisa_status_string(status), error->message);
+#include "trip.h"
+
+enum { MAX_PHASES = 32, EIGHT = 8 };
+
+typedef struct phase {
+  char array[64];
+  char how[16];
+  size_t bytes;
+  int64_t steps;
+  double* seconds; /* what HOW times, `steps` of them */
+  double* other;   /* what it is compared with, or 0 */
+} phase;
+
+static int rank, size;
+static int trip; /* socket to the other process */
+static double pace;
+static int64_t timestep; /* the next one */
+static deisa_error error;
+static deisa_bridge* bridge;
+
+static void stop(const char* text) {
+  fprintf(stderr, "send: %s\n", text);
   MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-/* Resident memory of this process in KiB, from /proc. */
-static long resident_kib(void) {
-  char line[256];
-  long kib = -1;
-  FILE* file = fopen("/proc/self/status", "r");
-  while (file && fgets(line, sizeof(line), file)) {
-    if (strncmp(line, "VmRSS:", 6) == 0) kib = atol(line + 6);
-  }
-  if (file) fclose(file);
-  return kib;
+static void check(deisa_status status) {
+  if (status == DEISA_OK) return;
+  fprintf(stderr, "send: %s: %s\n", deisa_status_string(status), error.message);
+  MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-int main(int argc, char** argv) {
-  MPI_Init(&argc, &argv);
-  if (argc != 4) MPI_Abort(MPI_COMM_WORLD, 2);
-  const int64_t cells = atoll(argv[1]), steps = atoll(argv[2]);
-  const double pace = atof(argv[3]);
-  const struct timespec pause = {(time_t)pace, (long)((pace - (double)(time_t)pace) * 1e9)};
-  int rank, size;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  const int64_t shape[2] = {cells, cells}, chunks[2] = {size, 1}, position[2] = {rank, 0};
-  double* chunk = malloc((size_t)(cells * cells) * sizeof(double));
-  double* seconds = malloc((size_t)steps * sizeof(double));
-  if (!chunk || !seconds) MPI_Abort(MPI_COMM_WORLD, 3);
+static void* memory(size_t bytes) {
+  void* found = malloc(bytes);
+  if (!found) stop("out of memory");
+  return found;
+}
 
-  deisa_error error;
-  deisa_communicator communicator;
-  deisa_options options = DEISA_OPTIONS_INIT;
-  deisa_bridge* bridge = NULL;
-  const double start = MPI_Wtime();
-  options.error_mode = DEISA_ERRORS_RAISE;
-  check(deisa_mpi_open(MPI_COMM_WORLD, &communicator, &error), &error);
-  options.communicator = &communicator;
-  check(deisa_open(&options, &bridge, &error), &error);
+static phase read_phase(const char* text) {
+  phase one = {{0}, {0}, 0, 0, NULL, NULL};
+  long long steps = 0;
+  if (sscanf(text, "%63[^:]:%zu:%lld:%15s", one.array, &one.bytes, &steps, one.how) != 4 ||
+      one.bytes < sizeof(double) || steps < 1) {
+    stop("expected ARRAY:BYTES:STEPS:HOW");
+  }
+  one.steps = steps;
+  one.seconds = memory((size_t)steps * sizeof(double));
+  one.other = memory((size_t)steps * sizeof(double));
+  memset(one.seconds, 0, (size_t)steps * sizeof(double));
+  memset(one.other, 0, (size_t)steps * sizeof(double));
+  return one;
+}
+
+static void define(const char* name, size_t bytes) {
+  const int64_t shape[1] = {(int64_t)(bytes / sizeof(double))}, chunks[1] = {size};
+  const int64_t position[1] = {rank};
   deisa_layout layout = DEISA_LAYOUT_INIT;
-  layout.ndim = 2;
+  layout.ndim = 1;
   layout.chunk_shape = shape;
   layout.nb_chunks_per_dim = chunks;
   layout.chunk_position = position;
-  check(deisa_define(bridge, "temperature", &layout, &error), &error);
-  check(deisa_ready(bridge, &error), &error);
-  const double start_up = MPI_Wtime() - start;
+  check(deisa_define(bridge, name, &layout, &error));
+}
 
-  for (int64_t step = 0; step < steps; ++step) {
-    for (int64_t i = 0; i < cells * cells; ++i) chunk[i] = (double)(10 * step + rank);
-    nanosleep(&pause, NULL);
-    MPI_Barrier(MPI_COMM_WORLD);
-    const double begin = MPI_Wtime();
-    check(deisa_send(bridge, "temperature", chunk, step, &error), &error);
-    seconds[step] = MPI_Wtime() - begin;
-  }
-  const long kib = resident_kib();
-  check(deisa_close(&bridge, steps, &error), &error);
+/* Of eight arrays: the name of one. */
+static const char* numbered(const char* array, int number) {
+  static char name[80];
+  snprintf(name, sizeof(name), "%.63s%d", array, number % EIGHT);
+  return name;
+}
 
-  for (int turn = 0; turn < size; ++turn) {
-    if (turn == rank) {
-      printf("{\"rank\": %d, \"start\": %.4f, \"resident_kib\": %ld, \"send\": [", rank, start_up,
-             kib);
-      for (int64_t step = 0; step < steps; ++step)
-        printf("%s%.7f", step ? ", " : "", seconds[step]);
-      printf("]}\n");
-      fflush(stdout);
+static void define_all(const phase* phases, int count) {
+  for (int i = 0; i < count; ++i) {
+    int known = 0;
+    for (int j = 0; j < i; ++j) known |= strcmp(phases[j].array, phases[i].array) == 0;
+    if (known) continue;
+    if (strcmp(phases[i].how, "eight") != 0) {
+      define(phases[i].array, phases[i].bytes);
+      continue;
     }
-    MPI_Barrier(MPI_COMM_WORLD);
+    for (int j = 0; j < EIGHT; ++j) define(numbered(phases[i].array, j), phases[i].bytes);
+  }
+}
+
+/* What the analytics expect: every element is 10 * timestep + rank. */
+static void fill(double* chunk, size_t bytes) {
+  for (size_t i = 0; i < bytes / sizeof(double); ++i) chunk[i] = (double)(10 * timestep + rank);
+}
+
+/* The rest of a timestep in a simulation; then all ranks begin at once. Nothing is under way. */
+static double begin(void) {
+  const struct timespec pause = {(time_t)pace, (long)((pace - (double)(time_t)pace) * 1e9)};
+  check(deisa_flush(bridge, &error));
+  nanosleep(&pause, NULL);
+  MPI_Barrier(MPI_COMM_WORLD);
+  return MPI_Wtime();
+}
+
+static void run_sends(phase* one) {
+  double* chunk = memory(one->bytes);
+  const int trips = strcmp(one->how, "trip") == 0;
+  double* copy = strcmp(one->how, "copy") == 0 ? memory(one->bytes) : NULL;
+  if (copy) memset(copy, 1, one->bytes);
+  for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
+    fill(chunk, one->bytes);
+    double start = begin();
+    check(deisa_send(bridge, one->array, chunk, timestep, &error));
+    one->seconds[i] = MPI_Wtime() - start;
+    if (!copy && !trips) continue;
+    start = begin();
+    if (trips && trip_once(trip) != 0) stop("the other process does not answer");
+    if (copy) memcpy(copy, chunk, one->bytes);
+    one->other[i] = MPI_Wtime() - start;
+    if (copy) chunk[0] += copy[one->bytes / sizeof(double) - 1]; /* so that it is not left out */
+  }
+  free(copy);
+  free(chunk);
+}
+
+static void run_lent(phase* one) {
+  void* buffer = NULL;
+  check(deisa_allocate(bridge, one->array, &buffer, &error));
+  for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
+    fill(buffer, one->bytes);
+    const double start = begin();
+    check(deisa_send_allocated(bridge, one->array, &buffer, timestep, &error));
+    one->seconds[i] = MPI_Wtime() - start;
+  }
+}
+
+static void run_rate(phase* one) {
+  double* chunk = memory(one->bytes);
+  fill(chunk, one->bytes); /* touches its pages */
+  const double start = begin();
+  for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
+    fill(chunk, one->bytes);
+    check(deisa_send(bridge, one->array, chunk, timestep, &error));
+  }
+  check(deisa_flush(bridge, &error));
+  MPI_Barrier(MPI_COMM_WORLD);
+  one->seconds[0] = MPI_Wtime() - start;
+  free(chunk);
+}
+
+static void run_stream(phase* one) {
+  deisa_request* requests = memory((size_t)one->steps * sizeof(deisa_request));
+  const int lent = strcmp(one->how, "lean") == 0;
+  void* chunk = NULL;
+  if (lent) {
+    check(deisa_allocate(bridge, one->array, &chunk, &error));
+  } else {
+    chunk = memory(one->bytes);
+  }
+  fill(chunk, one->bytes);
+  const double start = begin();
+  for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
+    check(lent ? deisa_send_allocated_async(bridge, one->array, &chunk, timestep, &requests[i],
+                                            &error)
+               : deisa_send_async(bridge, one->array, chunk, timestep, &requests[i], &error));
+  }
+  for (int64_t i = 0; i < one->steps; ++i) check(deisa_wait(bridge, &requests[i], &error));
+  MPI_Barrier(MPI_COMM_WORLD);
+  one->seconds[0] = MPI_Wtime() - start;
+  if (!lent) free(chunk);
+  free(requests);
+}
+
+static void run_eight(phase* one) {
+  double* chunk = memory(one->bytes);
+  for (int64_t i = 0; i < one->steps; ++i) {
+    fill(chunk, one->bytes);
+    double start = begin();
+    for (int j = 0; j < EIGHT; ++j)
+      check(deisa_send(bridge, numbered(one->array, j), chunk, timestep, &error));
+    one->other[i] = MPI_Wtime() - start;
+    ++timestep;
+    fill(chunk, one->bytes);
+    start = begin();
+    check(deisa_begin_step(bridge, timestep, &error));
+    for (int j = 0; j < EIGHT; ++j)
+      check(deisa_put(bridge, numbered(one->array, j), chunk, &error));
+    check(deisa_end_step(bridge, &error));
+    one->seconds[i] = MPI_Wtime() - start;
+    ++timestep;
   }
   free(chunk);
-  free(seconds);
+}
+
+static void run(phase* one) {
+  if (strcmp(one->how, "send") == 0 || strcmp(one->how, "copy") == 0 ||
+      strcmp(one->how, "trip") == 0) {
+    run_sends(one);
+  } else if (strcmp(one->how, "lent") == 0) {
+    run_lent(one);
+  } else if (strcmp(one->how, "rate") == 0) {
+    run_rate(one);
+  } else if (strcmp(one->how, "stream") == 0 || strcmp(one->how, "lean") == 0) {
+    run_stream(one);
+  } else if (strcmp(one->how, "eight") == 0) {
+    run_eight(one);
+  } else {
+    stop("HOW is not one that is known");
+  }
+}
+
+static void mark(const char* name) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) {
+    printf("{\"mark\": \"%s\"}\n", name);
+    fflush(stdout);
+  }
+}
+
+/* Waits until bench/compare has made a file, for five minutes at most. */
+static void wait_for(const char* folder, const char* name) {
+  char path[512];
+  const struct timespec pause = {0, 20 * 1000 * 1000};
+  snprintf(path, sizeof(path), "%s/%s", folder, name);
+  for (int i = 0; access(path, F_OK) != 0; ++i) {
+    if (i == 5 * 60 * 50) stop("nobody asked for the end");
+    nanosleep(&pause, NULL);
+  }
+}
+
+static void print_list(const char* name, const double* values, int64_t count) {
+  printf("\"%s\": [", name);
+  for (int64_t i = 0; i < count; ++i) printf("%s%.7f", i ? ", " : "", values[i]);
+  printf("]");
+}
+
+static void print(const phase* phases, int count, double start_up) {
+  printf("{\"rank\": %d, \"pid\": %d, \"start\": %.4f, \"load\": 0, \"phases\": [", rank,
+         (int)getpid(), start_up);
+  for (int i = 0; i < count; ++i) {
+    printf("%s{\"array\": \"%s\", \"bytes\": %zu, \"how\": \"%s\", ", i ? ", " : "",
+           phases[i].array, phases[i].bytes, phases[i].how);
+    print_list("seconds", phases[i].seconds, phases[i].steps);
+    printf(", ");
+    print_list("other", phases[i].other, phases[i].steps);
+    printf("}");
+  }
+  printf("]}\n");
+  fflush(stdout);
+}
+
+static deisa_acknowledge level_of(const char* name) {
+  if (strcmp(name, "received") == 0) return DEISA_RECEIVED;
+  if (strcmp(name, "stored") == 0) return DEISA_STORED;
+  if (strcmp(name, "announced") != 0) stop("LEVEL is received, stored or announced");
+  return DEISA_ANNOUNCED;
+}
+
+int main(int argc, char** argv) {
+  trip = trip_start();
+  if (trip < 0) return 3;
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  const int count = argc - 4;
+  if (count < 1 || count > MAX_PHASES) stop("expected LEVEL PACE FOLDER PHASE...");
+  const deisa_acknowledge level = level_of(argv[1]);
+  pace = atof(argv[2]);
+  const char* folder = argv[3];
+  phase phases[MAX_PHASES];
+  for (int i = 0; i < count; ++i) phases[i] = read_phase(argv[4 + i]);
+
+  MPI_Barrier(MPI_COMM_WORLD);
+  const double start = MPI_Wtime();
+  deisa_communicator communicator;
+  deisa_options options = DEISA_OPTIONS_INIT;
+  options.error_mode = DEISA_ERRORS_RAISE;
+  options.acknowledge = level;
+  check(deisa_mpi_open(MPI_COMM_WORLD, &communicator, &error));
+  options.communicator = &communicator;
+  check(deisa_open(&options, &bridge, &error));
+  define_all(phases, count);
+  check(deisa_ready(bridge, &error));
+  const double start_up = MPI_Wtime() - start;
+
+  mark("ready");
+  for (int i = 0; i < count; ++i) run(&phases[i]);
+  check(deisa_flush(bridge, &error));
+  for (int turn = 0; turn < size; ++turn) {
+    if (turn == rank) print(phases, count, start_up);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  mark("sent");
+  wait_for(folder, "close");
+  check(deisa_close(&bridge, timestep, &error));
+  wait_for(folder, "end");
   MPI_Finalize();
   return 0;
 }

@@ -1,58 +1,96 @@
-"""The other side of bench/baseline: what send.c does, with deisa-ray's Python bridge.
+"""The other side of bench/compare: what send.c does, with deisa-ray's Python bridge.
 
-send.py CELLS STEPS PACE
+send.py PACE FOLDER PHASE...
+
+A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW "send" or "rate"; the Python bridge has nothing like the others.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
 
-def resident_kib() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+def wait_for(path: Path) -> None:
+    """Until bench/compare has made a file, for five minutes at most."""
+    end = time.monotonic() + 300.0
+    while not path.exists():
+        if time.monotonic() > end:
+            raise SystemExit("nobody asked for the end")
+        time.sleep(0.02)
 
 
 def main() -> None:
     import numpy as np
     from mpi4py import MPI
 
+    world = MPI.COMM_WORLD
+    rank, size = world.Get_rank(), world.Get_size()
+    pace, folder = float(sys.argv[1]), Path(sys.argv[2])
+    phases = []
+    for text in sys.argv[3:]:
+        array, nbytes, steps, how = text.split(":")
+        phases.append((array, int(nbytes), int(steps), how))
+
     # As in send.c: MPI has started, and what the bridge needs in order to start has not.
+    world.barrier()
     begin = time.perf_counter()
     from deisa.ray import Bridge
 
-    cells, steps, pace = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    world = MPI.COMM_WORLD
-    rank, size = world.Get_rank(), world.Get_size()
+    loaded = time.perf_counter() - begin
     metadata = {
-        "temperature": {
-            "global_shape": (size * cells, cells),
-            "chunk_shape": (cells, cells),
-            "chunk_position": (rank, 0),
-        }
+        array: {"global_shape": (size * (n // 8),), "chunk_shape": (n // 8,), "chunk_position": (rank,)}
+        for array, n, _, _ in phases
     }
     bridge = Bridge(comm=world, arrays_metadata=metadata)
     start_up = time.perf_counter() - begin
 
-    chunk = np.zeros((cells, cells))
-    seconds = []
-    for step in range(steps):
-        chunk[:] = 10 * step + rank
-        time.sleep(pace)
+    def mark(name: str) -> None:
         world.barrier()
-        begin = time.perf_counter()
-        bridge.send(array_name="temperature", chunk=chunk, timestep=step)
-        seconds.append(time.perf_counter() - begin)
-    resident = resident_kib()
-    bridge.close(timestep=steps)
-    figures = {"rank": rank, "start": start_up, "resident_kib": resident, "send": seconds}
+        if rank == 0:
+            print(json.dumps({"mark": name}), flush=True)
+
+    timestep, results = 0, []
+    mark("ready")
+    for array, nbytes, steps, how in phases:
+        chunk = np.zeros(nbytes // 8)
+        seconds = []
+        if how == "send":
+            for _ in range(steps):
+                chunk[:] = 10 * timestep + rank
+                time.sleep(pace)
+                world.barrier()
+                begin = time.perf_counter()
+                bridge.send(array_name=array, chunk=chunk, timestep=timestep)
+                seconds.append(time.perf_counter() - begin)
+                timestep += 1
+        elif how == "rate":
+            chunk[:] = 10 * timestep + rank
+            time.sleep(pace)
+            world.barrier()
+            begin = time.perf_counter()
+            for _ in range(steps):
+                chunk[:] = 10 * timestep + rank
+                bridge.send(array_name=array, chunk=chunk, timestep=timestep)
+                timestep += 1
+            world.barrier()
+            seconds = [time.perf_counter() - begin] + [0.0] * (steps - 1)
+        else:
+            raise SystemExit(f"the Python bridge has no {how}")
+        results.append({"array": array, "bytes": nbytes, "how": how, "seconds": seconds, "other": []})
+    figures = {"rank": rank, "pid": os.getpid(), "start": start_up, "load": loaded, "phases": results}
     for turn in range(size):
         if turn == rank:
             print(json.dumps(figures), flush=True)
         world.barrier()
+    mark("sent")
+    wait_for(folder / "close")
+    bridge.close(timestep=timestep)
+    # The objects are this process's: they end with it, read or not.
+    wait_for(folder / "end")
 
 
 if __name__ == "__main__":

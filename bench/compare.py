@@ -1,0 +1,61 @@
+"""The same simulation through deisa-ray's Python bridge and through this one, in turn.
+
+Every run has a Ray of its own, configured alike, and the same analytics. Prints each figure with its ratio
+and its target. The exit status says whether everything could be measured, not whether the targets are met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+ROOT = BENCH.parent
+sys.path[:0] = [str(BENCH), str(ROOT / "examples" / "heat")]
+
+from comparing import cases, records  # noqa: E402
+from processes import adopt_orphans, end_children, stop_on_signals  # noqa: E402
+
+
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer timesteps, and the target cases only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
+    parser.add_argument("--case", action="append", default=[], help="only this case; may be repeated")
+    parser.add_argument("--timeout", type=float, default=240.0, help="seconds, for one run")
+    arguments = parser.parse_args()
+    known = [case for case, _ in cases.TARGETS]
+    for case in arguments.case:
+        if case not in known:
+            parser.error(f"--case {case}: expected one of {', '.join(known)}")
+    return arguments
+
+
+def main() -> None:
+    arguments = read_arguments()
+    adopt_orphans()
+    stop_on_signals()
+    begin = time.monotonic()
+    try:
+        wanted = cases.needs(arguments.case, arguments.quick)
+        results = cases.do(wanted, arguments.timeout, lambda text: print(text, flush=True))
+        found = cases.records(results, arguments.case)
+    finally:
+        end_children()
+    load = os.getloadavg()[0]
+    print(f"\n{os.cpu_count()} CPUs, load {load:.1f}, {time.monotonic() - begin:.0f} s\n")
+    print("\n".join(records.lines(found)))
+    for one in found:
+        if one.error:
+            print(f"{one.case}: {one.error}", file=sys.stderr)
+    if arguments.json:
+        records.write(arguments.json, found)
+        print(f"\nwrote {arguments.json}")
+    sys.exit(1 if any(one.error for one in found) else 0)
+
+
+if __name__ == "__main__":
+    main()
