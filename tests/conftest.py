@@ -27,8 +27,8 @@ def root() -> Path:
 
 @pytest.fixture
 def built(root: Path) -> Path:
-    """The build tree."""
-    build = root / "build"
+    """The build tree: DEISA_BUILD, else where ./test builds."""
+    build = Path(os.environ.get("DEISA_BUILD") or root / "build")
     assert (build / "lib" / "libdeisa.so").exists(), "run ./test, which builds the libraries first"
     return build
 

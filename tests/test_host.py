@@ -49,7 +49,7 @@ def test_one_session_after_the_other_on_one_cluster(host, ray, start):
         assert done.returncode == 0, done.stdout
         assert analysed(analytics)[-1] == "end: [0, 1, 2]"
     deadline = time.monotonic() + 30
-    while sockets := [path.name for path in Path(ray.folder).glob("*.sock")]:
+    while sockets := [path.name for path in Path(ray.folder).rglob("deisa-*.sock")]:
         assert time.monotonic() < deadline, f"the node actor has not gone: {sockets}"
         time.sleep(0.1)
 

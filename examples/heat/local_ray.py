@@ -37,6 +37,12 @@ class LocalRay:
         self.address = ""
         self.environment: dict[str, str] = {}
 
+    @property
+    def pid(self) -> int:
+        """The process whose descendants are Ray's."""
+        assert self._child is not None
+        return self._child.pid
+
     def __enter__(self) -> Self:
         # Short: Ray puts Unix sockets below it, whose paths may have 107 bytes.
         self.folder = tempfile.mkdtemp(prefix="deisa-", dir="/tmp")
@@ -88,8 +94,6 @@ class LocalRay:
         self.environment = environment | {
             "RAY_ADDRESS": self.address,
             "DEISA_PYTHON": sys.executable,
-            # The node actor's socket goes when the folder does, though the actor is killed.
-            "DEISA_SOCKET_DIR": self.folder,
         }
 
     def _stop(self) -> None:

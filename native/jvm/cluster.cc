@@ -220,7 +220,12 @@ void check_reachable(const ClusterAddress& address, const Deadline& deadline) {
 
 std::vector<RunningRaylet> running_raylets(const Places& places) {
   std::vector<RunningRaylet> raylets;
-  std::error_code error;
+  std::error_code error, unknown;
+  // As text, such as "net:[4026531840]"; "" where that may not be read.
+  const auto network_of = [&](const fs::path& process) {
+    return fs::read_symlink(process / "ns" / "net", unknown);
+  };
+  const fs::path mine = network_of(fs::path(places.proc) / "self");
   for (fs::directory_iterator entry(places.proc, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
@@ -234,9 +239,12 @@ std::vector<RunningRaylet> running_raylets(const Places& places) {
       const size_t value = at + key.size() + 4;
       return command.substr(value, command.find('\0', value) - value);
     };
-    RunningRaylet raylet{argument("gcs-address"), argument("node_ip_address")};
+    RunningRaylet raylet{argument("gcs-address"), argument("node_ip_address"), false};
+    raylet.same_network = network_of(entry->path()) == mine;
     if (!raylet.cluster.empty()) raylets.push_back(std::move(raylet));
   }
+  std::stable_partition(raylets.begin(), raylets.end(),
+                        [](const RunningRaylet& raylet) { return raylet.same_network; });
   return raylets;
 }
 

@@ -33,10 +33,12 @@ void check_reachable(const ClusterAddress& address, const Deadline& deadline);
 // that runs here, else the one that routes to the cluster, else "" (Ray decides).
 std::string find_node_ip(const Places& places, const ClusterAddress& address);
 
-// A raylet that runs on this machine, from its command line.
+// A raylet that runs on this machine, from its command line. Those of this process's network
+// namespace come first: another namespace is another node, with other addresses.
 struct RunningRaylet {
   std::string cluster;  // host:port of its cluster
   std::string node_ip;
+  bool same_network;  // or it is not known
 };
 std::vector<RunningRaylet> running_raylets(const Places& places);
 

@@ -111,6 +111,17 @@ TEST(FindNodeIp, AsksTheRayletThenTheRoute) {
   EXPECT_EQ(find_node_ip(machine.places, {"127.0.0.1", "1", ""}), "127.0.0.1");
 }
 
+TEST(FindNodeIp, PrefersTheRayletOfThisNetworkNamespace) {
+  Machine machine;
+  machine.link("proc/self/ns/net", "net:[2]");
+  for (const char* node : {"1", "2", "3"}) {
+    raylet(machine, node, "192.0.2.9:6379", std::string("192.0.2.") + node);
+    machine.link(std::string("proc/") + node + "/ns/net", std::string("net:[") + node + "]");
+  }
+  EXPECT_EQ(find_node_ip(machine.places, {"192.0.2.9", "6379", ""}), "192.0.2.2");
+  EXPECT_EQ(find_cluster(machine.places, "127.0.0.1:6379").text(), "192.0.2.9:6379");
+}
+
 // ---- Reachable -------------------------------------------------------------------------------
 
 TEST(CheckReachable, AcceptsAListener) {

@@ -56,6 +56,11 @@ async def _announce_one(service: Service, one: ChunkSet) -> None:
         logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
         # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
         service.gather.announce_failed(one, Status.CONNECTION, f"the head actor could not be told: {error}")
+        if isinstance(error, head_actor.ActorGone):
+            service.lose("the head actor of the analytics has died")
+        elif isinstance(error, BridgeError) and error.kind == "timeout":
+            # It may still come to it: what is announced after that could be overtaken by this.
+            service.lose(f"the head actor of the analytics does not answer: {error}")
         return
     service.gather.announced(one)
     service.admitting.gate.announced(one.timestep)

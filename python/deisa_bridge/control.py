@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 BUSY_WAIT = 60.0
 """Seconds to wait until the analytics of the simulation before have ended."""
+RETRY_WAIT = 10.0
+"""Seconds to wait, at most, between two attempts to make a node actor."""
 
 
 def prepare(request_json: str) -> str:
@@ -70,7 +72,7 @@ def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
         except (ray.exceptions.RayError, ValueError) as error:
             failed.append(error)
             logger.warning("the node actor of node %s could not be made: %s", node, error)
-            time.sleep(0.2)
+            _wait_until_free(actor_name(node), min(RETRY_WAIT, deadline - time.monotonic()))
             continue
         if "error" not in reply:
             return reply
@@ -83,6 +85,19 @@ def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
     if not failed:
         raise BridgeError("the deadline has passed", "timeout")
     raise BridgeError(f"attempt {len(failed)} of {attempts} failed: {failed[-1]}") from failed[-1]
+
+
+def _wait_until_free(name: str, seconds: float) -> None:
+    """Returns when no actor has the name, or after so many seconds. One that is ending, after the simulation
+    before, keeps it for a moment."""
+    end, delay = time.monotonic() + seconds, 0.1
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(delay, left))
+        delay = min(2 * delay, 1.0)
+        try:
+            ray.get_actor(name, NAMESPACE)
+        except (ray.exceptions.RayError, ValueError):
+            return
 
 
 def actor_options(node: str) -> dict[str, Any]:
@@ -106,10 +121,9 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
             "it has no socket. Let that simulation end and remove the actor, or use another Ray cluster.",
             "contract",
         )
-    wanted = {
-        key: request.get(key)
-        for key in ("session", "library", "socket_dir", "announce_delay", "deadline", "init_retries")
-    }
+    keys = ("session", "library", "socket_dir", "announce_delay", "deadline", "init_retries")
+    wanted = {key: request.get(key) for key in keys}
+    wanted["job"] = ray.get_runtime_context().get_job_id()  # of the rank that asks, since this is its task
     return json.loads(
         ray.get(actor.deisa_serve.remote(json.dumps(wanted)), timeout=deadline - time.monotonic())
     )

@@ -12,7 +12,8 @@ import ray
 
 from deisa_bridge.announcing import tell_head
 from deisa_bridge.gather import NEVER
-from deisa_bridge.ranks import Rank
+from deisa_bridge.peers import DRAIN_TIMEOUT
+from deisa_bridge.ranks import Rank, register_end_marker
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 SETTLE = 5.0
 """Seconds that ranks get, after bridge 0 has left, to send what completes sets or to leave too."""
+BACKLOG = 60.0
+"""Seconds more for looking at what was acknowledged before."""
 NEWEST_TIMESTEP = 2**63 - 2
 
 
@@ -31,8 +34,14 @@ class Ending:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._task: asyncio.Task | None = None
+        self._draining: asyncio.Task | None = None
         self.done = False
-        """The end marker was announced, or another node drained this one for it."""
+        """The end marker was announced, by this node or another."""
+
+    @property
+    def begun(self) -> bool:
+        """Nothing more is taken from the ranks: the end marker is on its way."""
+        return self.done or self._task is not None or self._draining is not None
 
     def requested(self, rank: Rank, sequence: int, timestep: int) -> None:
         """Bridge 0 asks for the end marker."""
@@ -55,25 +64,40 @@ class Ending:
         if self._service.head is not None and self._task is None:
             self._task = self._service.spawn(self._abandon(how))
 
+    take_over = bridge_0_gone
+    """The same, on another node than that of bridge 0, whose node actor cannot."""
+
     async def drain(self, reason: str) -> int | None:
         """Waits until everything that this node received is announced or has failed, and refuses more.
-        Returns the newest timestep that was announced, if any."""
+        Returns the newest timestep that was announced, if any. What makes no progress is given up."""
         service, gather = self._service, self._service.gather
-        settled = time.monotonic() + SETTLE
-        while gather.bound < NEVER and (left := settled - time.monotonic()) > 0:
-            await service.change(left)
+        begun = time.monotonic()
+        while (waited := time.monotonic() - begun) < SETTLE and gather.bound < NEVER:
+            await service.change(SETTLE - waited)
+        while service.backlog and time.monotonic() - begun < SETTLE + BACKLOG:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0)
         gather.end(reason)
-        service.tell_failures()
-        service.touch()
+        service.admitting.release()
+        service.settle()
+        least, since = gather.left, time.monotonic()
         while not gather.idle:
             await service.change(1.0)
+            if gather.left < least:
+                least, since = gather.left, time.monotonic()
+            elif time.monotonic() - since > DRAIN_TIMEOUT:
+                service.lose(f"{gather.explain()}, and nothing has moved for {DRAIN_TIMEOUT:.0f} s")
+                since = time.monotonic()
         return gather.newest
 
-    async def drain_for_another(self, reason: str) -> int | None:
-        """As drain(), for the node actor that sends the marker."""
-        newest = await self.drain(reason)
-        self.done = True
-        return newest
+    async def drain_for_another(self, reason: str, seconds: float) -> dict:
+        """As drain(), for the node actor that sends the marker; returns after so many seconds at the latest,
+        with the number of sets that are left."""
+        if self._draining is None:
+            self._draining = self._service.spawn(self.drain(reason))
+        await asyncio.wait([self._draining], timeout=max(seconds, 0.0))
+        left = 0 if self._draining.done() else max(1, self._service.gather.left)
+        return {"newest": self._service.gather.newest, "left": left}
 
     async def _close(self, rank: Rank, sequence: int, timestep: int) -> None:
         receiver = self._service.receiver
@@ -113,11 +137,15 @@ class Ending:
         return marker
 
     async def _announce_marker(self, timestep: int) -> None:
-        try:
-            position = self._service.ranks[0].array(END_MARKER_ARRAY).position
-        except KeyError:
-            raise BridgeError(
-                f"bridge 0 has not defined the array '{END_MARKER_ARRAY}'", "contract"
-            ) from None
+        service = self._service
+        if 0 in service.ranks:
+            try:
+                position = service.ranks[0].array(END_MARKER_ARRAY).position
+            except KeyError:
+                text = f"bridge 0 has not defined the array '{END_MARKER_ARRAY}'"
+                raise BridgeError(text, "contract") from None
+        else:  # the node actor of bridge 0 may not have got so far
+            position = (0, 0)
+            await register_end_marker(service.head, service.node)
         chunk = np.asarray(0, dtype=np.int16)
-        await tell_head(self._service, END_MARKER_ARRAY, timestep, {position: ray.put(chunk)}, chunk.dtype)
+        await tell_head(service, END_MARKER_ARRAY, timestep, {position: ray.put(chunk)}, chunk.dtype)

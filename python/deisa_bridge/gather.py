@@ -84,6 +84,7 @@ class Gather:
         self._bridges: dict[int, _Bridge] = {}
         self._sets: dict[tuple[str, int], ChunkSet] = {}
         self._doomed: dict[tuple[int, str, int], Failure] = {}  # their sets broke while they were put
+        self._broken: dict[tuple[str, int], str] = {}  # why, for those who have not sent their chunk yet
         self._failures: list[Failure] = []
         self._ended = ""
         self.newest: int | None = None
@@ -120,6 +121,9 @@ class Gather:
             one.chunks[bridge] = Chunk(tag, now)
             accepted.append((array, tag))
         self._advance(state, timestep + 1 if last else timestep)
+        # Those who went on or died earlier will not complete what has just come either.
+        for array, _ in accepted:
+            self._break_if_hopeless((array, timestep))
         return accepted
 
     def stored(self, bridge: int, array: str, timestep: int, payload: Any) -> None:
@@ -162,6 +166,14 @@ class Gather:
         for one in list(self._sets.values()):
             if one.missing:
                 self._break(one, Status.CONNECTION, f"{_ranks(one.missing)} did not send it, and {text}")
+
+    def lose(self, text: str) -> None:
+        """Nothing more can be announced, because of `text`: later chunks are refused, and all sets break but
+        those that are being announced."""
+        self._ended = text
+        for one in list(self._sets.values()):
+            if not one.announcing:
+                self._break(one, Status.CONNECTION, text)
 
     # ---- What to do --------------------------------------------------------------------------------
 
@@ -229,6 +241,11 @@ class Gather:
         return not self._sets and not self._doomed
 
     @property
+    def left(self) -> int:
+        """How many sets have still to be announced or to fail."""
+        return len(self._sets) + len(self._doomed)
+
+    @property
     def pending(self) -> list[ChunkSet]:
         """The sets that have not been announced, oldest first."""
         return sorted(self._sets.values(), key=lambda one: (one.timestep, one.array))
@@ -275,16 +292,27 @@ class Gather:
                 f"the rank said that it sends nothing older than timestep {state.progress}: "
                 "send all arrays of a timestep before the next"
             )
+        if (reason := self._broken.get((array, timestep))) is not None:
+            return Status.CONNECTION, f"array '{array}', timestep {timestep} was not announced: {reason}"
         return None
 
     def _advance(self, state: _Bridge, progress: int) -> None:
         if progress <= state.progress:
             return
         state.progress = progress
-        for one in list(self._sets.values()):
-            culprits = [b for b in one.missing if self._bridges[b].progress > one.timestep]
-            if culprits:
-                self._break(one, Status.CONNECTION, "; ".join(self._why(b, one.timestep) for b in culprits))
+        for key in list(self._sets):
+            self._break_if_hopeless(key)
+        slowest = self._slowest()
+        for key in [key for key in self._broken if key[1] < slowest]:
+            del self._broken[key]
+
+    def _break_if_hopeless(self, key: tuple[str, int]) -> None:
+        one = self._sets.get(key)
+        if one is None:
+            return
+        culprits = [b for b in one.missing if self._bridges[b].progress > one.timestep]
+        if culprits:
+            self._break(one, Status.CONNECTION, "; ".join(self._why(b, one.timestep) for b in culprits))
 
     def _why(self, bridge: int, timestep: int) -> str:
         state = self._bridges[bridge]
@@ -295,6 +323,8 @@ class Gather:
     def _break(self, one: ChunkSet, status: Status, reason: str) -> None:
         """The set will never be announced: every contributor is told, at the latest after its put."""
         del self._sets[(one.array, one.timestep)]
+        if one.missing and not self._ended:
+            self._broken[(one.array, one.timestep)] = reason
         for bridge, chunk in one.chunks.items():
             text = f"array '{one.array}', timestep {one.timestep} was not announced: {reason}"
             failure = Failure(bridge, one.array, one.timestep, chunk.tag, status, text, frees_slot=False)

@@ -18,6 +18,10 @@ HEAD_WAIT = 180.0
 """Seconds that a node actor waits for the head actor."""
 
 
+class ActorGone(BridgeError):
+    """The actor has died, as Ray says: it will never answer."""
+
+
 async def in_thread(function: Any, *args: Any) -> Any:
     """The result of a function that blocks."""
     return await asyncio.get_running_loop().run_in_executor(None, function, *args)
@@ -69,7 +73,7 @@ async def call(reference: Any, seconds: float, what: str) -> Any:
     except TimeoutError:
         raise BridgeError(f"{what} took more than {seconds:.0f} s", "timeout") from None
     except ray.exceptions.ActorDiedError as error:
-        raise BridgeError(f"{what}: the actor is gone ({_brief(error)})") from error
+        raise ActorGone(f"{what}: the actor is gone ({_brief(error)})") from error
     except ray.exceptions.RayError as error:
         raise BridgeError(f"{what}: {_brief(error)}") from error
 

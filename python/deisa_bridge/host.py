@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import glob
 import inspect
 import json
 import logging
 import os
-import socket
 import sys
-import tempfile
 import time
 import traceback
-import uuid
 from typing import Any
 
 import ray
 
 from deisa_bridge import head as head_actor
+from deisa_bridge.claim import claim
 from deisa_bridge.node_actor import load_base
 from deisa_bridge.ranks import register
 from deisa_bridge.service import Service
+from deisa_bridge.socket_path import socket_path
 from deisa_bridge.status import HEAD_ACTOR, BridgeError, actor_name, creation_failed
-from deisa_bridge.versions import check_deisa_ray, driver_is_gone
+from deisa_bridge.versions import check_deisa_ray, driver_is_gone, job_is_over
+from deisa_bridge.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-MAX_SOCKET_PATH = 107
-DEPARTURE_POLL = 1.0
+UNUSED_POLL = 1.0
 UNUSED_GRACE = 30.0
 """Seconds past the deadline of its start after which a session without a rank is given up."""
+CLAIM_POLL = 0.5
+ANALYTICS_POLL = 1.0
+CLAIM_WAIT = 60.0
+"""Seconds to wait until analytics that serve another simulation, which has ended, have ended too."""
 
 
 class Host:
@@ -46,6 +47,7 @@ class Host:
         self._path = ""
         self._finalising = asyncio.Lock()
         self._finalised = False
+        self._leaving = False
         self._head: Any = None
         self._inner: Any = None
         self._tasks: set[asyncio.Task] = set()
@@ -87,6 +89,8 @@ class Host:
 
     async def _base_ready(self, deadline: float) -> None:
         """Waits for it, up to init_retries attempts. Raises BridgeError."""
+        if await self._met_others():
+            self._head = self._starting = None
         for attempt in range(1, self._init_retries + 1):
             await asyncio.wait({self._start()}, timeout=max(deadline - time.monotonic(), 0.0))
             if not self._start().done():
@@ -106,6 +110,13 @@ class Host:
             text = f"attempt {attempt} of {self._init_retries} failed: {type(error).__name__}: {error}"
             failure = BridgeError(text, error.kind if isinstance(error, BridgeError) else "connection")
         raise creation_failed(self._node, failure) from error
+
+    async def _met_others(self) -> bool:
+        """The head actor that it met is not there any more, or another is: other analytics have come."""
+        if self._head is None:
+            return False
+        head = await head_actor.find_actor(HEAD_ACTOR)
+        return head is None or head._actor_id != self._head._actor_id
 
     async def call_inherited(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Calls a method of deisa-ray's object, once that is there."""
@@ -133,6 +144,8 @@ class Host:
         """Opens the socket for a session. The same session again gets the same socket."""
         session = str(request["session"])
         service = self._service
+        if self._leaving:
+            raise BridgeError("it is ending, after the simulation before", "busy")
         if service is not None and service.session != session:
             if live := service.live():
                 ranks = ", ".join(f"{rank.bridge} (process {rank.pid})" for rank in live[:8])
@@ -158,15 +171,7 @@ class Host:
     def _open(self, request: dict, session: str) -> None:
         from deisa_bridge.receiver import Receiver
 
-        folder = request.get("socket_dir") or tempfile.gettempdir()
-        remove_stale_sockets(folder)
-        path = os.path.join(folder, f"deisa-{os.getuid()}-{uuid.uuid4().hex[:8]}.sock")
-        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-            raise BridgeError(
-                f"the socket's path {path} is longer than {MAX_SOCKET_PATH} bytes: set DEISA_SOCKET_DIR to a "
-                "folder with a shorter name",
-                "contract",
-            )
+        path = socket_path(request.get("socket_dir") or "")
         library = request.get("library") or "libdeisa_node.so"
         try:
             receiver = Receiver(path, library)
@@ -174,9 +179,8 @@ class Host:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)
         self._service, self._path = Service(receiver, session, self._node, delay), path
-        self._spawn(
-            self._leave_if_unused(self._service, float(request.get("deadline") or 600.0) + UNUSED_GRACE)
-        )
+        seconds = float(request.get("deadline") or 600.0) + UNUSED_GRACE
+        self._spawn(self._leave_if_unused(self._service, seconds, str(request.get("job") or "")))
         logger.info("serving session %s at %s", session, path)
 
     async def _deisa_finalise(self, request: dict) -> dict:
@@ -193,17 +197,50 @@ class Host:
             if missing:
                 raise BridgeError(f"ranks {missing} of this node are not connected", "contract")
             await service.admitting.check(request)
-            await self._base_ready(deadline)
-            what = "waiting for the analytics to call Deisa.execute_callbacks()"
-            await head_actor.call(
-                self._head.wait_until_analytics_ready.remote(), deadline - time.monotonic(), what
-            )
+            await self._meet_analytics(request, deadline)
             await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
             await service.admitting.begin(self._head)
             service.begin(self._head, self._inner, request)
             self._finalised = True
-            self._spawn(self._depart())
+            # Every rank is connected, and nobody else may come: if this actor is killed, no file is left.
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._spawn(self._depart(service))
         return {}
+
+    async def _meet_analytics(self, request: dict, deadline: float) -> None:
+        """Waits for the analytics, and claims them for this simulation."""
+        patience = min(deadline, time.monotonic() + CLAIM_WAIT)
+        while True:
+            await self._base_ready(deadline)
+            try:
+                await self._analytics_ready(deadline)
+                await claim(self._head, request["session"], request.get("nodes") or [self._node])
+                return
+            except head_actor.ActorGone:
+                pass  # those analytics have ended: wait for the next
+            except BridgeError as error:
+                if error.kind != "busy":
+                    raise
+                if time.monotonic() > patience:
+                    raise BridgeError(str(error), "contract") from None
+            await asyncio.sleep(min(CLAIM_POLL, max(deadline - time.monotonic(), 0.0)))
+
+    async def _analytics_ready(self, deadline: float) -> None:
+        """Until they have called Deisa.execute_callbacks(). Raises ActorGone if they have ended, after
+        removing the head actor, which would be in the way of the next."""
+        what = "waiting for the analytics to call Deisa.execute_callbacks()"
+        ready = self._head.wait_until_analytics_ready.remote()
+        waiting = asyncio.ensure_future(head_actor.call(ready, deadline - time.monotonic(), what))
+        try:
+            while not (await asyncio.wait({waiting}, timeout=ANALYTICS_POLL))[0]:
+                if await head_actor.in_thread(driver_is_gone, self._head):
+                    logger.warning("removing the head actor of analytics that have ended")
+                    await head_actor.in_thread(ray.kill, self._head)
+                    raise head_actor.ActorGone("the analytics have ended")
+            await waiting
+        finally:
+            waiting.cancel()
 
     async def _deisa_status(self, request: dict) -> dict:
         """Counters and what is waited for, for people and tests."""
@@ -223,7 +260,8 @@ class Host:
     async def _deisa_drain(self, request: dict) -> dict:
         """From the node actor of bridge 0: announce everything, the end marker comes next."""
         service = await self._begun(request, 0.0)
-        return {"newest": await service.ending.drain_for_another(str(request.get("reason", "")))}
+        wait = min(float(request.get("wait", 0.0)), 30.0)
+        return await service.ending.drain_for_another(str(request.get("reason", "")), wait)
 
     def _of_session(self, request: dict) -> Service:
         if self._service is None:
@@ -240,51 +278,35 @@ class Host:
         end = time.monotonic() + seconds
         while service.peers is None:
             if (left := end - time.monotonic()) <= 0:
-                raise BridgeError("its arrays are not registered yet")
+                raise BridgeError("its arrays are not registered", "contract")
             await asyncio.sleep(min(0.05, left))
         return service
 
     # ---- The way out -------------------------------------------------------------------------------------
 
-    async def _leave_if_unused(self, service: Service, seconds: float) -> None:
-        """Ends this actor if the session never got past its start, and no rank is left of it."""
-        await asyncio.sleep(seconds)
+    async def _leave_if_unused(self, service: Service, seconds: float, job: str) -> None:
+        """Ends this actor if the session never gets past its start: no rank is left, and the driver that
+        asked for it has gone too, or the time is over."""
+        end = time.monotonic() + seconds
         while self._service is service and not self._finalised:
-            if not service.live():
+            await asyncio.sleep(UNUSED_POLL)
+            try:
+                over = bool(job) and await head_actor.in_thread(job_is_over, job)
+            except Exception as error:
+                logger.warning("job %s cannot be looked up: %s", job, error)
+                over = False
+            unused = self._service is service and not self._finalised and not service.live()
+            if unused and (over or time.monotonic() > end):
                 logger.warning("session %s never started: the node actor ends", service.session)
                 await self._leave()
-            await asyncio.sleep(DEPARTURE_POLL)
+
+    async def _depart(self, service: Service) -> None:
+        await Watch(service, self._head).until_over()
+        logger.info("session %s is over: the node actor ends", service.session)
+        await self._leave()
 
     async def _leave(self) -> None:
         """Ends this detached actor, so that its name is free, and removes its socket."""
+        self._leaving = True
         self.stop()
         await head_actor.in_thread(ray.kill, ray.get_runtime_context().current_actor)
-
-    async def _depart(self) -> None:
-        """When the simulation has ended and the analytics' driver too, removes the head actor, which
-        deisa-ray would leave, and this actor: the next simulation and the next analytics start afresh."""
-        while True:
-            await asyncio.sleep(DEPARTURE_POLL)
-            service = self._service
-            if service is None or service.live() or not service.gather.idle:
-                continue
-            try:
-                head = await head_actor.find_actor(HEAD_ACTOR)
-                if head is not None and head._actor_id == self._head._actor_id:
-                    if not await head_actor.in_thread(driver_is_gone, head):
-                        continue
-                    await head_actor.in_thread(ray.kill, head)
-            except Exception:
-                logger.exception("looking after the head actor failed; trying again")
-                continue
-            logger.info("session %s is over: the node actor ends", service.session)
-            await self._leave()
-
-
-def remove_stale_sockets(folder: str) -> None:
-    """Removes sockets of this user's node actors that were killed."""
-    for path in glob.glob(os.path.join(glob.escape(folder), f"deisa-{os.getuid()}-*.sock")):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            probe.settimeout(0.2)
-            if probe.connect_ex(path) == errno.ECONNREFUSED:
-                os.unlink(path)

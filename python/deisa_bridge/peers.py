@@ -9,7 +9,6 @@ with calls that wait until it moves.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -19,15 +18,14 @@ from typing import Any
 from deisa_bridge import head as head_actor
 from deisa_bridge.gather import ANYTHING, NEVER
 from deisa_bridge.status import BridgeError, actor_name
+from deisa_bridge.watermark import Watermark
 
 logger = logging.getLogger(__name__)
 
 POLL = 5.0
 """Seconds that one call for the watermark waits for it to move."""
-SILENCE = 60.0
-"""A node that the master has not heard for so many seconds is taken for dead, and no longer waited for."""
 DRAIN_TIMEOUT = 180.0
-"""Seconds that another node gets to announce what it holds."""
+"""Seconds without progress after which nobody waits any longer for what a node still has to announce."""
 
 
 class Peers:
@@ -40,16 +38,20 @@ class Peers:
         self, session: str, node: str, request: dict, bound: Callable[[], int], moved: Callable[[], None]
     ) -> None:
         self._session = session
-        self._node = node
-        self._nodes: list[str] = request.get("nodes") or [node]
-        self._master: str = request.get("master_node") or node
+        self.node = node
+        nodes: list[str] = request.get("nodes") or [node]
+        self.master: str = request.get("master_node") or node
+        self.nodes = [self.master, *(one for one in nodes if one != self.master)]
+        """All nodes with ranks, the master first."""
+        self._actors: dict[str, Any] = {}
         self._bound = bound
         self._moved = moved
-        alone = bool(request.get("uniform", True)) or len(self._nodes) == 1
+        alone = bool(request.get("uniform", True)) or len(self.nodes) == 1
         self.watermark = NEVER if alone else ANYTHING
-        self._reports = {other: (ANYTHING, time.monotonic()) for other in self._nodes}
+        self._all = Watermark(self.nodes)
         self._signal = asyncio.Event()
         self._bound_changed = asyncio.Event()
+        self._bound_changed.set()
         self._tasks: list[asyncio.Task] = []
         if not alone:
             self._tasks.append(asyncio.ensure_future(self._watch() if self.is_master else self._follow(POLL)))
@@ -59,7 +61,12 @@ class Peers:
     @property
     def is_master(self) -> bool:
         """This is the node of bridge 0."""
-        return self._node == self._master
+        return self.node == self.master
+
+    @property
+    def others(self) -> list[str]:
+        """The other nodes."""
+        return [node for node in self.nodes if node != self.node]
 
     def stop(self) -> None:
         """Ends the background tasks."""
@@ -74,7 +81,7 @@ class Peers:
 
     async def answer_watermark(self, request: dict) -> dict:
         """A node reports its bound, and waits until the watermark exceeds what it knows."""
-        if request.get("node") not in self._reports:
+        if request.get("node") not in self._all:
             raise BridgeError(f"node {request.get('node')} is not part of this simulation", "contract")
         self._report(request["node"], int(request["bound"]))
         end = time.monotonic() + min(float(request.get("wait", 0.0)), 30.0)
@@ -86,31 +93,23 @@ class Peers:
                 break
         return {"watermark": self.watermark}
 
-    def _report(self, node: str, bound: int) -> None:
-        self._reports[node] = (max(bound, self._reports[node][0]), time.monotonic())
-        self._settle()
+    def gone(self, node: str) -> None:
+        """The node actor has died, and will announce nothing more."""
+        self._report(node, NEVER)
 
-    def _settle(self) -> None:
-        least = min(bound for bound, _ in self._reports.values())
-        if least > self.watermark:
-            self.watermark = least
+    def _report(self, node: str, bound: int) -> None:
+        if self._all.report(node, bound) and self._all.value > self.watermark:
+            self.watermark = self._all.value
             self._signal.set()
             self._signal = asyncio.Event()
             self._moved()
 
     async def _watch(self) -> None:
-        """The master's own bound, and nodes that are silent."""
+        """The master's own bound."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._bound_changed.wait(), POLL)
+            await self._bound_changed.wait()
             self._bound_changed.clear()
-            self._report(self._node, self._bound())
-            for node, (bound, heard) in list(self._reports.items()):
-                if bound < NEVER and time.monotonic() - heard > SILENCE:
-                    logger.warning(
-                        "node %s has been silent for %.0f s: no longer waiting for it", node, SILENCE
-                    )
-                    self._report(node, NEVER)
+            self._report(self.node, self._bound())
 
     # ---- On the others -------------------------------------------------------------------------------
 
@@ -122,9 +121,9 @@ class Peers:
                 await self._bound_changed.wait()
                 self._bound_changed.clear()
             known = self.watermark if wait else NEVER
-            request = {"node": self._node, "bound": self._bound(), "known": known, "wait": wait}
+            request = {"node": self.node, "bound": self._bound(), "known": known, "wait": wait}
             try:
-                reply = await self._call(self._master, "deisa_watermark", request, wait + 20.0)
+                reply = await self.call(self.master, "deisa_watermark", request, wait + 20.0)
                 watermark = int(reply["watermark"])
                 if watermark > self.watermark:
                     self.watermark = watermark
@@ -132,7 +131,7 @@ class Peers:
             except BridgeError as error:
                 if self._bound() == NEVER:  # nothing is left to announce here, so nothing is lost
                     return
-                logger.warning("the watermark cannot be had from node %s: %s", self._master, error)
+                logger.warning("the watermark cannot be had from node %s: %s", self.master, error)
                 self._bound_changed.set()  # again, after a while
                 await asyncio.sleep(1.0)
 
@@ -140,26 +139,42 @@ class Peers:
 
     async def drain_others(self, reason: str) -> list[int]:
         """Has every other node announce what it holds and refuse more. Returns the newest timestep of each
-        node that announced any. A node that cannot be reached is left out, with a warning."""
-
-        async def drain(node: str) -> int | None:
-            try:
-                reply = await self._call(node, "deisa_drain", {"reason": reason}, DRAIN_TIMEOUT)
-                return reply["newest"]
-            except BridgeError as error:
-                logger.warning("node %s was not drained before the end marker: %s", node, error)
-                return None
-
-        newest = await asyncio.gather(*(drain(node) for node in self._nodes if node != self._node))
+        node that announced any. A node that has died, or makes no progress, is left out with a warning."""
+        newest = await asyncio.gather(*(self._drain(node, reason) for node in self.others))
         return [one for one in newest if one is not None]
 
-    async def _call(self, node: str, method: str, request: dict, seconds: float) -> dict[str, Any]:
-        actor = await head_actor.find_actor(actor_name(node))
-        if actor is None:
-            raise BridgeError(f"the node actor {actor_name(node)} is gone")
+    async def _drain(self, node: str, reason: str) -> int | None:
+        newest, least, since = None, None, time.monotonic()
+        while True:
+            try:
+                reply = await self.call(node, "deisa_drain", {"reason": reason, "wait": POLL}, POLL + 20.0)
+                newest, left = reply["newest"], int(reply["left"])
+                if left == 0:
+                    return newest
+                if least is None or left < least:
+                    least, since = left, time.monotonic()
+                problem = f"{left} of its sets are still not announced"
+                final = False
+            except BridgeError as error:
+                problem = str(error)
+                final = error.kind == "contract" or isinstance(error, head_actor.ActorGone)
+                if not final:
+                    await asyncio.sleep(1.0)
+            if final or time.monotonic() - since > DRAIN_TIMEOUT:
+                logger.warning("the end marker does not wait for node %s: %s", node, problem)
+                return newest
+
+    async def call(self, node: str, method: str, request: dict, seconds: float) -> dict[str, Any]:
+        """The reply of another node actor. Raises ActorGone if that has died, and BridgeError."""
+        if node not in self._actors:
+            actor = await head_actor.find_actor(actor_name(node))
+            if actor is None:
+                raise head_actor.ActorGone(f"the node actor {actor_name(node)} is gone")
+            self._actors[node] = actor
         text = json.dumps(request | {"session": self._session})
         what = f"{method} at the node actor {actor_name(node)}"
-        reply = json.loads(await head_actor.call(getattr(actor, method).remote(text), seconds, what))
+        method_of = getattr(self._actors[node], method)
+        reply = json.loads(await head_actor.call(method_of.remote(text), seconds, what))
         if "error" in reply:
             raise BridgeError(reply["error"], reply.get("kind", "connection"))
         return reply

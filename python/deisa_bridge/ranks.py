@@ -17,6 +17,8 @@ from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
 from deisa_bridge.values import DTYPES
 
 DEFAULT_STEP_TIMEOUT = 120.0
+REGISTER_TIMEOUT = 60.0
+"""Seconds that the head actor may take to register the end marker's array."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,14 @@ async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadl
         )
     await asyncio.gather(*calls)
     inner.is_finalized = True
+
+
+async def register_end_marker(head: Any, node_id: str) -> None:
+    """Tells the head actor that this node has the end marker's array. Raises BridgeError."""
+    what = f"registering array '{END_MARKER_ARRAY}' with the head actor"
+    described = [(0, (0, 0), (1, 1))]
+    call = head.register_partial_array.remote(node_id, END_MARKER_ARRAY, (1, 1), described)
+    await head_actor.call(call, REGISTER_TIMEOUT, what)
 
 
 def _inherit(inner: Any, name: str, grid: tuple[int, ...], described: list[tuple]) -> None:

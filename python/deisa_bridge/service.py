@@ -58,6 +58,8 @@ class Service:
         self.peers: Peers | None = None
         self.ending = Ending(self)
         self.admitting = Admitting(self)
+        self.lost = ""
+        """Why nothing more can reach the analytics, if so."""
         self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
         self._connections: dict[int, Rank] = {}
         self._feedback = Feedback()
@@ -110,6 +112,32 @@ class Service:
         changed = self._changed
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(changed.wait(), max(seconds, 0.0))
+
+    def lose(self, text: str, complete: bool = False) -> None:
+        """Nothing that comes from now on can reach the analytics, because of `text`: the ranks are told, and
+        their chunks refused. With `complete`, sets that are complete are still announced."""
+        if self.lost:
+            return
+        self.lost = text
+        if complete:
+            self.gather.end(text)
+        else:
+            self.gather.lose(text)
+        self.tell_all(Status.CONNECTION, f"nothing that is sent reaches the analytics any more: {text}")
+        self.admitting.release()
+        self.settle()
+
+    def tell_all(self, status: Status, text: str) -> None:
+        """Reports a failure that belongs to no request to every rank."""
+        logger.error("session %s: %s", self.session, text)
+        for rank in self.live():
+            if rank.welcomed:
+                self.receiver.notice(rank.connection, status, text)
+
+    @property
+    def backlog(self) -> int:
+        """Events that the ranks were acknowledged for, and that have not been looked at."""
+        return self.receiver.counters().queued_events
 
     def live(self) -> list[Rank]:
         """Ranks that are connected."""
@@ -350,6 +378,7 @@ class Service:
             "bound": None if self.gather.bound in (ANYTHING, NEVER) else self.gather.bound,
             "ended": self.ending.done,
             "begun": self.head is not None,
+            "lost": self.lost,
             **self.counters,
             **self.admitting.status(),
         }

@@ -72,9 +72,18 @@ def driver_is_gone(actor: Any) -> bool:
     """Whether the driver that made a detached actor has ended. False when this Ray cannot tell, so that
     nothing is removed that may be in use. Blocks."""
     try:
+        return job_is_over(actor._actor_id.job_id.hex())
+    except AttributeError as error:
+        logger.warning("this Ray does not tell which job made an actor: %r", error)
+        return False
+
+
+def job_is_over(job: str) -> bool:
+    """Whether the driver of a job, given by its hexadecimal id, has ended. False when this Ray cannot tell.
+    Blocks."""
+    try:
         from ray._private.state import state
 
-        job = actor._actor_id.job_id.hex()
         return any(entry["JobID"] == job and entry["IsDead"] for entry in state.job_table())
     except (ImportError, AttributeError, KeyError, TypeError) as error:
         logger.warning("this Ray does not tell whether a driver has ended: %r", error)

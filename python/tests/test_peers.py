@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from deisa_bridge import peers as peers_module
 from deisa_bridge.gather import ANYTHING, NEVER
 from deisa_bridge.peers import Peers
 from deisa_bridge.status import BridgeError
@@ -64,17 +63,14 @@ def test_a_call_waits_until_the_watermark_moves():
     run(work)
 
 
-def test_a_silent_node_is_no_longer_waited_for(monkeypatch):
-    monkeypatch.setattr(peers_module, "SILENCE", 0.2)
-    monkeypatch.setattr(peers_module, "POLL", 0.05)
-
+def test_a_silent_node_is_waited_for_and_a_dead_one_is_not():
     async def work():
         peers = master(lambda: 6)
+        peers.bound_changed()
         await report(peers, 1, NEVER)
-        for _ in range(200):
-            if peers.watermark == 6:
-                break
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
+        assert peers.watermark == 1
+        peers.gone("b")
         assert peers.watermark == 6
         peers.stop()
 

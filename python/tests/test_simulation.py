@@ -265,11 +265,21 @@ def test_a_second_simulation_is_refused_by_name_and_the_first_goes_on(simulation
     reply = simulation.prepare(session="another", deadline=5.0)
     assert reply["kind"] == "contract" and first in reply["error"] and str(os.getpid()) in reply["error"]
     simulation.nodes[""] = socket
-    with pytest.raises(ConnectionRefusedError, match="connected already"):
+    # All its ranks are connected: there is no socket for others any more.
+    assert not os.path.exists(socket["socket"])
+    with pytest.raises(FileNotFoundError):
         simulation.rank(0, [chunk])
     rank.wait_announced(rank.step(0, {"field": np.zeros((3, 4))}))
     rank.close(1)
     simulation.analytics.finish()
+
+
+def test_a_rank_that_is_there_already_is_refused(simulation):
+    simulation.prepare()
+    (chunk,) = rows("field", 1)
+    simulation.rank(0, [chunk])
+    with pytest.raises(ConnectionRefusedError, match="connected already"):
+        simulation.rank(0, [chunk])
 
 
 def test_a_simulation_that_never_started_does_not_block_the_next(simulation):

@@ -1,0 +1,125 @@
+"""Two nodes, four ranks, three timesteps: every order of events, with the real Gather and Watermark.
+
+DEISA_MODEL=full walks through larger worlds too, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from model import Model, Violation, World, explore
+
+from deisa_bridge.gather import NEVER, Gather
+
+ALL = (0, 1, 2, 3)
+WHOLE = {"arrays": {"a": ALL}}
+SPLIT = {"arrays": {"x": (0, 2), "y": (1, 3)}, "uniform": False}
+MIXED = {"arrays": {"a": ALL, "y": (1,)}, "uniform": False}
+TWO = {"arrays": {"a": ALL, "b": (0, 1)}}
+
+QUICK = {
+    "one array": World(**WHOLE),
+    "an array per node": World(**SPLIT),
+    "an array of all and one of rank 1": World(**MIXED),
+    "the same in steps": World(**MIXED, in_steps=True),
+    "sends that wait": World(**TWO, announced=True),
+    "rank 1 skips timestep 1": World(**WHOLE, skips=frozenset({(1, 1)})),
+    "rank 2 skips timestep 0 of its own array": World(**SPLIT, skips=frozenset({(2, 0)})),
+    "slow puts": World(**WHOLE, slow_puts=True, steps=2),
+    "slow puts and a death": World(**WHOLE, slow_puts=True, steps=1, deaths=1),
+    "a death": World(**WHOLE, deaths=1),
+    "a death, an array per node": World(**SPLIT, deaths=1, steps=2),
+    "a death while sends wait": World(**TWO, announced=True, deaths=1, steps=2),
+    "three deaths": World(**WHOLE, deaths=3, steps=1),
+    "a node actor dies": World(**WHOLE, actor_deaths=1, steps=1),
+    "a node actor dies, an array per node": World(**SPLIT, actor_deaths=1, steps=1),
+}
+FULL = {
+    "a death, an array of rank 1": World(**MIXED, deaths=1, steps=2, in_steps=True),
+    "two deaths": World(**WHOLE, deaths=2),
+    "a death in three timesteps, an array per node": World(**SPLIT, deaths=1),
+    "a death in three timesteps, an array of rank 1": World(**MIXED, deaths=1, in_steps=True),
+    "slow puts in three timesteps": World(**WHOLE, slow_puts=True),
+    "a node actor dies in two timesteps": World(**WHOLE, actor_deaths=1, steps=2),
+    "a node actor and a rank die": World(**SPLIT, actor_deaths=1, deaths=1, steps=1),
+}
+WORLDS = QUICK | (FULL if os.environ.get("DEISA_MODEL") == "full" else {})
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_order_of_events_ends_well(name):
+    states, ends = explore(Model(WORLDS[name]))
+    print(f"{name}: {states} states, {ends} ends")
+    assert states > 100 and ends >= 1
+
+
+def without_order(monkeypatch):
+    """Any complete set may be announced."""
+    taken = Gather.next_ready
+
+    def next_ready(self, watermark=NEVER):
+        for one in self._sets.values():
+            if not one.announcing and one.complete:
+                one.announcing = True
+                return one
+        return taken(self, watermark)
+
+    monkeypatch.setattr(Gather, "next_ready", next_ready)
+
+
+def without_watermark(monkeypatch):
+    """Nodes do not wait for each other."""
+    taken = Gather.next_ready
+    monkeypatch.setattr(Gather, "next_ready", lambda self, watermark=NEVER: taken(self, NEVER))
+
+
+def without_deaths(monkeypatch):
+    """A dead rank is waited for."""
+    monkeypatch.setattr(Gather, "gone", lambda self, bridge, how: None)
+
+
+def without_breaking_at_once(monkeypatch):
+    """A set that comes after its rank has died is only looked at when somebody goes on."""
+    step = Gather.step
+
+    def late(self, *arguments):
+        breaks = Gather._break_if_hopeless
+        known = set(self._sets)
+        Gather._break_if_hopeless = lambda self, key: breaks(self, key) if key in known else None
+        try:
+            return step(self, *arguments)
+        finally:
+            Gather._break_if_hopeless = breaks
+
+    monkeypatch.setattr(Gather, "step", late)
+
+
+def without_draining(monkeypatch):
+    """The end marker does not wait for what the nodes hold."""
+    monkeypatch.setattr(Model, "_drained", lambda self, node: True)
+
+
+def with_a_careless_end(monkeypatch):
+    """What has not been announced when the simulation ends is thrown away."""
+    monkeypatch.setattr(Gather, "end", Gather.lose)
+
+
+@pytest.mark.parametrize(
+    ("world", "fault", "message"),
+    [
+        (World(**WHOLE), without_order, "was complete after timestep"),
+        (World(**SPLIT, steps=2), without_watermark, "was complete after timestep"),
+        (World(**WHOLE, steps=1, deaths=1), without_deaths, "stuck"),
+        (World(**TWO, steps=2, announced=True, deaths=1), without_breaking_at_once, "stuck"),
+        (World(**WHOLE, steps=1, deaths=1), without_draining, "after the end marker"),
+        (World(**WHOLE, steps=1, deaths=1), with_a_careless_end, "was received whole, and never announced"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_model_finds_a_fault(monkeypatch, world, fault, message):
+    fault(monkeypatch)
+    with pytest.raises(Violation, match=message) as found:
+        explore(Model(world))
+    assert "after:" in str(found.value)
