@@ -116,6 +116,17 @@ typedef enum deisa_acknowledge {
   DEISA_ANNOUNCED = 2 /* the head actor knows them */
 } deisa_acknowledge;
 
+/* What a rank does while a timestep may not begin: max_in_flight of its timesteps are not stored yet,
+ * the object store of its node is as full as store_threshold allows, or max_ahead timesteps wait for
+ * the analytics. Timesteps are admitted as a whole: no rank is held once another rank of its node has
+ * begun the timestep. */
+typedef enum deisa_when_full {
+  DEISA_FULL_BLOCK = 0, /* wait, up to block_timeout; then DEISA_ERROR_TIMEOUT */
+  DEISA_FULL_DROP = 1,  /* deisa_begin_step leaves the step out, on every rank alike (DEISA_SKIPPED),
+                           and so is collective; sends outside of steps wait */
+  DEISA_FULL_FAIL = 2   /* DEISA_ERROR_RESOURCE */
+} deisa_when_full;
+
 /* What happens to a failure that is not a violation of the contract. */
 typedef enum deisa_error_mode {
   DEISA_ERRORS_REPORT = 0, /* to the handler (default: stderr); the call returns DEISA_REPORTED */
@@ -144,6 +155,13 @@ typedef struct deisa_options {
   int32_t init_retries; /* >= 1: attempts to create the node actor */
   deisa_acknowledge acknowledge;
   int32_t max_in_flight; /* >= 1: steps held for this rank outside the object store */
+  /* The next five must be the same on every rank. */
+  deisa_when_full when_full;
+  double block_timeout;   /* seconds, >= 0: wait for room before a timestep is refused or dropped;
+                             -1: send_timeout with DEISA_FULL_BLOCK, else 0 */
+  double store_threshold; /* 0 < ... <= 1: part of each node's object store that may be in use */
+  int32_t max_ahead; /* >= 0: timesteps that may wait for the analytics; 0: no limit */
+  int32_t window;    /* >= 1: timesteps that the analytics keep; deisa_ready checks that they fit */
   deisa_error_mode error_mode;
   deisa_error_handler error_handler; /* NULL: report on stderr */
   void* error_handler_data;          /* passed to error_handler; stays the caller's */
@@ -152,7 +170,8 @@ typedef struct deisa_options {
 #define DEISA_OPTIONS_INIT                                                                \
   {                                                                                       \
     sizeof(deisa_options), -1, -1, NULL, -1, NULL, NULL, 120.0, 600.0, 120.0, NULL, NULL, \
-        3, DEISA_RECEIVED, 2, DEISA_ERRORS_REPORT, NULL, NULL                             \
+        3, DEISA_RECEIVED, 2, DEISA_FULL_BLOCK, -1.0, 0.8, 0, 1, DEISA_ERRORS_REPORT,     \
+        NULL, NULL                                                                        \
   }
 
 /* ---- Arrays ------------------------------------------------------------------ */
@@ -238,7 +257,8 @@ DEISA_EXPORT deisa_status deisa_define_json(deisa_bridge* bridge, const char* ar
  * at most ready_timeout. Fails alike on every rank; then abandon the bridge. */
 DEISA_EXPORT deisa_status deisa_ready(deisa_bridge* bridge, deisa_error* error);
 
-/* Sends this rank's chunk of `name` for `timestep`. `data` may be reused on return. */
+/* Sends this rank's chunk of `name` for `timestep`. `data` may be reused on return. The first send of
+ * a timestep waits for room, as when_full and block_timeout say. */
 DEISA_EXPORT deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data,
                                      int64_t timestep, deisa_error* error);
 
@@ -251,8 +271,11 @@ DEISA_EXPORT deisa_status deisa_send_strided(deisa_bridge* bridge, const char* n
                                              const int64_t* shape, const int64_t* strides,
                                              int64_t timestep, deisa_error* error);
 
-/* A step: all chunks put between begin and end travel in one message. DEISA_SKIPPED: leave the
- * step out; puts and end_step are then accepted and do nothing. May wait, up to send_timeout. */
+/* A step: all chunks put between begin and end travel in one message. Here the whole step is admitted:
+ * this call waits for room, as when_full and block_timeout say, and no put does. DEISA_SKIPPED: the
+ * step is left out on every rank alike; puts and end_step are then accepted and do nothing, and may be
+ * left out too. Collective with DEISA_FULL_DROP: every rank begins the same timesteps, and waits for
+ * the others up to comm_timeout. */
 DEISA_EXPORT deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep,
                                            deisa_error* error);
 /* Copies this rank's chunk of `name` into the open step. `data` may be reused on return. */
@@ -355,7 +378,7 @@ typedef struct deisa_bridge_status {
   int64_t chunks_stored;
   int64_t chunks_announced;
   int64_t chunks_failed;
-  int64_t steps_dropped;
+  int64_t steps_dropped;   /* left out on every rank alike, or here after a failure was reported */
   int64_t chunks_in_flight; /* sent, not yet stored */
   int64_t bytes_sent;
   int64_t bytes_copied;    /* by this library, on the simulation's time */

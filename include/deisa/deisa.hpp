@@ -62,6 +62,11 @@ class Bridge {
     given.init_retries = options.init_retries;
     given.acknowledge = static_cast<deisa_acknowledge>(options.acknowledge);
     given.max_in_flight = options.max_in_flight;
+    given.when_full = static_cast<deisa_when_full>(options.when_full);
+    given.block_timeout = options.block_timeout.count();
+    given.store_threshold = options.store_threshold;
+    given.max_ahead = options.max_ahead;
+    given.window = options.window;
     given.error_mode = static_cast<deisa_error_mode>(options.error_mode);
     handle_->error_handler = std::move(options.error_handler);
     if (handle_->error_handler) {
@@ -144,7 +149,7 @@ class Bridge {
                         timestep);
   }
 
-  // May wait for room, up to send_timeout. Keep the step until it is complete, then end() it.
+  // Waits for room, as Options::when_full says. Keep the step until it is complete, then end() it.
   [[nodiscard]] Step begin_step(std::int64_t timestep) {
     deisa_error error = detail::no_error();
     const deisa_status status = deisa_begin_step(bridge(), timestep, &error);

@@ -220,7 +220,7 @@ TEST_F(ApiTest, NoMoreThanMaxInFlight) {
   EXPECT_EQ(rank.send("t", 0, 0), DEISA_OK);
   EXPECT_EQ(rank.send("t", 0, 1), DEISA_OK);
   EXPECT_EQ(rank.send("t", 0, 2), DEISA_ERROR_TIMEOUT);
-  EXPECT_TRUE(contains(rank.message(), "no slot of array 't' became free"));
+  EXPECT_TRUE(contains(rank.message(), "2 chunks of array 't' are not in the object store yet"));
   EXPECT_EQ(rank.begin(2), DEISA_ERROR_TIMEOUT) << "the whole step is admitted, or nothing of it";
   expect_contract(rank.put("u", 0), "outside a step");
   const auto now = status();

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "bridge/agreement.hpp"
+#include "bridge/admission.hpp"
 #include "chunk/arrow.hpp"
 
 namespace deisa {
@@ -165,8 +165,15 @@ uint64_t Bridge::send_async(const std::string& name, const Source& source, int64
   check_order(array, timestep);
   const Deadline deadline = send_deadline();
   try {
-    sender_->poll();
-    sender_->wait_for_slots({array}, deadline);
+    if (timestep > newest_step_) {
+      const bool drops = options_.when_full == DEISA_FULL_DROP;  // not without the others' consent
+      const double patience = drops ? options_.send_timeout : options_.block_timeout;
+      const std::string full = sender_->admit(timestep, {array}, patience);
+      if (!full.empty()) throw not_admitted(options_, timestep, full, patience);
+    } else {  // begun, here or on another rank: it can be completed
+      sender_->poll();
+      sender_->wait_for_slots({array}, deadline);
+    }
     const Sender::Prepared chunk = take(array, source);
     // From here on the node actor may have it, whatever is reported: it is not sent again.
     sent(array, timestep);
@@ -231,6 +238,7 @@ void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
 
 bool Bridge::begin_step(int64_t timestep) {
   require_ready("begin_step");
+  if (step_ == Step::kLeftOut) step_ = Step::kNone;
   if (step_ != Step::kNone) {
     throw contract("begin_step(" + timestep_text(timestep) + ") inside the step " +
                    timestep_text(step_timestep_) + ": expected end_step first")
@@ -242,9 +250,16 @@ bool Bridge::begin_step(int64_t timestep) {
   for (size_t i = 0; i < arrays_.size(); ++i) {
     if (arrays_[i].name != kEndMarkerArray) all.push_back(static_cast<uint32_t>(i));
   }
+  const auto admit = [&] { return sender_->admit(timestep, all, options_.block_timeout); };
   try {
-    sender_->poll();
-    sender_->wait_for_slots(all, send_deadline());
+    if (options_.when_full == DEISA_FULL_DROP) {
+      if (!all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
+        leave_step_out(timestep);
+        return false;
+      }
+    } else if (const std::string full = admit(); !full.empty()) {
+      throw not_admitted(options_, timestep, full, options_.block_timeout);
+    }
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_timestep(timestep);
   }
@@ -254,10 +269,18 @@ bool Bridge::begin_step(int64_t timestep) {
   return true;
 }
 
-void Bridge::leave_step_out(int64_t timestep) {
+void Bridge::leave_step_out(int64_t timestep) noexcept {
   step_ = Step::kLeftOut;
   step_timestep_ = timestep;
   step_chunks_.clear();
+  ++steps_dropped_;
+  newest_step_ = std::max(newest_step_, timestep);
+  oldest_allowed_ = timestep + 1;
+  try {
+    sender_->promise(oldest_allowed_, send_deadline());
+  } catch (...) {
+    // The node actor is gone, which the next call will say.
+  }
 }
 
 void Bridge::put(const std::string& name, const Source& source) {
@@ -294,15 +317,10 @@ uint64_t Bridge::end_step_async() {
   if (step_ == Step::kNone) {
     throw contract("end_step outside a step: expected begin_step first");
   }
-  const bool left_out = step_ == Step::kLeftOut;
   const int64_t timestep = step_timestep_;
   const std::vector<Sender::Prepared> chunks = std::exchange(step_chunks_, {});
-  step_ = Step::kNone;
-  if (left_out) {
-    ++steps_dropped_;
-  } else {
-    for (const Sender::Prepared& chunk : chunks) sent(chunk.array, timestep);
-  }
+  if (std::exchange(step_, Step::kNone) == Step::kLeftOut) return 0;
+  for (const Sender::Prepared& chunk : chunks) sent(chunk.array, timestep);
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
@@ -322,7 +340,7 @@ void Bridge::close(int64_t timestep) {
     abandon();
     return;
   }
-  if (step_ != Step::kNone) {
+  if (step_ == Step::kOpen) {
     throw contract("close inside the step " + timestep_text(step_timestep_) +
                    ": expected end_step first")
         .at_timestep(timestep);

@@ -48,7 +48,8 @@ class Bridge {
   void send(const std::string& name, const Source& source, int64_t timestep);
   // As send, but returns at once: a request for wait() and test(), at most max_in_flight at a time.
   uint64_t send_async(const std::string& name, const Source& source, int64_t timestep);
-  // False: the step is left out on every rank, and puts and end_step do nothing.
+  // Collective if when_full is drop. False: the step is left out on every rank, and puts and
+  // end_step do nothing.
   bool begin_step(int64_t timestep);
   void put(const std::string& name, const Source& source);
   void end_step();
@@ -83,8 +84,8 @@ class Bridge {
   // Failures of earlier calls that became known since; taken once.
   std::vector<Error> take_late_failures();
   bool is_closed() const noexcept { return state_ == State::kClosed; }
-  // After a failed begin_step that was reported and not raised: the step is left out on this rank.
-  void leave_step_out(int64_t timestep);
+  // Also after a failed begin_step that was reported and not raised: this rank leaves the step out.
+  void leave_step_out(int64_t timestep) noexcept;
 
  private:
   enum class State { kDefining, kReady, kFailed, kClosed };

@@ -47,6 +47,14 @@ class Resolver {
   }
 
   double seconds(const char* name, const char* variable, double given) {
+    return real(
+        name, variable, given, [](double value) { return value > 0 && !std::isinf(value); },
+        "seconds, more than 0");
+  }
+
+  // `valid` is never given what is no number.
+  double real(const char* name, const char* variable, double given, bool (*valid)(double),
+              const char* expected) {
     double value = given;
     std::string shown = std::to_string(given);
     if (const char* text = variable_of(variable)) {
@@ -55,8 +63,8 @@ class Resolver {
       shown = std::string("'") + text + "' (from " + variable + ")";
       if (end == text || *end != '\0') value = std::numeric_limits<double>::quiet_NaN();
     }
-    if (!(value > 0) || std::isinf(value)) {
-      problems_.add(std::string(name) + " = " + shown + ": expected seconds, more than 0");
+    if (std::isnan(value) || !valid(value)) {
+      problems_.add(std::string(name) + " = " + shown + ": expected " + expected);
       return 1.0;
     }
     return value;
@@ -172,6 +180,22 @@ Options resolve_options(const deisa_options& given, Environment environment) {
       {{"received", DEISA_RECEIVED}, {"stored", DEISA_STORED}, {"announced", DEISA_ANNOUNCED}});
   options.max_in_flight = resolve.integer("max_in_flight", "DEISA_MAX_IN_FLIGHT",
                                           given.max_in_flight, 1, 1024, "1 ... 1024");
+  options.when_full = resolve.choice<deisa_when_full>(
+      "when_full", "DEISA_WHEN_FULL", given.when_full,
+      {{"block", DEISA_FULL_BLOCK}, {"drop", DEISA_FULL_DROP}, {"fail", DEISA_FULL_FAIL}});
+  options.block_timeout = resolve.real(
+      "block_timeout", "DEISA_BLOCK_TIMEOUT", given.block_timeout,
+      [](double value) { return (value >= 0 || value == -1) && !std::isinf(value); },
+      "seconds, at least 0, or -1 for send_timeout with when_full = block and else 0");
+  if (options.block_timeout == -1) {
+    options.block_timeout = options.when_full == DEISA_FULL_BLOCK ? options.send_timeout : 0;
+  }
+  options.store_threshold = resolve.real(
+      "store_threshold", "DEISA_STORE_THRESHOLD", given.store_threshold,
+      [](double value) { return value > 0 && value <= 1; }, "more than 0, at most 1");
+  options.max_ahead = resolve.integer("max_ahead", "DEISA_MAX_AHEAD", given.max_ahead, 0, kMost,
+                                      "at least 1, or 0 for no limit");
+  options.window = resolve.integer("window", "DEISA_WINDOW", given.window, 1, kMost, "at least 1");
   options.error_mode = resolve.choice<deisa_error_mode>(
       "error_mode", "DEISA_ERRORS", given.error_mode,
       {{"report", DEISA_ERRORS_REPORT}, {"raise", DEISA_ERRORS_RAISE}});

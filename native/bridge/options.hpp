@@ -25,6 +25,11 @@ struct Options {
   int init_retries = 0;
   deisa_acknowledge acknowledge = DEISA_RECEIVED;
   int max_in_flight = 0;
+  deisa_when_full when_full = DEISA_FULL_BLOCK;
+  double block_timeout = 0;  // seconds, resolved: never -1
+  double store_threshold = 0;
+  int max_ahead = 0;
+  int window = 0;
   deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
   deisa_error_handler error_handler = nullptr;
   void* error_handler_data = nullptr;

@@ -53,6 +53,41 @@ TEST_F(OptionsTest, DefaultsAreOneRank) {
   EXPECT_EQ(options.error_mode, DEISA_ERRORS_REPORT);
 }
 
+TEST_F(OptionsTest, BackPressure) {
+  Options options = resolve_options(given, &environment);
+  EXPECT_EQ(options.when_full, DEISA_FULL_BLOCK);
+  EXPECT_EQ(options.block_timeout, 120.0) << "send_timeout";
+  EXPECT_EQ(options.store_threshold, 0.8);
+  EXPECT_EQ(options.max_ahead, 0);
+  EXPECT_EQ(options.window, 1);
+  variables() = {{"DEISA_WHEN_FULL", "drop"},
+                 {"DEISA_STORE_THRESHOLD", "1"},
+                 {"DEISA_MAX_AHEAD", "9"},
+                 {"DEISA_WINDOW", "4"}};
+  options = resolve_options(given, &environment);
+  EXPECT_EQ(options.when_full, DEISA_FULL_DROP);
+  EXPECT_EQ(options.block_timeout, 0.0) << "nobody waits for a step that can be dropped";
+  EXPECT_EQ(options.store_threshold, 1.0);
+  EXPECT_EQ(options.max_ahead, 9);
+  EXPECT_EQ(options.window, 4);
+  variables()["DEISA_BLOCK_TIMEOUT"] = "2.5";
+  EXPECT_EQ(resolve_options(given, &environment).block_timeout, 2.5);
+}
+
+TEST_F(OptionsTest, BadValuesOfBackPressure) {
+  variables() = {{"DEISA_WHEN_FULL", "wait"},
+                 {"DEISA_BLOCK_TIMEOUT", "-3"},
+                 {"DEISA_STORE_THRESHOLD", "0"},
+                 {"DEISA_MAX_AHEAD", "-1"},
+                 {"DEISA_WINDOW", "0"}};
+  expect_refused("when_full = 'wait' (from DEISA_WHEN_FULL): expected one of block drop fail");
+  expect_refused("block_timeout = '-3' (from DEISA_BLOCK_TIMEOUT): expected seconds, at least 0");
+  expect_refused(
+      "store_threshold = '0' (from DEISA_STORE_THRESHOLD): expected more than 0, at most 1");
+  expect_refused("max_ahead = -1 (from DEISA_MAX_AHEAD): expected at least 1, or 0 for no limit");
+  expect_refused("window = 0 (from DEISA_WINDOW): expected at least 1");
+}
+
 TEST_F(OptionsTest, EnvironmentTakesPrecedence) {
   given.comm_timeout = 5;
   given.acknowledge = DEISA_STORED;

@@ -175,7 +175,8 @@ std::string encode(const Attendance& attendance) {
   json::to_msgpack({{"version", 1},
                     {"node", attendance.node},
                     {"arrays", arrays},
-                    {"ready_timeout", attendance.ready_timeout}},
+                    {"ready_timeout", attendance.ready_timeout},
+                    {"alike", attendance.alike}},
                    encoded);
   return encoded;
 }
@@ -216,6 +217,7 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
   plan.session = session;
   Problems problems;
   std::map<std::string, int> nodes;
+  std::map<std::string, std::string> alike;  // as on rank 0
   std::map<std::string, std::vector<Chunk>> chunks;
   for (size_t r = 0; r < attendances.size(); ++r) {
     const int rank = static_cast<int>(r);
@@ -227,6 +229,13 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
     }
     const double ready_timeout = from.at("ready_timeout").get<double>();
     plan.ready_timeout = rank == 0 ? ready_timeout : std::min(plan.ready_timeout, ready_timeout);
+    const auto options = from.at("alike").get<std::map<std::string, std::string>>();
+    if (rank == 0) alike = options;
+    for (const auto& [option, value] : options) {
+      if (value == alike[option]) continue;
+      problems.add("option " + option + " = " + value + " on " + rank_text(rank) + ", but " +
+                   alike[option] + " on rank 0: expected the same on every rank");
+    }
     const auto [it, fresh] =
         nodes.emplace(from.at("node").get<std::string>(), static_cast<int>(nodes.size()));
     if (fresh) plan.leader.push_back(rank);
@@ -251,7 +260,7 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
     }
     plan.arrays[name] = std::move(array);
   }
-  problems.raise(DEISA_ERROR_CONTRACT, "the bridges do not agree about their arrays:");
+  problems.raise(DEISA_ERROR_CONTRACT, "the bridges do not agree:");
   return plan;
 }
 

@@ -14,7 +14,8 @@ namespace deisa {
 struct Attendance {
   std::string node;  // key of the node: equal on ranks of the same node
   std::vector<ArrayMetadata> arrays;
-  double ready_timeout = 0;  // seconds
+  double ready_timeout = 0;                       // seconds
+  std::map<std::string, std::string> alike = {};  // options that must be the same on every rank
 };
 
 struct Plan {

@@ -8,6 +8,10 @@
 namespace deisa {
 namespace {
 
+// Seconds that the node actor may take to say whether a timestep may begin now: it may have to look
+// at the object store or to ask the head actor first.
+constexpr double kAnswerTimeout = 5.0;
+
 std::vector<size_t> chunk_sizes(const std::vector<ArrayMetadata>& arrays) {
   std::vector<size_t> sizes;
   for (const ArrayMetadata& array : arrays) sizes.push_back(array.bytes);
@@ -51,6 +55,36 @@ void Sender::connect(const std::string& socket, const std::string& hello,
 int64_t Sender::in_flight(uint32_t array) const {
   const int64_t used = static_cast<int64_t>(max_in_flight_) + 1 - slots_.free_slots(array);
   return used - (lent_[array] != wire::kNone ? 1 : 0);
+}
+
+std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays, double patience) {
+  poll();
+  const auto full = std::find_if(arrays.begin(), arrays.end(), [this](uint32_t array) {
+    return in_flight(array) >= max_in_flight_;
+  });
+  if (full == arrays.end() && client_->gate().admits(timestep)) return "";
+  Stopwatch stopwatch(counters_.seconds_blocked);
+  const Deadline deadline = Deadline::after(patience);
+  for (const uint32_t array : arrays) {
+    while (in_flight(array) >= max_in_flight_) {
+      const auto answer = client_->receive(deadline);
+      if (!answer) {
+        return std::to_string(in_flight(array)) + " chunks of array '" + arrays_[array].name +
+               "' are not in the object store yet, and max_in_flight is " +
+               std::to_string(max_in_flight_);
+      }
+      handle(*answer);
+    }
+  }
+  if (!client_->gate().admits(timestep)) {
+    const bool waits = patience > 0;
+    const Deadline answer = Deadline::after(kAnswerTimeout);
+    const uint64_t asked = client_->send_ask(timestep, waits, waits ? deadline : answer);
+    client_->wait_for_gate(timestep, waits ? 0 : asked, waits ? deadline : answer);
+  }
+  const Client::Gate& gate = client_->gate();
+  if (gate.admits(timestep)) return "";
+  return gate.reason.empty() ? "the node actor does not admit it" : gate.reason;
 }
 
 void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) {

@@ -40,6 +40,10 @@ class Sender {
   void connect(const std::string& socket, const std::string& hello,
                const std::vector<std::string>& definitions, const Deadline& deadline);
 
+  // Waits up to `patience` seconds until `timestep` may begin: there is a free slot for each of
+  // `arrays`, and the node actor's gate admits the timestep. Returns "", or why it may not begin.
+  // Asks the node actor only while its gate is closed.
+  std::string admit(int64_t timestep, const std::vector<uint32_t>& arrays, double patience);
   // Waits until each of `arrays` has fewer than max_in_flight chunks in flight, and so a free slot.
   // Throws Error(DEISA_ERROR_TIMEOUT).
   void wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline);

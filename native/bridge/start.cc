@@ -38,6 +38,23 @@ std::string node_library() {
   return (path.parent_path() / "libdeisa_node.so").string();
 }
 
+// The options of back-pressure, as the node actor reads them.
+json limits(const Options& options) {
+  return {{"threshold", options.store_threshold},
+          {"max_ahead", options.max_ahead},
+          {"window", options.window}};
+}
+
+// Options about which the ranks must agree.
+std::map<std::string, std::string> same_everywhere(const Options& options) {
+  const char* when_full[] = {"block", "drop", "fail"};
+  return {{"when_full", when_full[options.when_full]},
+          {"block_timeout", json(options.block_timeout).dump()},
+          {"store_threshold", json(options.store_threshold).dump()},
+          {"max_ahead", std::to_string(options.max_ahead)},
+          {"window", std::to_string(options.window)}};
+}
+
 // A reply of the node actor's side: an error, or what was asked for.
 json parse_reply(const std::string& reply) {
   json parsed = json::parse(reply, nullptr, false);
@@ -100,7 +117,8 @@ void Bridge::meet() {
   plan_ = decode_plan(agree(
       *communicator_, Deadline::after(options_.comm_timeout),
       [&] {
-        return encode(Attendance{node_key(options_.node_id), arrays_, options_.ready_timeout});
+        return encode(Attendance{node_key(options_.node_id), arrays_, options_.ready_timeout,
+                                 same_everywhere(options_)});
       },
       [&](const std::vector<std::string>& attendances) {
         return encode(make_plan(attendances, random_session()));
@@ -191,6 +209,7 @@ void Bridge::finalise(const Deadline& deadline) {
                           {"nodes", nodes},
                           {"master_node", nodes.at(static_cast<size_t>(plan_.node_of.front()))},
                           {"uniform", plan_.uniform},
+                          {"limits", limits(options_)},
                           {"deadline", deadline.seconds()}};
     parse_reply(control_->call(actor_, "deisa_finalise", request.dump(), deadline));
   });

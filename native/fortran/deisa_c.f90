@@ -25,6 +25,11 @@ module deisa_c
   integer, parameter, public :: deisa_stored = 1
   integer, parameter, public :: deisa_announced = 2
 
+  ! deisa_options%when_full: what a rank does while a timestep may not begin.
+  integer, parameter, public :: deisa_full_block = 0
+  integer, parameter, public :: deisa_full_drop = 1
+  integer, parameter, public :: deisa_full_fail = 2
+
   ! deisa_options%error_mode: what happens to a failure that is no violation of the contract.
   integer, parameter, public :: deisa_errors_report = 0
   integer, parameter, public :: deisa_errors_raise = 1
@@ -64,8 +69,10 @@ module deisa_c
   !> deisa_fortran_options
   type, bind(c), public :: c_options
     integer(c_int32_t) :: bridge_id, world_size, master_port, init_retries, max_in_flight
+    integer(c_int32_t) :: when_full, max_ahead, window
     integer(c_int32_t) :: acknowledge, error_mode
     real(c_double) :: comm_timeout, ready_timeout, send_timeout
+    real(c_double) :: block_timeout, store_threshold
   end type
 
   public :: c_open, c_define_json, c_ready, c_send, c_put, c_begin_step, c_end_step, c_end_step_async, c_wait, c_test

@@ -16,8 +16,10 @@
 /* The derived type c_options of the module deisa_c, member by member. */
 typedef struct deisa_fortran_options {
   int32_t bridge_id, world_size, master_port, init_retries, max_in_flight;
+  int32_t when_full, max_ahead, window;
   int32_t acknowledge, error_mode;
   double comm_timeout, ready_timeout, send_timeout;
+  double block_timeout, store_threshold;
 } deisa_fortran_options;
 
 /* As deisa_open. An empty text keeps the default. `comm` is NULL, or the integer handle of an MPI

@@ -32,9 +32,7 @@
 //   END       timestep: send the end marker (bridge 0 only)         -> ANNOUNCED or FAILED
 //   BYE       value = 1 closed, 0 abandoned; the socket is closed next. No answer.
 //   ASK       timestep that this rank wants to begin; value = 1 it waits until it may, 0 it wants
-//   to
-//             know now                                               -> GATE, again whenever it
-//             moves
+//             to know now                                 -> GATE, again whenever it moves
 // From the node actor:
 //   WELCOME, DONE   the request succeeded
 //   REFUSED         status; payload = text. The connection is useless from then on.
@@ -47,9 +45,9 @@
 //   VALUE           status DEISA_OK or DEISA_NOT_FOUND or an error; payload = MessagePack, or text
 //                   for an error; value = size. A value that does not fit travels as a memfd.
 //   NOTICE          status; payload = text: a failure that belongs to no request
-//   GATE            value = 1: any timestep may begin; 0: none after `timestep` (kNoTimestep: none
-//   at
-//                   all), and payload = text, why. sequence = that of the ASK it answers, or 0
+//   GATE            value = 1: any timestep may begin; 0: none after `timestep` (kNoTimestep:
+//                   none at all), and payload = text, why. sequence = that of the ASK it answers,
+//                   or 0
 #pragma once
 
 #include <cstdint>

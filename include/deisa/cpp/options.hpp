@@ -58,6 +58,11 @@ enum class Acknowledge {
   stored = DEISA_STORED,
   announced = DEISA_ANNOUNCED
 };
+enum class WhenFull {
+  block = DEISA_FULL_BLOCK,
+  drop = DEISA_FULL_DROP,  // begin_step is collective
+  fail = DEISA_FULL_FAIL
+};
 enum class ErrorMode { report = DEISA_ERRORS_REPORT, raise = DEISA_ERRORS_RAISE };
 
 namespace detail {
@@ -80,6 +85,11 @@ struct Options {
   int init_retries = detail::default_options().init_retries;
   Acknowledge acknowledge = Acknowledge::received;
   int max_in_flight = detail::default_options().max_in_flight;
+  WhenFull when_full = WhenFull::block;
+  Seconds block_timeout{detail::default_options().block_timeout};
+  double store_threshold = detail::default_options().store_threshold;
+  int max_ahead = detail::default_options().max_ahead;
+  int window = detail::default_options().window;
   ErrorMode error_mode = ErrorMode::report;
   // Gets the failures of ErrorMode::report, during the call that found them; must not call the
   // bridge. What it throws, that call throws. Empty: they are reported on stderr.

@@ -62,6 +62,7 @@ FakeNode::FakeNode() {
     throw std::runtime_error(message);
   }
   on_step_ = [](FakeNode& node, const Step& step) { node.store_and_announce(step); };
+  on_ask_ = [](FakeNode& node, const Ask& ask) { node.answer(ask, true, DEISA_NO_TIMESTEP, ""); };
   thread_ = std::thread([this] { serve(); });
 }
 
@@ -110,6 +111,30 @@ void FakeNode::notice(uint64_t connection, const std::string& text) {
 void FakeNode::close_all() {
   std::lock_guard<std::mutex> lock(mutex_);
   for (const uint64_t connection : connections_) deisa_node_close(receiver_, connection);
+}
+
+void FakeNode::on_ask(OnAsk answer) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  on_ask_ = std::move(answer);
+}
+
+void FakeNode::tell(uint64_t connection, uint64_t sequence, bool open, int64_t newest,
+                    const std::string& why) {
+  deisa_node_gate(receiver_, connection, sequence, open ? 1 : 0, newest, why.data(), why.size());
+}
+
+void FakeNode::open_gate() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const uint64_t connection : connections_) tell(connection, 0, true, DEISA_NO_TIMESTEP, "");
+}
+
+void FakeNode::close_gate(int64_t newest, const std::string& why) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (const uint64_t connection : connections_) tell(connection, 0, false, newest, why);
+}
+
+void FakeNode::answer(const Ask& ask, bool open, int64_t newest, const std::string& why) {
+  tell(ask.connection, ask.sequence, open, newest, why);
 }
 
 void FakeNode::set_value(const std::string& key, std::string packed) {
@@ -187,6 +212,15 @@ void FakeNode::handle(const deisa_node_event& event) {
     case DEISA_NODE_PROGRESS:
       log_.push_back("PROGRESS" + who + when);
       break;
+    case DEISA_NODE_ASK: {
+      log_.push_back("ASK" + who + when + (event.flags & 1u ? " waits" : ""));
+      const Ask ask{event.connection, event.sequence, event.bridge_id, event.timestep,
+                    (event.flags & 1u) != 0};
+      const OnAsk answer = on_ask_;
+      lock.unlock();
+      answer(*this, ask);
+      break;
+    }
     case DEISA_NODE_GET: {
       const auto it = values_.find(text());
       if (it == values_.end()) {

@@ -45,6 +45,20 @@ class FakeNode {
   void fail(const Step& step, deisa_status status, const std::string& text, bool free_slots);
   void notice(uint64_t connection, const std::string& text);
   void close_all();  // as if the node actor died
+  // How a question is answered; by default the gate opens.
+  struct Ask {
+    uint64_t connection;
+    uint64_t sequence;
+    int bridge_id;
+    int64_t timestep;
+    bool waits;
+  };
+  using OnAsk = std::function<void(FakeNode&, const Ask&)>;
+  void on_ask(OnAsk answer);
+  // Tells every rank, or the one that asked.
+  void open_gate();
+  void close_gate(int64_t newest, const std::string& why);
+  void answer(const Ask& ask, bool open, int64_t newest, const std::string& why);
   void set_value(const std::string& key, std::string packed);
   void keep_nothing();  // of chunks and log, for tests that send much
   // Until this many ranks have left, in all. Gives up after 20 s.
@@ -65,12 +79,15 @@ class FakeNode {
  private:
   void serve();
   void handle(const deisa_node_event& event);
+  void tell(uint64_t connection, uint64_t sequence, bool open, int64_t newest,
+            const std::string& why);
   void leave(const deisa_node_event& event);
 
   std::string path_;
   deisa_node_receiver* receiver_ = nullptr;
   std::mutex mutex_;
   OnStep on_step_;
+  OnAsk on_ask_;
   std::vector<Chunk> chunks_;
   std::vector<std::string> log_;
   std::map<std::pair<int, uint32_t>, std::string> definitions_;

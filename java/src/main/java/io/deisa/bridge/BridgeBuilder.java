@@ -168,6 +168,11 @@ public final class BridgeBuilder {
             .init_retries(options.initRetries())
             .acknowledge(options.acknowledge().ordinal())
             .max_in_flight(options.maxInFlight())
+            .when_full(options.backPressure().whenFull().ordinal())
+            .block_timeout(options.backPressure().blockTimeout().map(BridgeBuilder::seconds).orElse(-1.0))
+            .store_threshold(options.backPressure().storeThreshold())
+            .max_ahead(options.backPressure().maxAhead())
+            .window(options.backPressure().window())
             .error_mode(options.errorMode().ordinal());
     callbacks.install(out, arena);
     return out;

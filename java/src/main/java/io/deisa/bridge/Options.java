@@ -15,6 +15,7 @@ import java.time.Duration;
  * @param initRetries attempts to create the node actor, at least 1
  * @param acknowledge when a send returns
  * @param maxInFlight steps held for this rank outside the object store, at least 1
+ * @param backPressure what happens while a timestep may not begin, and when that is
  * @param errorMode what happens to a failure that is not a violation of the contract
  * @param errorHandler where such failures go in mode {@link ErrorMode#REPORT}; null: stderr
  */
@@ -27,6 +28,7 @@ public record Options(
     int initRetries,
     Acknowledge acknowledge,
     int maxInFlight,
+    BackPressure backPressure,
     ErrorMode errorMode,
     ErrorHandler errorHandler) {
 
@@ -34,58 +36,74 @@ public record Options(
   public static Options defaults() {
     return new Options(
         Duration.ofSeconds(120), Duration.ofSeconds(600), Duration.ofSeconds(120), null, null, 3, Acknowledge.RECEIVED, 2,
-        ErrorMode.REPORT, null);
+        BackPressure.defaults(), ErrorMode.REPORT, null);
   }
 
   public Options withCommTimeout(Duration value) {
     return new Options(
-        value, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, errorMode, errorHandler);
+        value, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withReadyTimeout(Duration value) {
     return new Options(
-        commTimeout, value, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, errorMode, errorHandler);
+        commTimeout, value, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withSendTimeout(Duration value) {
     return new Options(
-        commTimeout, readyTimeout, value, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, errorMode, errorHandler);
+        commTimeout, readyTimeout, value, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withNodeId(String value) {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, value, nodeActor, initRetries, acknowledge, maxInFlight, errorMode, errorHandler);
+        commTimeout, readyTimeout, sendTimeout, value, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withNodeActor(String value) {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, value, initRetries, acknowledge, maxInFlight, errorMode, errorHandler);
+        commTimeout, readyTimeout, sendTimeout, nodeId, value, initRetries, acknowledge, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withInitRetries(int value) {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, value, acknowledge, maxInFlight, errorMode, errorHandler);
+        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, value, acknowledge, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withAcknowledge(Acknowledge value) {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, value, maxInFlight, errorMode, errorHandler);
+        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, value, maxInFlight, backPressure,
+        errorMode, errorHandler);
   }
 
   public Options withMaxInFlight(int value) {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, value, errorMode, errorHandler);
+        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, value, backPressure,
+        errorMode, errorHandler);
+  }
+
+  public Options withBackPressure(BackPressure value) {
+    return new Options(
+        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, value,
+        errorMode, errorHandler);
   }
 
   /** Failures are thrown. */
   public Options raisingErrors() {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, ErrorMode.RAISE, null);
+        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
+        ErrorMode.RAISE, null);
   }
 
   /** Failures go to this handler, and the simulation goes on. */
   public Options reportingErrorsTo(ErrorHandler handler) {
     return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, ErrorMode.REPORT, handler);
+        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
+        ErrorMode.REPORT, handler);
   }
 }

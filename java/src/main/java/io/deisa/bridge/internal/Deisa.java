@@ -193,6 +193,26 @@ public final class Deisa {
 
     public native int max_in_flight();
 
+    public native Options when_full(@Cast("deisa_when_full") int value);
+
+    public native @Cast("deisa_when_full") int when_full();
+
+    public native Options block_timeout(double value);
+
+    public native double block_timeout();
+
+    public native Options store_threshold(double value);
+
+    public native double store_threshold();
+
+    public native Options max_ahead(int value);
+
+    public native int max_ahead();
+
+    public native Options window(int value);
+
+    public native int window();
+
     public native Options error_mode(@Cast("deisa_error_mode") int value);
 
     public native @Cast("deisa_error_mode") int error_mode();

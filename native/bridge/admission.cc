@@ -1,0 +1,56 @@
+#include "bridge/admission.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+
+namespace deisa {
+namespace {
+
+constexpr const char* kYes = "1";
+constexpr const char* kNo = "0";
+
+std::string seconds_text(double seconds) {
+  char text[40];
+  std::snprintf(text, sizeof(text), "%g s", seconds);
+  return text;
+}
+
+}  // namespace
+
+Error not_admitted(const Options& options, int64_t timestep, const std::string& full,
+                   double waited) {
+  const bool fails = options.when_full == DEISA_FULL_FAIL;
+  std::string text = "timestep " + std::to_string(timestep) + " may not begin: " + full + ". ";
+  if (fails) {
+    text += "when_full is fail";
+    if (waited > 0) text += ", and block_timeout, " + seconds_text(waited) + ", has passed";
+  } else {
+    text += "This rank has waited for " + seconds_text(waited) + " (" +
+            (options.when_full == DEISA_FULL_DROP ? "send_timeout" : "block_timeout") + ")";
+  }
+  text +=
+      ". Are the analytics running, and as fast as the simulation? Let them keep fewer timesteps, "
+      "send less often, start Ray with a larger --object-store-memory, wait longer, or set "
+      "when_full to drop";
+  return Error(fails ? DEISA_ERROR_RESOURCE : DEISA_ERROR_TIMEOUT, text + ".");
+}
+
+bool all_may_begin(Communicator& communicator, const std::function<std::string()>& admit,
+                   const Deadline& deadline) {
+  std::optional<Error> failure;
+  bool mine = false;
+  try {
+    mine = admit().empty();
+  } catch (const Error& error) {
+    failure = error;
+  }
+  const auto all = communicator.gather(mine ? kYes : kNo, 0, deadline);
+  const bool everybody =
+      std::all_of(all.begin(), all.end(), [](const std::string& one) { return one == kYes; });
+  const std::string decision = communicator.broadcast(everybody ? kYes : kNo, 0, deadline);
+  if (failure) throw *failure;
+  return decision == kYes;
+}
+
+}  // namespace deisa

@@ -1,0 +1,21 @@
+// Back-pressure: what the ranks do when a timestep may not begin.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "bridge/options.hpp"
+#include "comm/communicator.hpp"
+
+namespace deisa {
+
+// The error for a timestep that may not begin, `full` says why, after `waited` seconds.
+Error not_admitted(const Options& options, int64_t timestep, const std::string& full,
+                   double waited);
+
+// Collective. Whether the timestep may begin on every rank; `admit` returns "" if it may on this
+// one. What `admit` throws counts as no, and is thrown once the others know.
+bool all_may_begin(Communicator& communicator, const std::function<std::string()>& admit,
+                   const Deadline& deadline);
+
+}  // namespace deisa
