@@ -5,7 +5,7 @@
 #   include/deisa/       the headers
 #   bin/deisa-info       what is there, and what is missing
 #   <libdir>/deisa/modules  Fortran's module files
-#   share/deisa/         deisa-bridge.jar, python/deisa_bridge, fortran: sources of the module
+#   share/deisa/         deisa-bridge.jar, maven: a repository, python/deisa_bridge, fortran: sources of the module
 include(CMakePackageConfigHelpers)
 
 set(DEISA_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/deisa)
@@ -80,3 +80,10 @@ install(CODE "
       \"Ray. Build it (mvn -DskipTests package) and install again, or set DEISA_JAR to it at run time.\")
   endif()")
 install(FILES ${DEISA_JAR} DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa RENAME deisa-bridge.jar OPTIONAL)
+
+# A Maven repository, for Java simulations: its address is file:///<prefix>/share/deisa/maven.
+set(maven ${CMAKE_INSTALL_DATADIR}/deisa/maven/io/deisa)
+set(bridge deisa-bridge-${PROJECT_VERSION})
+install(FILES pom.xml DESTINATION ${maven}/deisa/${PROJECT_VERSION} RENAME deisa-${PROJECT_VERSION}.pom)
+install(FILES java/pom.xml DESTINATION ${maven}/deisa-bridge/${PROJECT_VERSION} RENAME ${bridge}.pom)
+install(FILES java/target/${bridge}-linux-x86_64.jar DESTINATION ${maven}/deisa-bridge/${PROJECT_VERSION} OPTIONAL)

@@ -41,6 +41,9 @@ def read_arguments() -> argparse.Namespace:
         "--language", choices=("c", "fortran", "java"), default="c", help="of the simulation (%(default)s)"
     )
     parser.add_argument(
+        "--class-path", metavar="PATHS", help="of the Java simulation (what is built here)"
+    )
+    parser.add_argument(
         "--pace", type=float, default=0.3, metavar="SECONDS", help="least time per timestep (%(default)s)"
     )
     parser.add_argument(

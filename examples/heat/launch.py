@@ -79,10 +79,13 @@ def java_command(arguments: argparse.Namespace, rank: Rank, halo_port: int, repo
     target = ROOT / "examples" / "java" / "target"
     # The one flag that it needs.
     command = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-    # These keep it small and out of /tmp, and take the libraries that were built last as they are: without
-    # the last one they would be unpacked from the dependency, into the user's cache.
-    command += ["-Xmx512m", "-XX:-UsePerfData", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
-    command += ["-cp", f"{target}/deisa-example-heat-0.1.0.jar:{target}/lib/*", "io.deisa.examples.Heat"]
+    class_path = arguments.class_path
+    if class_path is None:
+        # These keep it small and out of /tmp, and take the libraries that were built last as they are:
+        # without the last one they would be unpacked from the dependency, into the user's cache.
+        command += ["-Xmx512m", "-XX:-UsePerfData", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
+        class_path = f"{target}/deisa-example-heat-0.1.0.jar:{target}/lib/*"
+    command += ["-cp", class_path, "io.deisa.examples.Heat"]
     command += ["--rank", str(rank.number), "--ranks", str(arguments.ranks), "--size", str(arguments.size)]
     command += ["--steps", str(arguments.steps), "--pace", str(arguments.pace)]
     return [*command, "--halo-port", str(halo_port), "--report", str(report)]
