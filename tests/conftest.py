@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "examples" / "heat"), str(ROOT / ".ci")]
+sys.path[:0] = [str(ROOT / name) for name in ("examples/heat", ".ci", "python")]
 
 from local_ray import LocalRay  # noqa: E402
 from processes import Child  # noqa: E402

@@ -1,17 +1,18 @@
 /* One rank that does what its standard input says, a call per line, and prints what each returned:
  *
- *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit
+ *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | status
  *   send NAME T COUNT VALUE | put NAME COUNT VALUE
  *
- * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After each call, a line of
- * JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}. */
+ * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After
+ * each call, a line of JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}.
+ * The "message" of `status` has counters. */
 #include <deisa/deisa.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-static double chunk[1 << 16];
+static double chunk[1 << 18];
 
 static double now(void) {
   struct timespec time;
@@ -83,6 +84,11 @@ int main(void) {
       status = deisa_flush(bridge, &error);
     } else if (sscanf(line, "close %lld", &timestep) == 1) {
       status = deisa_close(&bridge, timestep, &error);
+    } else if (strcmp(call, "status") == 0) {
+      deisa_bridge_status now = {.struct_size = sizeof(now)};
+      status = deisa_get_status(bridge, &now, &error);
+      snprintf(error.message, sizeof(error.message), "%lld sent, %lld dropped, blocked %.3f s",
+               (long long)now.steps_sent, (long long)now.steps_dropped, now.seconds_blocked);
     } else if (strcmp(call, "abandon") == 0) {
       deisa_abandon(&bridge);
     } else if (strcmp(call, "quit") == 0) {

@@ -1,0 +1,304 @@
+"""Back-pressure: C ranks, the real node actor, a small object store, and analytics that a test holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray as ray_api
+from deisa_bridge.store import Store
+from local_ray import LocalRay
+from processes import Child
+from simulation import (
+    CONTRACT,
+    NAMESPACE,
+    OK,
+    PATIENCE,
+    PROGRAMS,
+    TIMEOUT,
+    Rank,
+    Simulation,
+    Watch,
+    succeed,
+    together,
+    until,
+)
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+SKIPPED, RESOURCE = 1, -6
+STORE = 80 << 20
+"""Bytes; Ray wants 75 MiB at least."""
+COUNT = 1 << 17
+"""Elements of a chunk, 1 MiB."""
+MIB = 1 << 20
+ALL = 10**9
+DEBUG_STATE_SECONDS = 0.5
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalRay]:
+    state = {"RAY_debug_dump_period_milliseconds": str(int(DEBUG_STATE_SECONDS * 1000))}
+    with LocalRay(object_store_bytes=STORE, variables=state) as local:
+        ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
+        try:
+            yield local
+        finally:
+            ray_api.shutdown()
+
+
+@pytest.fixture
+def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
+    one = Simulation(cluster, built)
+    try:
+        yield one
+        assert spills(cluster) == 0
+    finally:
+        one.end()
+
+
+def spills(cluster: LocalRay) -> int:
+    """Ray's own count of the times that it wrote objects to disk since its start."""
+    state = Path(cluster.folder, "session_latest", "logs", "debug_state.txt")
+    now = time.time()
+
+    def written() -> re.Match | None:
+        if not state.exists() or state.stat().st_mtime < now:
+            return None
+        return re.search(r"cumulative spill requests: (\d+)", state.read_text())
+
+    return int(until(written, "Ray to write its counters")[1])
+
+
+class Paced(Watch):
+    """programs/paced.py, which takes as many timesteps as `allow` says."""
+
+    def __init__(self, simulation: Simulation, window: int = 1) -> None:
+        self._file = simulation.folder / "allowed"
+        self.allow(0)
+        command = [sys.executable, "-P", str(PROGRAMS / "paced.py"), "field", str(self._file), str(window)]
+        self.child = Child("analytics", command, simulation.cluster.environment, show=False)
+        simulation.watches.append(self)
+
+    def allow(self, timesteps: int) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(str(timesteps))
+        new.rename(self._file)
+
+    def finish(self) -> list[int]:
+        """The timesteps that were analysed, all with the right values."""
+        seen = super().finish()["field"]
+        assert all(one["right"] for one in seen.values()), seen
+        return sorted(seen)
+
+
+def start(
+    simulation: Simulation, size: int = 2, window: int = 1, **options: object
+) -> tuple[Paced, list[Rank]]:
+    analytics = Paced(simulation, window)
+    given = {"ERRORS": "raise", "WINDOW": str(window)} | {
+        key.upper(): str(value) for key, value in options.items()
+    }
+    ranks = simulation.start(size, lambda rank: given)
+    for i, rank in enumerate(ranks):
+        field = {
+            "chunk_shape": [COUNT],
+            "nb_chunks_per_dim": [size],
+            "chunk_position": [i],
+            "dtype": "float64",
+        }
+        rank.ok("define " + json.dumps({"field": field}))
+    return analytics, ranks
+
+
+def fill(ranks: list[Rank], t: int) -> None:
+    """What is put into the step that has begun; it is over."""
+    for i, rank in enumerate(ranks):
+        rank.ok(f"put field {COUNT} {1000 * t + i}", "end")
+
+
+def begin(ranks: list[Rank], t: int) -> set[int]:
+    return {one["status"] for one in together(ranks, f"begin {t}")}
+
+
+def threshold(mib: float) -> float:
+    return mib * MIB / STORE
+
+
+def test_block(simulation: Simulation):
+    """Both ranks are held while the store is full, then go on; the store stays below the threshold."""
+    analytics, ranks = start(simulation, store_threshold=threshold(16), block_timeout=PATIENCE)
+    succeed(simulation.ready(ranks))
+    store, begun, used = Store(), 0, []
+    while True:
+        for rank in ranks:
+            rank.ask(f"begin {begun}")
+        held = until(
+            lambda: (
+                all(rank.has_answered for rank in ranks)
+                or (simulation.node_status()["waiting_at_gate"] == [0, 1] and "held")
+            ),
+            "the ranks to be admitted, or to be held",
+        )
+        if held == "held":
+            break
+        assert all(rank.answer()["status"] == OK for rank in ranks)
+        fill(ranks, begun)
+        begun += 1
+        used.append(store.read().used)
+        assert begun < 8, "16 MiB were allowed, and a timestep has 2 MiB"
+    assert begun >= 4
+    assert "% full" in simulation.node_status()["gate"]
+    analytics.allow(ALL)
+    for t in range(begun, 40):
+        if t > begun:
+            for rank in ranks:
+                rank.ask(f"begin {t}")
+        assert all(rank.answer()["status"] == OK for rank in ranks)
+        fill(ranks, t)
+        used.append(store.read().used)
+    succeed(together(ranks, "close 40"))
+    assert analytics.finish() == list(range(40))
+    assert max(used) <= 16 * MIB
+
+
+def test_block_ends_at_its_time_out_and_a_dead_analytics_ends_the_wait(simulation: Simulation):
+    analytics, ranks = start(simulation, size=1, store_threshold=threshold(8), block_timeout=0.5)
+    succeed(simulation.ready(ranks))
+    (rank,) = ranks
+    t = 0
+    while (result := rank.call(f"send field {t} {COUNT} {1000 * t}"))["status"] == OK:
+        t += 1
+        assert t <= 8
+    assert result["status"] == TIMEOUT and result["timestep"] == t, result
+    for text in (f"timestep {t} may not begin: the object store of this node is", "% full", "block_timeout"):
+        assert text in result["message"]
+    assert 0.4 < result["seconds"] < PATIENCE
+    # Nobody will ever make room again.
+    analytics.child.end(grace=0.0)
+    until(
+        lambda: rank.call(f"send field {t} {COUNT} 0")["status"] not in (TIMEOUT, RESOURCE),
+        "the rank to go on",
+    )
+
+
+def test_drop(simulation: Simulation):
+    """The steps that were dropped were so on both ranks, and the analytics saw exactly the others."""
+    # `stored`: what is in flight is no reason to drop.
+    options = {"when_full": "drop", "acknowledge": "stored", "store_threshold": threshold(24)}
+    analytics, ranks = start(simulation, window=3, **options)
+    succeed(simulation.ready(ranks))
+    sent, dropped = [], []
+    # The analytics get going when three timesteps have been dropped.
+    for t in range(60):
+        results = begin(ranks, t)
+        assert len(results) == 1, f"timestep {t}: {results}"
+        if results == {OK}:
+            fill(ranks, t)
+            sent.append(t)
+            continue
+        assert results == {SKIPPED}
+        dropped.append(t)
+        if len(dropped) % 2:  # puts and end may be called all the same
+            fill(ranks, t)
+        if len(dropped) >= 3:
+            analytics.allow(len(sent))
+            until(lambda: len(analytics.of("step")) >= len(sent), "the analytics to catch up")
+    assert len(sent) >= 8 and dropped[0] >= 4
+    for rank in ranks:
+        assert rank.call("status")["message"].startswith(f"{len(sent)} sent, {len(dropped)} dropped")
+    analytics.allow(ALL)
+    succeed(together(ranks, "close 60"))
+    assert analytics.finish() == sent
+    gap = next(t for t in sent if t > dropped[0])
+    window = next(one["window"] for one in analytics.of("step") if one["t"] == gap)
+    assert window == sent[sent.index(gap) - 2 : sent.index(gap) + 1], "the window spans the gap"
+
+
+def test_fail(simulation: Simulation):
+    options = {"when_full": "fail", "acknowledge": "stored", "store_threshold": threshold(8)}
+    analytics, ranks = start(simulation, size=1, **options)
+    succeed(simulation.ready(ranks))
+    (rank,) = ranks
+    t = 0
+    while (result := rank.call(f"begin {t}"))["status"] == OK:
+        fill(ranks, t)
+        t += 1
+        assert t <= 8
+    assert result["status"] == RESOURCE and result["timestep"] == t, result
+    assert "% full" in result["message"] and "when_full is fail" in result["message"]
+    assert t >= 4
+    analytics.allow(ALL)
+    until(lambda: rank.call(f"begin {t}")["status"] == OK, "room again")
+    fill(ranks, t)
+    succeed(together(ranks, f"close {t + 1}"))
+    assert analytics.finish() == list(range(t + 1))
+
+
+def test_max_ahead(simulation: Simulation):
+    """Two timesteps may wait for the analytics, while one is at work."""
+    options = {"when_full": "fail", "acknowledge": "stored", "max_ahead": 2}
+    _, ranks = start(simulation, **options)
+    succeed(simulation.ready(ranks))
+
+    def refused() -> dict | None:
+        nonlocal t
+        results = together(ranks, f"begin {t}")
+        if {one["status"] for one in results} == {OK}:
+            fill(ranks, t)
+            t += 1
+            assert t <= 6, "it ran too far ahead"
+            return None
+        return next(one for one in results if one["status"] != OK)
+
+    t = 0
+    result = until(refused, "the ranks to be refused")
+    assert result["status"] == RESOURCE and "max_ahead is 2" in result["message"], result
+    assert 2 <= t <= 4
+
+
+def test_a_late_rank_completes_what_has_begun(simulation: Simulation):
+    """The store has room for nothing but the late rank's chunks of the timesteps that the other has sent."""
+    analytics, ranks = start(simulation, store_threshold=threshold(8), block_timeout=PATIENCE)
+    analytics.allow(ALL)
+    succeed(simulation.ready(ranks))
+    fast, late = ranks
+    t = 0
+    while True:
+        fast.ask(f"begin {t}")
+        until(
+            lambda: fast.has_answered or simulation.node_status()["waiting_at_gate"] == [0],
+            "the fast rank to be admitted, or to be held",
+        )
+        if not fast.has_answered:
+            break
+        assert fast.answer()["status"] == OK
+        fill([fast], t)
+        t += 1
+        assert t <= 4
+    for late_t in range(t):
+        late.ok(f"begin {late_t}", f"put field {COUNT} {1000 * late_t + 1}", "end")
+    assert fast.answer()["status"] == OK, "it goes on by itself"
+    fill([fast], t)
+    late.ok(f"begin {t}", f"put field {COUNT} {1000 * t + 1}", "end")
+    succeed(together(ranks, f"close {t + 1}"))
+    assert analytics.finish() == list(range(t + 1))
+
+
+def test_a_window_that_cannot_fit_is_refused(simulation: Simulation):
+    _, ranks = start(simulation, window=50)
+    for result in simulation.ready(ranks):
+        assert result["status"] == CONTRACT, result
+        for text in (
+            "a timestep of this node has 2.0 MiB",
+            "window = 50",
+            "102.0 MiB are needed",
+            "which has 80.0 MiB",
+            "--object-store-memory",
+        ):
+            assert text in result["message"]
