@@ -1,6 +1,7 @@
 # What `cmake --install` puts where. Everything is found relative to the libraries, so that the installed
 # folder may be moved as a whole:
-#   <libdir>/            libdeisa.so, libdeisa_mpi.so, libdeisa_gloo.so, libdeisa_fortran.so, libdeisa_node.so
+#   <libdir>/            libdeisa.so, libdeisa_mpi.so, libdeisa_gloo.so, libdeisa_fortran.so, libdeisa_node.so,
+#                        libdeisa_yaml.so
 #   <libdir>/cmake/deisa find_package(deisa); <libdir>/pkgconfig: pkg-config
 #   include/deisa/       the headers
 #   bin/deisa-info       what is there, and what is missing
@@ -34,6 +35,10 @@ install(FILES include/deisa/deisa.h include/deisa/deisa.hpp DESTINATION ${CMAKE_
 install(DIRECTORY include/deisa/cpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/deisa FILES_MATCHING PATTERN "*.hpp")
 # libdeisa tells the node actor to load this one, from beside itself.
 install(TARGETS deisa_node LIBRARY NAMELINK_SKIP)
+# libdeisa opens this one, from beside itself, for a settings file in YAML.
+if(TARGET deisa_yaml)
+  install(TARGETS deisa_yaml LIBRARY NAMELINK_SKIP)
+endif()
 
 if(TARGET deisa_mpi)
   deisa_install_component(mpi deisa_mpi)

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+
+#include "bridge/json_text.hpp"
 
 namespace deisa {
 namespace {
@@ -17,12 +18,6 @@ constexpr std::array<const char*, 11> kKeys = {
     "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
     "dtype",       "chunk_position",    "strides",      "offset",
     "halo_before", "halo_after",        "order"};
-
-std::string shown(const json& value) {
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > 120) text = text.substr(0, 117) + "...";
-  return text;
-}
 
 bool is_utf8(const std::string& text) {
   // dump() with the strict handler refuses anything that is not UTF-8.
@@ -334,22 +329,11 @@ class Checker {
 }  // namespace
 
 json parse_arrays(const std::string& text, Problems& problems) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto look = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) {
-      keys.emplace_back();
-    } else if (event == json::parse_event_t::object_end) {
-      keys.pop_back();
-    } else if (event == json::parse_event_t::key) {
-      if (!keys.back().insert(parsed.get<std::string>()).second) {
-        problems.add((keys.size() == 1 ? "array " : "key ") + shown(parsed) +
-                     " is there twice: expected each once");
-      }
-    }
-    return true;
-  };
   try {
-    return json::parse(text, look);
+    return parse_json(text, [&](const std::string& key, size_t depth) {
+      problems.add((depth == 1 ? "array " : "key ") + shown(key) +
+                   " is there twice: expected each once");
+    });
   } catch (const json::exception& error) {
     throw Error(DEISA_ERROR_ARGUMENT, std::string("arrays_metadata is not JSON: ") + error.what());
   }

@@ -1,16 +1,21 @@
-// The options of a bridge: what the caller gave, over which the environment takes precedence.
+// The options of a bridge: what the caller gave, over which the settings file and then the
+// environment take precedence.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
 #include "base/error.hpp"
+#include "bridge/settings_file.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa {
 
+// Reads the environment variable `name`; nullptr if it is not set.
+using Environment = const char* (*)(const char* name);
+
 struct Options {
-  bool disabled = false;
   int bridge_id = 0;
   int world_size = 1;
   std::string master_address;
@@ -33,12 +38,21 @@ struct Options {
   deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
   deisa_error_handler error_handler = nullptr;
   void* error_handler_data = nullptr;
+
+  // From the settings file.
+  std::string config;   // its path; "": none
+  ArrayChoices arrays;  // which arrays are sent, and how often
+
+  double announce_delay = 0;  // seconds
+  // The places that the settings file names, by variable: see place().
+  std::map<std::string, std::string> places;
+
+  // A setting of the group "where things are found", by its variable: from the environment, else from
+  // the file, else "".
+  std::string place(const std::string& variable) const;
 };
 
-// Reads the environment variable `name`; nullptr if it is not set.
-using Environment = const char* (*)(const char* name);
-
-// Throws Error(DEISA_ERROR_ARGUMENT) that lists every invalid option.
+// Throws Error(DEISA_ERROR_ARGUMENT) that lists every invalid option and setting.
 Options resolve_options(const deisa_options& given, Environment environment);
 
 // DEISA_DISABLE=1 (also true, yes, on).

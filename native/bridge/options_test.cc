@@ -84,8 +84,8 @@ TEST_F(OptionsTest, BadValuesOfBackPressure) {
   expect_refused("block_timeout = '-3' (from DEISA_BLOCK_TIMEOUT): expected seconds, at least 0");
   expect_refused(
       "store_threshold = '0' (from DEISA_STORE_THRESHOLD): expected more than 0, at most 1");
-  expect_refused("max_ahead = -1 (from DEISA_MAX_AHEAD): expected at least 1, or 0 for no limit");
-  expect_refused("window = 0 (from DEISA_WINDOW): expected at least 1");
+  expect_refused("max_ahead = '-1' (from DEISA_MAX_AHEAD): expected at least 1, or 0 for no limit");
+  expect_refused("window = '0' (from DEISA_WINDOW): expected at least 1");
 }
 
 TEST_F(OptionsTest, EnvironmentTakesPrecedence) {
@@ -108,9 +108,10 @@ TEST_F(OptionsTest, BadValuesOfTheEnvironmentNameTheirVariable) {
                  {"DEISA_MASTER_PORT", "0x50"},
                  {"DEISA_INIT_RETRIES", "0"}};
   expect_refused("comm_timeout = 'soon' (from DEISA_COMM_TIMEOUT): expected seconds, more than 0");
-  expect_refused("acknowledge = 'maybe' (from DEISA_ACKNOWLEDGE): expected one of announced");
+  expect_refused(
+      "acknowledge = 'maybe' (from DEISA_ACKNOWLEDGE): expected one of received stored announced");
   expect_refused("master_port = '0x50' (from DEISA_MASTER_PORT): expected 1 ... 65535");
-  expect_refused("init_retries = 0 (from DEISA_INIT_RETRIES): expected 1 ... 1000");
+  expect_refused("init_retries = '0' (from DEISA_INIT_RETRIES): expected 1 ... 1000");
 }
 
 TEST_F(OptionsTest, TimeoutsMustBePositive) {

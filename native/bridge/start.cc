@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -21,14 +20,9 @@ using nlohmann::json;
 // they get its error and not their own.
 constexpr double kGrace = 20.0;
 
-std::string environment(const char* name, const char* otherwise = "") {
-  const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0' ? value : otherwise;
-}
-
 // The native library that the node actor loads: beside this one.
-std::string node_library() {
-  const std::string given = environment("DEISA_NODE_LIBRARY");
+std::string node_library(const Options& options) {
+  const std::string given = options.place("DEISA_NODE_LIBRARY");
   if (!given.empty()) return given;
   Dl_info info = {};
   if (::dladdr(reinterpret_cast<const void*>(&deisa_version), &info) == 0)
@@ -131,10 +125,10 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
               {"session", plan_.session},
               {"init_retries", options_.init_retries},
               {"deadline", deadline.seconds()},
-              {"library", node_library()},
-              {"socket_dir", environment("DEISA_SOCKET_DIR")},
-              {"any_ray", environment("DEISA_RAY_ANY") == "1"},
-              {"announce_delay", std::atof(environment("DEISA_ANNOUNCE_DELAY", "0").c_str())}}
+              {"library", node_library(options_)},
+              {"socket_dir", options_.place("DEISA_SOCKET_DIR")},
+              {"any_ray", options_.place("DEISA_RAY_ANY") == "1"},
+              {"announce_delay", options_.announce_delay}}
       .dump();
 }
 
@@ -148,7 +142,7 @@ void Bridge::start_node(const Deadline& deadline) {
       *communicator_, Deadline::after(deadline.seconds() + kGrace),
       [&]() -> std::string {
         if (!leader) return "";
-        control_ = Control::connect({options_.ray_address}, deadline);
+        control_ = Control::connect({options_.ray_address, options_.places}, deadline);
         const std::string reply = control_->prepare(prepare_request(deadline), deadline);
         parse_reply(reply);
         return reply;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bridge/settings.hpp"
 #include "deisa/deisa.h"
 #include "info/languages.hpp"
 #include "info/libraries.hpp"
@@ -21,11 +22,13 @@ using deisa::Finding;
 
 constexpr const char* kUsage =
     "usage: deisa-info [--no-cluster]\n"
+    "       deisa-info --settings\n"
     "\n"
     "Says what deisa finds on this machine, what is missing, and how to get it. Run it where the\n"
     "simulation runs, in the same environment.\n"
     "\n"
     "  --no-cluster  before Ray is started: do not look for a running cluster\n"
+    "  --settings    every setting, as a table in Markdown\n"
     "  --version     the version of the library\n"
     "\n"
     "Exit status 0: all is there; 1: something is missing.\n";
@@ -128,6 +131,9 @@ int main(int argc, char** argv) {
       look_for_cluster = false;
     } else if (argument == "--version") {
       std::printf("%s\n", deisa_version());
+      return 0;
+    } else if (argument == "--settings") {
+      std::fputs(deisa::settings_markdown().c_str(), stdout);
       return 0;
     } else if (argument == "--help") {
       std::fputs(kUsage, stdout);

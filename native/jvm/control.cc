@@ -300,7 +300,7 @@ class JavaControl : public Control {
 }  // namespace
 
 std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadline& deadline) {
-  const Places places = Places::of_this_process();
+  const Places places = Places::of_this_process(settings.variables);
   Jvm& jvm = Jvm::of_this_process();
   Target target;
   // Before Java is started, since that takes longer than to see that nothing answers.

@@ -3,6 +3,7 @@
 // replies are JSON texts that python/deisa_bridge/control.py understands.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -14,7 +15,9 @@ namespace deisa {
 class Control {
  public:
   struct Settings {
-    std::string ray_address;  // "" : RAY_ADDRESS, else the running local cluster
+    std::string ray_address = {};  // "" : RAY_ADDRESS, else the running local cluster
+    // What a settings file says in the place of DEISA_ variables that are not set.
+    std::map<std::string, std::string> variables = {};
   };
 
   // Starts or finds the JVM and connects to Ray. Throws Error(DEISA_ERROR_CONNECTION) when Java, Ray's

@@ -205,12 +205,14 @@ void check_ray_version(const Places& places, const std::string& ray_jar) {
 
 }  // namespace
 
-Places Places::of_this_process() {
+Places Places::of_this_process(const std::map<std::string, std::string>& otherwise) {
   Places places;
-  places.variable = [](const char* name) -> std::optional<std::string> {
+  places.variable = [otherwise](const char* name) -> std::optional<std::string> {
     const char* value = std::getenv(name);
-    if (value == nullptr || *value == '\0') return std::nullopt;
-    return value;
+    if (value != nullptr && *value != '\0') return value;
+    const auto found = otherwise.find(name);
+    if (found == otherwise.end() || found->second.empty()) return std::nullopt;
+    return found->second;
   };
   Dl_info info;
   // Any address of this code will do; a variable's is a data pointer, which a function's is not.

@@ -1,0 +1,19 @@
+// JSON as users write it: parsed without losing a key, and shown in messages.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace deisa {
+
+// A value as messages show it, at most 120 characters.
+std::string shown(const nlohmann::json& value);
+
+// Parses JSON text. Calls `twice` with each key that an object has twice, of which the result keeps
+// one, and the depth of that object, 1 for the outermost. Throws nlohmann::json::exception.
+nlohmann::json parse_json(const std::string& text,
+                          const std::function<void(const std::string& key, size_t depth)>& twice);
+
+}  // namespace deisa
