@@ -3,18 +3,22 @@
  *
  *   send LEVEL PACE FOLDER PHASE...
  *
- * LEVEL is received, stored or announced; PACE the seconds before each send, as if a solver ran.
+ * LEVEL is received, stored or announced; PACE the seconds before each send, as if a solver ran,
+ * and five times as much where chunks are large, so that the analytics of the last one have ended.
  * A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW one of
- *   send    blocking sends, each timed
- *   copy    the same, and a memcpy of the same bytes after each, timed as well
- *   trip    the same, and a bare round trip to another process after each, timed as well
- *   lent    blocking sends of a lent buffer, each timed
- *   rate    blocking sends without a pause, timed together, until all have been announced; the time
- *           includes that of writing the chunks
- *   stream  asynchronous sends of one chunk without a pause, timed together, until all have reached
- *           LEVEL
- *   lean    the same from lent buffers
- *   eight   eight arrays ARRAY0 ... ARRAY7, in turn by eight sends and in one step, each timed
+ *
+ * - send: blocking sends, each timed
+ * - copy: the same, and a memcpy of the same bytes after each, timed as well
+ * - trip: the same, and a bare round trip to another process after each, timed as well
+ * - lent: blocking sends of a lent buffer, each timed; and, with as much computed before, blocking
+ *   sends of 4 KiB of the array "small", timed as well
+ * - rate: blocking sends without a pause, timed together, until all have been announced; the time
+ *   includes that of writing the chunks
+ * - stream: asynchronous sends of one chunk without a pause, timed together, until all have reached
+ *   LEVEL
+ * - lean: the same from lent buffers
+ * - eight: eight arrays ARRAY0 ... ARRAY7, in turn by eight sends and in one step, each timed
+ *
  * FOLDER is where the ranks meet bench/compare: they say {"mark": "sent"} and wait for
  * FOLDER/close, close their bridges, and wait for FOLDER/end. */
 #include <deisa/deisa.h>
@@ -28,7 +32,7 @@
 
 #include "trip.h"
 
-enum { MAX_PHASES = 32, EIGHT = 8 };
+enum { MAX_PHASES = 32, EIGHT = 8, SMALL = 4096, LARGE = 16 << 20 };
 
 typedef struct phase {
   char array[64];
@@ -115,8 +119,9 @@ static void fill(double* chunk, size_t bytes) {
 }
 
 /* The rest of a timestep in a simulation; then all ranks begin at once. Nothing is under way. */
-static double begin(void) {
-  const struct timespec pause = {(time_t)pace, (long)((pace - (double)(time_t)pace) * 1e9)};
+static double begin(const phase* one) {
+  const double wait = one->bytes >= LARGE ? 5 * pace : pace;
+  const struct timespec pause = {(time_t)wait, (long)((wait - (double)(time_t)wait) * 1e9)};
   check(deisa_flush(bridge, &error));
   nanosleep(&pause, NULL);
   MPI_Barrier(MPI_COMM_WORLD);
@@ -130,11 +135,11 @@ static void run_sends(phase* one) {
   if (copy) memset(copy, 1, one->bytes);
   for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
     fill(chunk, one->bytes);
-    double start = begin();
+    double start = begin(one);
     check(deisa_send(bridge, one->array, chunk, timestep, &error));
     one->seconds[i] = MPI_Wtime() - start;
     if (!copy && !trips) continue;
-    start = begin();
+    start = begin(one);
     if (trips && trip_once(trip) != 0) stop("the other process does not answer");
     if (copy) memcpy(copy, chunk, one->bytes);
     one->other[i] = MPI_Wtime() - start;
@@ -146,19 +151,28 @@ static void run_sends(phase* one) {
 
 static void run_lent(phase* one) {
   void* buffer = NULL;
+  double* chunk = memory(SMALL);
   check(deisa_allocate(bridge, one->array, &buffer, &error));
-  for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
+  for (int64_t i = 0; i < one->steps; ++i) {
     fill(buffer, one->bytes);
-    const double start = begin();
+    double start = begin(one);
     check(deisa_send_allocated(bridge, one->array, &buffer, timestep, &error));
     one->seconds[i] = MPI_Wtime() - start;
+    ++timestep;
+    fill(chunk, SMALL);
+    fill(buffer, one->bytes);
+    start = begin(one);
+    check(deisa_send(bridge, "small", chunk, timestep, &error));
+    one->other[i] = MPI_Wtime() - start;
+    ++timestep;
   }
+  free(chunk);
 }
 
 static void run_rate(phase* one) {
   double* chunk = memory(one->bytes);
   fill(chunk, one->bytes); /* touches its pages */
-  const double start = begin();
+  const double start = begin(one);
   for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
     fill(chunk, one->bytes);
     check(deisa_send(bridge, one->array, chunk, timestep, &error));
@@ -179,7 +193,7 @@ static void run_stream(phase* one) {
     chunk = memory(one->bytes);
   }
   fill(chunk, one->bytes);
-  const double start = begin();
+  const double start = begin(one);
   for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
     check(lent ? deisa_send_allocated_async(bridge, one->array, &chunk, timestep, &requests[i],
                                             &error)
@@ -196,13 +210,13 @@ static void run_eight(phase* one) {
   double* chunk = memory(one->bytes);
   for (int64_t i = 0; i < one->steps; ++i) {
     fill(chunk, one->bytes);
-    double start = begin();
+    double start = begin(one);
     for (int j = 0; j < EIGHT; ++j)
       check(deisa_send(bridge, numbered(one->array, j), chunk, timestep, &error));
     one->other[i] = MPI_Wtime() - start;
     ++timestep;
     fill(chunk, one->bytes);
-    start = begin();
+    start = begin(one);
     check(deisa_begin_step(bridge, timestep, &error));
     for (int j = 0; j < EIGHT; ++j)
       check(deisa_put(bridge, numbered(one->array, j), chunk, &error));

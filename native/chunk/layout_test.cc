@@ -9,6 +9,7 @@
 #include <random>
 
 #include "base/error.hpp"
+#include "chunk/stream.hpp"
 
 namespace deisa {
 namespace {
@@ -154,6 +155,17 @@ TEST(Pack, CopiesComponentsOfInterleavedVectors) {
       expect_packs(make_chunk({dtype, {500, components}, {components * size + 8, size}}, random));
     }
   }
+}
+
+// Chunks of more than kStreamBytes, whose rows begin and end anywhere in a cache line.
+TEST(Pack, CopiesLargeChunksPastTheCaches) {
+  Random random(11);
+  for (const int64_t width : {int64_t{32}, int64_t{67}, int64_t{2049}}) {
+    const int64_t rows = (static_cast<int64_t>(kStreamBytes) / 8) / width + 3;
+    const int64_t pitch = (width + 3) * 8;
+    expect_packs(make_chunk({DEISA_FLOAT64, {rows, width}, {pitch, 8}}, random));
+  }
+  expect_packs(make_chunk({DEISA_INT8, {static_cast<int64_t>(kStreamBytes) + 77}, {1}}, random));
 }
 
 TEST(Pack, TakesTheMostDimensions) {

@@ -1,6 +1,8 @@
 // The one copy of a chunk. The destination is always written in order, dimension by dimension; what
 // varies is how the source is read:
-//  - memcpy of rows, where the innermost dimension is contiguous;
+//  - memcpy of rows, where the innermost dimension is contiguous; past the caches, when the chunk
+//  is
+//    large;
 //  - a loop over elements, where it is strided;
 //  - tiles through a small buffer, where an outer dimension is denser than the innermost one
 //    (Fortran order): every cache line of the source and of the destination is then touched once.
@@ -11,6 +13,7 @@
 
 #include "base/error.hpp"
 #include "chunk/layout.hpp"
+#include "chunk/stream.hpp"
 
 namespace deisa {
 namespace {
@@ -221,6 +224,9 @@ void copy_tiles(const Byte* from, Byte* to, const Dimension& dense, const Dimens
   }
 }
 
+// Shorter rows than this are not worth bypassing the caches: too many of their lines are shared.
+constexpr int64_t kStreamRow = 256;
+
 uint64_t magnitude(int64_t stride) {
   return stride < 0 ? 0 - static_cast<uint64_t>(stride) : static_cast<uint64_t>(stride);
 }
@@ -258,11 +264,15 @@ void copy_elements(const Plan& plan, const Byte* from, Byte* to) {
   const bool single = plan.count == 1;
   const Dimension rows = single ? Dimension{1, 0, 0} : dimensions[plan.count - 2];
   const int64_t bytes = inner.extent * size;
+  const bool streams = bytes >= kStreamRow &&
+                       static_cast<size_t>(dimensions[0].extent * dimensions[0].to) >= kStreamBytes;
   Cursor cursor(dimensions, single ? 0 : plan.count - 2, from);
   do {
     for (int64_t r = 0; r < rows.extent; ++r) {
       const Byte* row = cursor.at() + r * rows.from;
-      if (inner.from == size) {
+      if (inner.from == size && streams) {
+        copy_stream(to, row, static_cast<size_t>(bytes));
+      } else if (inner.from == size) {
         std::memcpy(to, row, static_cast<size_t>(bytes));
       } else {
         copy_strided<T>(row, inner.from, to, inner.extent);
@@ -270,6 +280,7 @@ void copy_elements(const Plan& plan, const Byte* from, Byte* to) {
       to += bytes;
     }
   } while (cursor.next());
+  if (streams) finish_stream();
 }
 
 }  // namespace
