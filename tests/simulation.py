@@ -221,9 +221,10 @@ def succeed(results: list[dict[str, Any]]) -> None:
         assert result["status"] == OK, result
 
 
-def control_store() -> GlobalStateAccessor:
-    """Ray's control store, as its own state API reads it (which needs the dashboard)."""
-    address = ray.get_runtime_context().gcs_address
+def control_store(address: str = "") -> GlobalStateAccessor:
+    """Ray's control store, by default that of this driver, as Ray's own state API reads it (which needs the
+    dashboard)."""
+    address = address or ray.get_runtime_context().gcs_address
     options = GcsClientOptions.create(address, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False)
     accessor = GlobalStateAccessor(options)
     assert accessor.connect()

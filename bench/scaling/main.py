@@ -1,0 +1,63 @@
+"""bench/scale: what many ranks cost, measured here, and what that means for more than this machine has.
+
+    ranks         4, 16, 64 ranks with the same total bytes: start-up, step, memory, JVMs
+    meeting       thousands of simulated ranks meet through Gloo
+    registration  hundreds of simulated ranks of one node register, and send a timestep
+    head          deisa-ray's head actor alone: registrations and announcements
+
+Figures go to --json FILE, charts to the folder of --plots, and the projection on the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "examples" / "heat"))  # where local_ray is
+
+import head  # noqa: E402
+import many_ranks  # noqa: E402
+import meeting  # noqa: E402
+import model  # noqa: E402
+import plots  # noqa: E402
+import registration  # noqa: E402
+
+PARTS = ("ranks", "meeting", "registration", "head")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help="which of them (all)", metavar="PART")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each, in turn (3)")
+    parser.add_argument("--quick", action="store_true", help="one round of small sizes")
+    parser.add_argument("--json", type=Path, default=ROOT / "out" / "scale.json")
+    parser.add_argument("--plots", type=Path, default=ROOT / "out")
+    asked = parser.parse_args()
+    if unknown := sorted(set(asked.parts) - set(PARTS)):
+        parser.error(f"no such part: {', '.join(unknown)}; expected {', '.join(PARTS)}")
+    parts, rounds, quick = asked.parts or PARTS, 1 if asked.quick else asked.rounds, asked.quick
+    found = json.loads(asked.json.read_text()) if asked.json.exists() and asked.parts else {}
+    if "ranks" in parts:
+        found["ranks"] = many_ranks.run(16 << 20, 20, rounds, (4, 8) if quick else many_ranks.COUNTS)
+    if "meeting" in parts:
+        found["meeting"] = meeting.run(rounds, meeting.SIZES[:2] if quick else meeting.SIZES)
+    if "registration" in parts:
+        found["registration"] = registration.run(
+            rounds, registration.SIZES[:2] if quick else registration.SIZES
+        )
+    if "head" in parts:
+        found["head"] = head.run(rounds, chunks=(1, 8) if quick else head.CHUNKS)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(found, indent=1))
+    plots.draw(found, asked.plots)
+    if all(part in found for part in PARTS):
+        print(model.project(found))
+
+
+if __name__ == "__main__":
+    main()
