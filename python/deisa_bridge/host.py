@@ -54,6 +54,7 @@ class Host:
         self._init_retries = 1
         self._starting: asyncio.Task | None = None
         self._start()
+        self._spawn(self._leave_if_unasked())
 
     def _spawn(self, work: Any) -> asyncio.Task:
         task = asyncio.ensure_future(work)
@@ -284,17 +285,22 @@ class Host:
 
     # ---- The way out -------------------------------------------------------------------------------------
 
+    async def _leave_if_unasked(self) -> None:
+        """Ends this actor if whoever made it has ended before asking it to serve a session."""
+        job = ray.get_runtime_context().get_job_id()
+        while self._service is None:
+            await asyncio.sleep(UNUSED_POLL)
+            if await _has_ended(job) and self._service is None:
+                logger.warning("job %s, which made this node actor, ended at its start: it ends too", job)
+                await self._leave()
+
     async def _leave_if_unused(self, service: Service, seconds: float, job: str) -> None:
         """Ends this actor if the session never gets past its start: no rank is left, and the driver that
         asked for it has gone too, or the time is over."""
         end = time.monotonic() + seconds
         while self._service is service and not self._finalised:
             await asyncio.sleep(UNUSED_POLL)
-            try:
-                over = bool(job) and await head_actor.in_thread(job_is_over, job)
-            except Exception as error:
-                logger.warning("job %s cannot be looked up: %s", job, error)
-                over = False
+            over = bool(job) and await _has_ended(job)
             unused = self._service is service and not self._finalised and not service.live()
             if unused and (over or time.monotonic() > end):
                 logger.warning("session %s never started: the node actor ends", service.session)
@@ -310,3 +316,12 @@ class Host:
         self._leaving = True
         self.stop()
         await head_actor.in_thread(ray.kill, ray.get_runtime_context().current_actor)
+
+
+async def _has_ended(job: str) -> bool:
+    """Whether a driver has. False when Ray does not say."""
+    try:
+        return await head_actor.in_thread(job_is_over, job)
+    except Exception as error:
+        logger.warning("job %s cannot be looked up: %s", job, error)
+        return False

@@ -10,6 +10,7 @@
  *   pace=S           seconds to wait before each timestep (0)
  *   step=1           begin_step, puts and end_step instead of one send per array
  *   skip=T           sends nothing of timestep T
+ *   until=FILE       sends no further timestep once FILE exists
  *   hold=FILE        after the last timestep, waits until FILE exists; without it closes at once
  *   stop=1           leaves at the first report of a failure, with status 3
  *
@@ -41,7 +42,7 @@ typedef struct settings {
   int rank, world, mpi, array_count, cells, in_steps, stop;
   int64_t steps, skip;
   double pace;
-  const char* hold;
+  const char *hold, *until;
   array arrays[MAX_ARRAYS];
 } settings;
 
@@ -124,6 +125,8 @@ static void read_settings(int argc, char** argv, settings* all) {
       all->in_steps = atoi(value);
     } else if (IS("skip")) {
       all->skip = atoll(value);
+    } else if (IS("until")) {
+      all->until = value;
     } else if (IS("hold")) {
       all->hold = value;
     } else if (IS("stop")) {
@@ -202,6 +205,7 @@ static int simulate(settings* all, const deisa_communicator* communicator) {
 
   for (int64_t timestep = 0; timestep < all->steps; ++timestep) {
     if (all->pace > 0.0) wait_seconds(all->pace);
+    if (all->until != NULL && access(all->until, F_OK) == 0) break;
     if (timestep == all->skip) continue;
     send_timestep(bridge, all, timestep, chunk);
     if (reported && all->stop) {

@@ -1,7 +1,8 @@
 """Plain deisa-ray analytics of the arrays of formula.c: is every value right?
 
 Argument: a JSON object. "arrays": array name -> its ranks, in the order of their chunks; "cells"; "gate": a
-file without which no chunk is read, or ""; "delay": seconds for each array of a timestep.
+file without which no chunk is read, or ""; "begin": a file without which execute_callbacks is not called, or
+""; "delay": seconds for each array of a timestep; "locate".
 Prints a JSON object a line: {"event": "started"}, {"event": "array", "name", "t", "right", "where"} for each
 array of a timestep, and {"event": "ended"}.
 """
@@ -67,5 +68,7 @@ deisa = Deisa()
 for each in OPTIONS["arrays"]:
     deisa.register(Window(each))(callback_of(each))
 say(event="started")
+while OPTIONS.get("begin") and not os.path.exists(OPTIONS["begin"]):
+    time.sleep(0.01)
 deisa.execute_callbacks()
 say(event="ended")

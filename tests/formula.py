@@ -1,0 +1,300 @@
+"""Simulations of programs/formula.c with analytics of programs/formula_analytics.py, and what must hold of
+both, whoever was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from processes import Child
+
+PROGRAMS = Path(__file__).resolve().parent / "programs"
+LONG = 90.0
+"""Seconds that nothing takes, however slow the machine is."""
+TIMEOUT, CONNECTION = -3, -5
+ABOUT = re.compile(r"array '(\w+)', timestep (-?\d+)")
+BLAMED = re.compile(r"rank (\d+) (?:died|was abandoned|closed|skipped)")
+SETTLE = 5.0
+"""Seconds for which the node actors go on after the end of bridge 0: SETTLE of deisa_bridge/ending.py."""
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = LONG) -> object:
+    """The first true result of condition()."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.01)
+    return result
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the exception handler of a rank was given."""
+
+    at: float
+    status: int
+    rank: int
+    timestep: int
+    text: str
+
+    @property
+    def chunk(self) -> tuple[str, int]:
+        """(array, timestep) that it is about, or ("", timestep)."""
+        found = ABOUT.search(self.text)
+        return (found[1], int(found[2])) if found else ("", self.timestep)
+
+    @property
+    def culprits(self) -> set[int]:
+        """The ranks that the text blames."""
+        return {int(number) for number in BLAMED.findall(self.text)}
+
+
+@dataclass
+class Told:
+    """The lines of one rank, parsed."""
+
+    ready: bool = False
+    held: bool = False
+    closed: int | None = None
+    sent: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+    failed: str = ""
+
+    @property
+    def lost(self) -> set[tuple[str, int]]:
+        """(array, timestep) of chunks that were reported as not announced; a time-out is only a delay."""
+        return {report.chunk for report in self.reports if report.status != TIMEOUT}
+
+
+class Rank:
+    """A process of formula.c."""
+
+    def __init__(self, number: int, command: list[str], environment: dict[str, str]) -> None:
+        self.number = number
+        self.child = Child(f"rank {number}", command, environment, show=False)
+        self.killed_at: float | None = None
+
+    def told(self) -> Told:
+        told = Told()
+        for line in list(self.child.lines):
+            moment, _, rest = line.partition(" ")
+            words = rest.split(" ")
+            match words[0]:
+                case "ready":
+                    told.ready = True
+                case "sent":
+                    told.sent[(f"a{words[1]}", int(words[2]))] = (float(moment), int(words[3]))
+                case "held":
+                    told.held = True
+                case "closed":
+                    told.closed = int(words[1])
+                case "failed":
+                    told.failed = rest
+                case "reported":
+                    status, rank, timestep = (int(word) for word in words[1:4])
+                    report = Report(float(moment), status, rank, timestep, " ".join(words[4:]))
+                    told.reports.append(report)
+        return told
+
+    def kill(self) -> None:
+        """SIGKILL, and waits for the end."""
+        if self.child.status() is None:
+            os.kill(self.child.pid, signal.SIGKILL)
+            until(lambda: self.child.status() is not None, f"the end of rank {self.number}")
+        self.killed_at = time.monotonic()
+        self.child.wait_output()
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.child.pid, number)
+
+
+class Analytics:
+    """A process of formula_analytics.py, in Python that cannot import deisa_bridge."""
+
+    def __init__(self, environment: dict[str, str], prefix: Sequence[str] = (), **options: object) -> None:
+        command = [*prefix, sys.executable, "-P", str(PROGRAMS / "formula_analytics.py"), json.dumps(options)]
+        self.child = Child("analytics", command, environment, show=False)
+
+    @property
+    def events(self) -> list[dict]:
+        return [json.loads(line) for line in list(self.child.lines) if line.startswith('{"event"')]
+
+    @property
+    def arrays(self) -> list[dict]:
+        """What was read, in order."""
+        return [event for event in self.events if event["event"] == "array"]
+
+    @property
+    def read(self) -> set[tuple[str, int]]:
+        """(array, timestep) of what was read."""
+        return {(one["name"], one["t"]) for one in self.arrays}
+
+    def has(self, event: str) -> bool:
+        return any(one["event"] == event for one in self.events)
+
+    def wait_started(self) -> None:
+        until(lambda: self.has("started") or self.child.status() is not None, "the analytics to start")
+        assert self.has("started"), "\n".join(self.child.lines[-20:])
+
+    def finish(self, seconds: float = LONG) -> list[dict]:
+        """Waits for the end. Returns what was read."""
+        until(lambda: self.child.status() is not None, "the analytics to end", seconds)
+        self.child.wait_output()
+        assert self.has("ended") and self.child.status() == 0, "\n".join(self.child.lines[-40:])
+        return self.arrays
+
+
+class Simulation:
+    """Ranks that are started one by one with Gloo, and their analytics.
+
+    `arrays`: array number -> its ranks. `nodes`: rank -> node id, for several node actors on one Ray node.
+    `variables` are added to the environment of all, `variables_of` to that of single ranks. `prefixes`: what
+    to put before the command of a rank. `options` are those of formula.c.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        environment: dict[str, str],
+        world: int,
+        arrays: list[list[int]],
+        *,
+        cells: int = 256,
+        nodes: dict[int, str] | None = None,
+        variables: dict[str, str] | None = None,
+        variables_of: dict[int, dict[str, str]] | None = None,
+        prefixes: Callable[[int], list[str]] = lambda rank: [],
+        master: str = "127.0.0.1",
+        **options: object,
+    ) -> None:
+        self.program = program
+        self.environment = dict(environment) | {"DEISA_MASTER_ADDRESS": master} | (variables or {})
+        self.environment["DEISA_MASTER_PORT"] = str(free_port())
+        self.world, self.cells, self.nodes = world, cells, nodes or {}
+        self.variables_of = variables_of or {}
+        self.arrays = {f"a{i}": members for i, members in enumerate(arrays)}
+        self.prefixes = prefixes
+        self.options = {"cells": cells, **options}
+        self.ranks: list[Rank] = []
+        self.analytics: Analytics | None = None
+
+    def start_analytics(self, prefix: Sequence[str] = (), **options: object) -> Analytics:
+        wanted = {"arrays": self.arrays, "cells": self.cells, **options}
+        self.analytics = Analytics(self.environment, prefix, **wanted)
+        return self.analytics
+
+    def start_rank(self, number: int, **options: object) -> Rank:
+        command = [*self.prefixes(number), str(self.program), f"rank={number}", f"world={self.world}"]
+        command += [f"array={','.join(map(str, members))}" for members in self.arrays.values()]
+        command += [f"{name}={value}" for name, value in (self.options | options).items()]
+        environment = self.environment | self.variables_of.get(number, {})
+        if number in self.nodes:
+            environment["DEISA_NODE_ID"] = self.nodes[number]
+        self.ranks.append(Rank(number, command, environment))
+        return self.ranks[-1]
+
+    def start_ranks(self, **options: object) -> list[Rank]:
+        for number in range(self.world):
+            self.start_rank(number, **options)
+        return self.ranks
+
+    def run_until_read(self, timesteps: int = 3) -> None:
+        """Starts the ranks, and returns when the analytics have read a few timesteps."""
+        assert self.analytics is not None
+        self.start_ranks()
+        self.wait_ready()
+        until(lambda: len(self.analytics.read) >= timesteps, "the first timesteps to be read")
+
+    def wait_for_reports(self, words: dict[int, str], seconds: float = LONG) -> None:
+        """Until the exception handler of each rank was given an error that says its words."""
+
+        def lacking() -> list[int]:
+            return [
+                rank
+                for rank, text in words.items()
+                if not any(text in report.text for report in self.ranks[rank].told().reports)
+            ]
+
+        end = time.monotonic() + seconds
+        while missing := lacking():
+            assert time.monotonic() < end, f"ranks {missing} were not told: {words}\n{self.lines()}"
+            time.sleep(0.05)
+
+    def wait_ranks_closed(self) -> None:
+        """Until every rank has ended by itself."""
+
+        def ended() -> bool:
+            assert all(rank.child.status() in (None, 0) for rank in self.ranks), self.lines()
+            return all(rank.child.status() == 0 for rank in self.ranks)
+
+        until(ended, "the ranks to end")
+
+    def wait_ready(self) -> None:
+        """Until deisa_ready has returned on all ranks."""
+
+        def ready() -> bool:
+            for rank in self.ranks:
+                told, ended = rank.told(), rank.child.status() is not None
+                assert not told.failed and (told.ready or not ended), self.lines()
+            return all(rank.told().ready for rank in self.ranks)
+
+        until(ready, "the ranks to be ready")
+
+    def lines(self) -> str:
+        """What everybody said last, for messages of failed assertions."""
+        parts = [self.analytics.child] if self.analytics else []
+        parts += [rank.child for rank in self.ranks]
+        return "\n".join(f"[{child.name}] {line}" for child in parts for line in child.lines[-15:])
+
+    def end(self) -> None:
+        """Nothing of it is left."""
+        for rank in self.ranks:
+            rank.child.end(grace=0.0)
+        if self.analytics is not None:
+            self.analytics.child.end(grace=0.0)
+
+    # ---- What must hold ----------------------------------------------------------------------------------
+
+    def check_order_and_values(self, lost: bool = False) -> None:
+        """Each array's timesteps came once, in order, with the right values; so did all arrays together. With
+        `lost`, chunks may have died with their node actor."""
+        assert self.analytics is not None
+        read = self.analytics.arrays
+        assert all(one["right"] for one in read), [one for one in read if not one["right"]]
+        assert lost or not self.analytics.has("unreadable"), self.analytics.events
+        pairs = [(one["name"], one["t"]) for one in read]
+        assert len(set(pairs)) == len(pairs), "a timestep was read twice"
+        assert [t for _, t in pairs] == sorted(t for _, t in pairs), pairs
+
+    def complete(self) -> set[tuple[str, int]]:
+        """(array, timestep) of which every send returned, and no rank was told of a failure. What was sent
+        long after bridge 0 had been killed does not count: the simulation was over."""
+        told = {rank.number: rank.told() for rank in self.ranks}
+        first = self.ranks[0].killed_at
+        end = float("inf") if first is None else first + SETTLE
+        found = set()
+        for name, members in self.arrays.items():
+            sent = [{t for (a, t), s in told[m].sent.items() if a == name and s[0] < end} for m in members]
+            lost = {t for m in members for a, t in told[m].lost if a == name}
+            found |= {(name, t) for t in set.intersection(*sent) - lost}
+        return found
+
+    def check_nothing_lost(self) -> None:
+        """What was complete has been read."""
+        assert self.analytics is not None
+        missing = sorted(self.complete() - self.analytics.read, key=lambda pair: pair[1])
+        assert not missing, f"acknowledged by all ranks, but not read: {missing}\n{self.lines()}"

@@ -1,0 +1,238 @@
+"""Ranks that are killed or stopped, or leave a step out: what was acknowledged arrives, nobody hangs.
+
+The random kills are more with DEISA_KILLS=<number>, and others with DEISA_SEED=<number>.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from cluster import Cluster
+from formula import CONNECTION, LONG, TIMEOUT, Simulation, until
+
+KILLS = int(os.environ.get("DEISA_KILLS", "8"))
+SEED = int(os.environ.get("DEISA_SEED", "1"))
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as one:
+        yield one
+
+
+@pytest.fixture
+def simulate(cluster, built):
+    """simulate(world, arrays, ...): a Simulation on the cluster, which is clean again afterwards."""
+    made: list[Simulation] = []
+
+    def make(world: int, arrays: list[list[int]], **options: object) -> Simulation:
+        program = built / "bin" / "formula"
+        made.append(Simulation(program, cluster.environment, world, arrays, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+    cluster.wait_until_clean()
+
+
+def test_data_outlive_the_simulation(cluster, simulate, tmp_path):
+    """All ranks are killed after their last send, before a chunk is read: every chunk is read, and the
+    analytics end."""
+    gate = tmp_path / "gate"
+    one = simulate(4, [[0, 1, 2, 3], [2, 3]], steps=10, hold=tmp_path / "never")
+    analytics = one.start_analytics(gate=str(gate))
+    one.start_ranks()
+    one.wait_ready()
+    until(lambda: all(rank.told().held for rank in one.ranks), "the last sends to return")
+    for rank in one.ranks:
+        rank.kill()
+    assert analytics.arrays == []
+    gate.touch()
+    analytics.finish()
+    one.check_order_and_values()
+    assert analytics.read == {(name, t) for name in ("a0", "a1") for t in range(10)}
+    assert cluster.logged("bridge 0 died without closing")
+
+
+def test_a_stopped_rank_delays_its_neighbours_and_loses_nothing(simulate, tmp_path):
+    one = simulate(3, [[0, 1, 2]], steps=30, pace=0.05, variables={"DEISA_SEND_TIMEOUT": "1"})
+    analytics = one.start_analytics()
+    ranks = one.start_ranks()
+    one.wait_ready()
+    until(lambda: len(ranks[1].told().sent) >= 5, "some steps")
+    ranks[1].signal(signal.SIGSTOP)
+    try:
+        # The others go on, and are told whom they wait for.
+        late = until(
+            lambda: [r for n in (0, 2) for r in ranks[n].told().reports if "rank 1" in r.text], "a report"
+        )
+    finally:
+        ranks[1].signal(signal.SIGCONT)
+    assert all(report.status == TIMEOUT and "kept" in report.text for report in late), late
+    assert all(report.chunk[1] == report.timestep for report in late)
+    analytics.finish()
+    one.check_order_and_values()
+    assert [a["t"] for a in analytics.arrays] == list(range(30))
+    one.wait_ranks_closed()
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["sends", "steps"])
+def test_a_skipped_step_is_reported_by_rank_and_step(simulate, step):
+    one = simulate(3, [[0, 1, 2], [0, 2]], steps=12, step=step)
+    analytics = one.start_analytics()
+    ranks = [one.start_rank(number, **({"skip": 7} if number == 1 else {})) for number in range(3)]
+    one.wait_ready()
+    analytics.finish()
+    one.check_order_and_values()
+    every = {("a0", t) for t in range(12) if t != 7} | {("a1", t) for t in range(12)}
+    assert analytics.read == every
+    one.wait_ranks_closed()
+    for number in (0, 2):
+        (report,) = ranks[number].told().reports
+        assert (report.status, report.rank, report.chunk) == (CONNECTION, number, ("a0", 7))
+        assert "rank 1 skipped timestep 7" in report.text
+    assert ranks[1].told().reports == []
+
+
+@pytest.mark.parametrize("victim", ["A", "B"], ids=["of_bridge_0", "of_others"])
+def test_a_dead_node_actor_is_reported_by_every_bridge(cluster, simulate, tmp_path, victim):
+    """Its bridges see it at once, those of the other node hear of it; all go on, and the analytics end."""
+    end = tmp_path / "end"
+    nodes = {0: "A", 1: "B", 2: "A", 3: "B"}
+    # Not faster: Ray takes a second to see that a chunk is lost, so the analytics fall behind.
+    one = simulate(4, [[0, 1, 2, 3]], steps=100000, pace=0.3, until=end, nodes=nodes)
+    analytics = one.start_analytics()
+    one.run_until_read()
+    cluster.kill(f"sched-{victim}")
+    words = {rank: "the node actor is gone" if node == victim else "has died" for rank, node in nodes.items()}
+    one.wait_for_reports(words)
+    assert all(rank.child.status() is None for rank in one.ranks), one.lines()
+    end.touch()
+    analytics.finish()
+    one.check_order_and_values(lost=True)
+    one.wait_ranks_closed()
+    for rank in one.ranks:
+        assert all(r.status in (CONNECTION, TIMEOUT) and r.rank == rank.number for r in rank.told().reports)
+
+
+def test_a_dead_head_actor_is_reported_by_every_bridge(cluster, simulate, tmp_path):
+    """The simulation goes on without analytics, which is over for them too."""
+    end = tmp_path / "end"
+    one = simulate(3, [[0, 1, 2]], steps=100000, pace=0.02, until=end, nodes={0: "A", 1: "B", 2: "A"})
+    one.start_analytics()
+    one.run_until_read()
+    cluster.kill("simulation_head")
+    one.wait_for_reports(dict.fromkeys(range(3), "the head actor of the analytics has died"))
+    assert all(rank.child.status() is None for rank in one.ranks), one.lines()
+    end.touch()
+    one.wait_ranks_closed()
+
+
+def test_killed_analytics_are_reported_by_every_bridge(cluster, simulate, tmp_path):
+    end = tmp_path / "end"
+    one = simulate(3, [[0, 1, 2]], steps=100000, pace=0.02, step=1, until=end)
+    analytics = one.start_analytics(gate=str(tmp_path / "never"))
+    one.start_ranks()
+    one.wait_ready()
+    until(lambda: all(rank.told().sent for rank in one.ranks), "the first step")
+    os.kill(analytics.child.pid, signal.SIGKILL)
+    one.wait_for_reports(dict.fromkeys(range(3), "the analytics have ended"))
+    assert all(rank.child.status() is None for rank in one.ranks), one.lines()
+    end.touch()
+    one.wait_ranks_closed()
+
+
+def test_a_second_simulation_at_the_same_time_is_refused(simulate, tmp_path):
+    """On another node, so that the node actors do not know each other: the head actor knows."""
+    hold = tmp_path / "hold"
+    one = simulate(2, [[0, 1]], steps=4, nodes={0: "A", 1: "A"}, hold=hold)
+    analytics = one.start_analytics()
+    one.start_ranks()
+    one.wait_ready()
+    other = simulate(2, [[0, 1]], steps=4, nodes={0: "B", 1: "B"})
+    for rank in other.start_ranks():
+        until(lambda rank=rank: rank.child.status() is not None, "the second simulation to give up")
+        rank.child.wait_output()
+        assert rank.told().failed.startswith("failed ready -2 "), other.lines()
+        assert "another simulation, whose ranks 0, 1 are connected at node A" in rank.told().failed
+    hold.touch()
+    analytics.finish()
+    one.check_order_and_values()
+    assert analytics.read == {("a0", t) for t in range(4)}
+    one.wait_ranks_closed()
+
+
+def draw(dice: random.Random) -> tuple[list[int], dict]:
+    """The victims of one session, and what the session is like."""
+    victims = dice.sample(range(4), dice.choice([1, 2, 2, 3, 4]))
+    arrays = dice.choice([[[0, 1, 2, 3]], [[0, 1, 2, 3], [2, 3]], [[0, 1], [2, 3]], [[1, 2, 3], [0, 3]]])
+    acknowledge = dice.choice(["received", "received", "stored", "announced"])
+    nodes = {0: "A", 1: "B", 2: "A", 3: "B"} if dice.random() < 0.3 else {}
+    options = {"arrays": arrays, "step": dice.choice([0, 1]), "stop": dice.choice([0, 0, 1])}
+    options |= {"steps": 40, "pace": 0.01, "cells": dice.choice([16, 4096, 30000]), "nodes": nodes}
+    return victims, options | {"variables": {"DEISA_ACKNOWLEDGE": acknowledge, "DEISA_SEND_TIMEOUT": "60"}}
+
+
+def check_survivors(one: Simulation, victims: list[int]) -> None:
+    """Whoever waited for a victim was told so, by rank and step, in time; and everybody ended."""
+    killed = [rank.killed_at for rank in one.ranks if rank.killed_at is not None]
+    told = [rank.told() for rank in one.ranks]
+    for rank in one.ranks:
+        if rank.number in victims:
+            continue
+        mine = told[rank.number]
+        assert rank.child.status() in (0, 3) and not mine.failed, one.lines()
+        for report in mine.reports:
+            assert report.at - min(killed) < 60.0 and report.status in (CONNECTION, -4), report
+            if report.chunk[0]:
+                assert report.chunk[1] == report.timestep
+                stopped = {r.number for r in one.ranks if r.child.status() == 3}
+                assert report.culprits <= set(victims) | stopped, report
+                assert report.culprits or "bridge 0" in report.text, report
+        if rank.child.status() == 3:
+            continue  # it left at the first report
+        for name, members in one.arrays.items():
+            for victim in set(victims) & set(members):
+                if rank.number not in members or one.nodes.get(victim) != one.nodes.get(rank.number):
+                    continue
+                last = max((t for a, t in told[victim].sent if a == name), default=-1)
+                # Of the step after it the node actor may have got its chunk, too.
+                alone = {t for a, t in mine.sent if a == name and t > last + 1}
+                assert alone <= {t for a, t in mine.lost if a == name}, f"rank {rank.number}\n{one.lines()}"
+
+
+@pytest.mark.timeout(600 + 30 * KILLS)
+def test_ranks_killed_at_any_moment(cluster, simulate):
+    dice = random.Random(SEED)
+    kills, sessions = 0, 0
+    while kills < KILLS:
+        victims, options = draw(dice)
+        delays = sorted((dice.uniform(0.0, 0.8), victim) for victim in victims)
+        one = simulate(4, options.pop("arrays"), **options)
+        analytics = one.start_analytics()
+        one.start_ranks()
+        one.wait_ready()
+        begin = time.monotonic()
+        for delay, victim in delays:
+            time.sleep(max(0.0, begin + delay - time.monotonic()))
+            one.ranks[victim].kill()
+        analytics.finish()
+        until(lambda one=one: all(r.child.status() is not None for r in one.ranks), "the survivors", LONG)
+        for rank in one.ranks:
+            rank.child.wait_output()
+        one.check_order_and_values()
+        one.check_nothing_lost()
+        check_survivors(one, victims)
+        read, sent = len(analytics.arrays), len(one.complete())
+        kills, sessions = kills + len(victims), sessions + 1
+        seconds = cluster.wait_until_clean()
+        print(f"session {sessions}: killed {victims}, {sent} complete, {read} read, clean in {seconds:.1f} s")
+    print(f"{kills} kills in {sessions} sessions, seed {SEED}")
