@@ -24,6 +24,7 @@ import meeting  # noqa: E402
 import model  # noqa: E402
 import plots  # noqa: E402
 import registration  # noqa: E402
+import report  # noqa: E402
 
 PARTS = ("ranks", "meeting", "registration", "head")
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of small sizes")
     parser.add_argument("--json", type=Path, default=ROOT / "out" / "scale.json")
     parser.add_argument("--plots", type=Path, default=ROOT / "out")
+    parser.add_argument("--document", type=Path, help="also write the tables into this file (docs/scale.md)")
     asked = parser.parse_args()
     if unknown := sorted(set(asked.parts) - set(PARTS)):
         parser.error(f"no such part: {', '.join(unknown)}; expected {', '.join(PARTS)}")
@@ -57,6 +59,8 @@ def main() -> None:
     plots.draw(found, asked.plots)
     if all(part in found for part in PARTS):
         print(model.project(found))
+        if asked.document:
+            report.write(found, asked.document)
 
 
 if __name__ == "__main__":

@@ -67,9 +67,18 @@ FileDescriptor listen_for_ranks(const std::string& master_address, int port) {
   return fd;
 }
 
-void allow_files(size_t needed) {
+void allow_files(size_t needed, const std::string& what) {
   rlimit limit = {};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (limit.rlim_max < needed) {
+    throw Error(DEISA_ERROR_RESOURCE,
+                "too few open files are allowed for " + what + ": the hard limit is " +
+                    std::to_string(limit.rlim_max) + ", expected more than " +
+                    std::to_string(needed) +
+                    "; raise it (ulimit -Hn, or LimitNOFILE of the service that starts the job), "
+                    "or let the ranks meet through MPI");
+  }
+  // Some for what else the process has open.
   const rlim_t wanted = std::min<rlim_t>(needed + 256, limit.rlim_max);
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;

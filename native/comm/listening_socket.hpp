@@ -12,7 +12,8 @@ namespace deisa {
 // to 127.0.1.1). Port 0: any free one. Throws Error(DEISA_ERROR_COMMUNICATOR) with the port.
 FileDescriptor listen_for_ranks(const std::string& master_address, int port);
 
-// Lets this process open `needed` more files, as far as the system's hard limit goes.
-void allow_files(size_t needed);
+// Lets this process open `needed` more files. Throws Error(DEISA_ERROR_RESOURCE), which says that
+// they are `what`, when the system's hard limit is below.
+void allow_files(size_t needed, const std::string& what);
 
 }  // namespace deisa

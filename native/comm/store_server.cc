@@ -56,7 +56,8 @@ class StoreServer::Impl {
         state_(options.size, options.secret, options.max_bytes,
                [this](uint64_t id, const std::string& frame) { queue(id, frame); }) {
     listener_ = listen_for_ranks(options.master_address, options.port);
-    allow_files(static_cast<size_t>(options.size));
+    allow_files(static_cast<size_t>(options.size),
+                "rank 0, to which all " + std::to_string(options.size) + " ranks connect to meet");
     epoll_ = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
     wake_up_ = FileDescriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (!epoll_ || !wake_up_ || !watch(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) ||

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "comm/store_client.hpp"
@@ -204,6 +206,19 @@ TEST(Store, APortInUseIsNamed) {
     says(error, "master_port " + std::to_string(options.port));
     says(error, "in use");
   }
+}
+
+TEST(Store, TooFewOpenFilesAreRefusedAtOnce) {
+  // In a process of its own: a hard limit cannot be raised again.
+  const auto host = [] {
+    const rlimit few = {256, 256};
+    if (::setrlimit(RLIMIT_NOFILE, &few) != 0) std::_Exit(2);
+    const Error error = error_of([] { const World world(1000); });
+    std::fprintf(stderr, "%s\n", error.what());
+    std::_Exit(error.status() == DEISA_ERROR_RESOURCE ? 0 : 1);
+  };
+  EXPECT_EXIT(host(), ::testing::ExitedWithCode(0),
+              "rank 0, to which all 1000 ranks connect.*hard limit is 256.*ulimit -Hn");
 }
 
 TEST(Store, AMasterThatIsNotThereCannotBeReached) {

@@ -82,7 +82,7 @@ std::unique_ptr<LocalStar> connect_star(int rank, const NodeMap& nodes, StoreCli
   if (index > 0) {
     return std::make_unique<LocalStar>(ranks, index, client.get(key, deadline), deadline);
   }
-  allow_files(ranks.size());
+  allow_files(ranks.size(), "the ranks of this node");
   auto star = std::make_unique<LocalStar>(ranks);
   if (ranks.size() > 1) client.set(key, star->address(), deadline);
   star->accept(deadline);
@@ -94,7 +94,7 @@ std::unique_ptr<MeshExchange> connect_mesh(int rank, const NodeMap& nodes, Store
   const int count = static_cast<int>(nodes.ranks.size());
   if (count == 1 || nodes.index_of(rank) != 0) return nullptr;
   const int place = nodes.node_of[static_cast<size_t>(rank)];
-  allow_files(static_cast<size_t>(count));
+  allow_files(static_cast<size_t>(count), "the leaders of all nodes");
   auto mesh = std::make_unique<Mesh>(place, count, local, deadline);
   const auto key = [](int member) { return "mesh/" + std::to_string(member); };
   const size_t bytes = mesh->address_bytes();

@@ -1,0 +1,65 @@
+"""Writes the figures of bench/scale into docs/scale.md, between its markers."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+from model import medians, project
+
+
+def write(found: dict[str, Any], document: Path) -> None:
+    """Replaces what stands between `<!-- NAME -->` and `<!-- end -->`. ValueError if one is missing."""
+    text = document.read_text()
+    for name, table in (("ranks", ranks(found)), ("meeting", meeting(found)), ("projection", project(found))):
+        text, count = re.subn(
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)",
+            lambda m, t=table: m[1] + t + "\n" + m[2],
+            text,
+            flags=re.S,
+        )
+        if count != 1:
+            raise ValueError(f"{document} has {count} places for '{name}', expected 1")
+    document.write_text(text)
+
+
+def ranks(found: dict[str, Any]) -> str:
+    records = found["ranks"]
+    lines = [
+        "| ranks | acknowledge | open to ready | blocking send | a timestep | private memory, rank without JVM |"
+        " with JVM | JVMs |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    values = {
+        name: medians(records, ("ranks", "acknowledge"), name)
+        for name in ("start", "send", "step", "private", "private_with_jvm")
+    }
+    for key in sorted(values["start"], key=lambda key: (key[1] != "received", key[0])):
+        jvms = {one["jvms"] for one in records if (one["ranks"], one["acknowledge"]) == key}
+        lines.append(
+            f"| {key[0]} | {key[1]} | {values['start'][key]:.2f} s | {1e3 * values['send'][key]:.2f} ms "
+            f"| {1e3 * values['step'][key]:.1f} ms | {values['private'][key] / 2**20:.2f} MiB "
+            f"| {values['private_with_jvm'][key] / 2**20:.0f} MiB | {', '.join(map(str, sorted(jvms)))} |"
+        )
+    return "\n".join(lines)
+
+
+def meeting(found: dict[str, Any]) -> str:
+    lines = [
+        "| nodes x ranks | order | met in | barrier | over TCP | bytes a rank |",
+        "|---|---|---|---|---|---|",
+    ]
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for one in found["meeting"]:
+        groups.setdefault((one["nodes"], one["per_node"], one["order"]), []).append(one)
+    for (nodes, per_node, order), some in groups.items():
+        seconds, barrier, sent = (
+            statistics.median(one[name] for one in some) for name in ("seconds", "barrier", "bytes")
+        )
+        lines.append(
+            f"| {nodes} x {per_node} | {order} | {seconds:.2f} s | {1e3 * barrier:.1f} ms "
+            f"| {sent / 1e6:.2f} MB | {sent / nodes / per_node:.0f} |"
+        )
+    return "\n".join(lines)
