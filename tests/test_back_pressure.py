@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,13 +36,12 @@ COUNT = 1 << 17
 """Elements of a chunk, 1 MiB."""
 MIB = 1 << 20
 ALL = 10**9
-DEBUG_STATE_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
-    state = {"RAY_debug_dump_period_milliseconds": str(int(DEBUG_STATE_SECONDS * 1000))}
-    with LocalRay(object_store_bytes=STORE, variables=state) as local:
+    reports = {"RAY_debug_dump_period_milliseconds": "500"}
+    with LocalRay(object_store_bytes=STORE, variables=reports) as local:
         ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
         try:
             yield local
@@ -56,23 +53,11 @@ def cluster() -> Iterator[LocalRay]:
 def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
     one = Simulation(cluster, built)
     try:
+        before = cluster.spills()
         yield one
-        assert spills(cluster) == 0
+        assert cluster.spills() == before
     finally:
         one.end()
-
-
-def spills(cluster: LocalRay) -> int:
-    """Ray's own count of the times that it wrote objects to disk since its start."""
-    state = Path(cluster.folder, "session_latest", "logs", "debug_state.txt")
-    now = time.time()
-
-    def written() -> re.Match | None:
-        if not state.exists() or state.stat().st_mtime < now:
-            return None
-        return re.search(r"cumulative spill requests: (\d+)", state.read_text())
-
-    return int(until(written, "Ray to write its counters")[1])
 
 
 class Paced(Watch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -42,6 +43,19 @@ class LocalRay:
         """The process whose descendants are Ray's."""
         assert self._child is not None
         return self._child.pid
+
+    def spills(self, timeout: float = 60.0) -> int:
+        """How often Ray has written objects to disk since it started, by its own next report. Ray reports
+        every 10 s, unless RAY_debug_dump_period_milliseconds is among `variables`."""
+        report = Path(self.folder, "session_latest", "logs", "debug_state.txt")
+        asked, deadline = time.time(), time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if report.exists() and report.stat().st_mtime >= asked:
+                found = re.search(r"cumulative spill requests: (\d+)", report.read_text())
+                if found:
+                    return int(found[1])
+            time.sleep(0.05)
+        raise RuntimeError(f"Ray has not written {report} within {timeout:.0f} s")
 
     def __enter__(self) -> Self:
         # Short: Ray puts Unix sockets below it, whose paths may have 107 bytes.
