@@ -352,14 +352,49 @@ DEISA_EXPORT void deisa_abandon(deisa_bridge** bridge);
 /* ---- Feedback -------------------------------------------------------------------- */
 
 #define DEISA_COLLECTIVE 1 /* flag: bridge 0 reads, every rank gets the same answer */
+#define DEISA_CHUNKED 2    /* flag: reserved, not implemented: DEISA_ERROR_UNSUPPORTED */
 
 /* The value that the analytics set under `key`, for `timestep` or DEISA_LATEST. Never waits for
  * a value. DEISA_NOT_FOUND leaves `*value` as it was, so set a default first. Numbers and bools
- * convert when they fit exactly; another type is DEISA_ERROR_ARGUMENT. */
+ * convert when they fit exactly; another type, also a stored None, is DEISA_ERROR_ARGUMENT. */
 DEISA_EXPORT deisa_status deisa_get_double(deisa_bridge* bridge, const char* key, int64_t timestep,
                                            int flags, double* value, deisa_error* error);
 DEISA_EXPORT deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key, int64_t timestep,
                                           int flags, int64_t* value, deisa_error* error);
+/* What a value is. */
+typedef enum deisa_value_kind {
+  DEISA_VALUE_NULL = 0, /* None: a value like any other */
+  DEISA_VALUE_BOOL,     /* integer: 0 or 1 */
+  DEISA_VALUE_INTEGER,  /* integer */
+  DEISA_VALUE_UNSIGNED, /* an integer above INT64_MAX: unsigned_integer */
+  DEISA_VALUE_NUMBER,   /* number */
+  DEISA_VALUE_STRING,   /* data: UTF-8 with a NUL after its `size` bytes, and perhaps among them */
+  DEISA_VALUE_BYTES,    /* data: `size` bytes */
+  DEISA_VALUE_LIST,     /* items: `size` of them; a tuple is a list */
+  DEISA_VALUE_MAP,      /* keys and items: `size` of each, by ascending bytes of the keys */
+  DEISA_VALUE_ARRAY     /* a NumPy array, or a complex number (ndim 0): dtype, ndim, shape; data: `size`
+                           bytes, last dimension fastest, aligned for any dtype */
+} deisa_value_kind;
+
+/* A value, and those in it. Members that its kind does not name are 0 or NULL. */
+typedef struct deisa_value {
+  deisa_value_kind kind;
+  deisa_dtype dtype;
+  int32_t ndim;
+  int64_t integer;
+  uint64_t unsigned_integer;
+  double number;
+  size_t size;
+  const void* data;
+  const int64_t* shape;
+  const char* const* keys; /* UTF-8, NUL-terminated; one with a NUL in it is DEISA_ERROR_UNSUPPORTED */
+  const struct deisa_value* items;
+} deisa_value;
+
+/* Any value, in memory of the library that is valid until the next deisa_get* on this bridge. Lists
+ * and maps more than 100 deep are DEISA_ERROR_UNSUPPORTED. */
+DEISA_EXPORT deisa_status deisa_get_value(deisa_bridge* bridge, const char* key, int64_t timestep,
+                                          int flags, const deisa_value** value, deisa_error* error);
 /* Any value, as MessagePack in memory of the library: valid until the next deisa_get* on this
  * bridge. NumPy arrays are extension type 1: MessagePack [dtype name, shape, bytes]. */
 DEISA_EXPORT deisa_status deisa_get_packed(deisa_bridge* bridge, const char* key, int64_t timestep,

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bridge/call.hpp"
-#include "bridge/feedback.hpp"
 
 using deisa::Bridge;
 using deisa::Error;
@@ -316,70 +315,6 @@ void deisa_abandon(deisa_bridge** bridge) {
   if (bridge == nullptr || *bridge == nullptr) return;
   delete *bridge;  // Bridge's destructor abandons
   *bridge = nullptr;
-}
-
-}  // extern "C"
-
-namespace {
-
-// Reads a value; DEISA_NOT_FOUND in `error` says which.
-template <typename Use>
-deisa_status read_feedback(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                           deisa_error* error, const Use& use) noexcept {
-  if (is_disabled(bridge)) return DEISA_NOT_FOUND;
-  return reported(bridge, error, [&](Bridge& open) {
-    require(key, "key");
-    if ((flags & ~DEISA_COLLECTIVE) != 0) {
-      throw Error(DEISA_ERROR_ARGUMENT,
-                  "flags = " + std::to_string(flags) + ": expected 0 or DEISA_COLLECTIVE");
-    }
-    const deisa::Client::Value value = open.get(key, timestep, (flags & DEISA_COLLECTIVE) != 0);
-    if (!value.found) {
-      return deisa::write_error(
-          Error(DEISA_NOT_FOUND, std::string("no feedback value '") + key + "'"), error);
-    }
-    use(value.packed);
-    return DEISA_OK;
-  });
-}
-
-}  // namespace
-
-extern "C" {
-
-deisa_status deisa_get_double(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                              double* value, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(value, "value");
-    *value = deisa::unpack_double(key, packed);
-  });
-}
-
-deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                             int64_t* value, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(value, "value");
-    *value = deisa::unpack_int64(key, packed);
-  });
-}
-
-deisa_status deisa_get_packed(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                              const void** data, size_t* size, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(data, "data");
-    require(size, "size");
-    bridge->packed = packed;
-    *data = bridge->packed.data();
-    *size = bridge->packed.size();
-  });
-}
-
-deisa_status deisa_delete(deisa_bridge* bridge, const char* key, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    require(key, "key");
-    open.remove(key);
-    return DEISA_OK;
-  });
 }
 
 deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, deisa_error* error) {

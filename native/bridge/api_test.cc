@@ -472,6 +472,41 @@ TEST_F(ApiTest, Feedback) {
             DEISA_ERROR_ARGUMENT);
 }
 
+TEST_F(ApiTest, FeedbackOfAnyKind) {
+  start();
+  std::string packed;
+  nlohmann::json::to_msgpack({{"what", nullptr}, {"who", {"a", 1}}}, packed);
+  node.set_value("map", packed);
+  const deisa_value* value = nullptr;
+  EXPECT_EQ(deisa_get_value(rank.bridge, "none", DEISA_LATEST, 0, &value, &rank.error),
+            DEISA_NOT_FOUND);
+  EXPECT_EQ(value, nullptr);
+  for (const int flags : {0, DEISA_COLLECTIVE}) {
+    ASSERT_EQ(deisa_get_value(rank.bridge, "map", DEISA_LATEST, flags, &value, &rank.error),
+              DEISA_OK);
+    ASSERT_EQ(value->kind, DEISA_VALUE_MAP);
+    ASSERT_EQ(value->size, 2u);
+    EXPECT_STREQ(value->keys[1], "who");
+    EXPECT_EQ(value->items[0].kind, DEISA_VALUE_NULL);
+    EXPECT_EQ(value->items[1].items[1].integer, 1);
+  }
+  EXPECT_EQ(deisa_get_value(rank.bridge, "map", DEISA_LATEST, 0, nullptr, &rank.error),
+            DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_get_value(nullptr, "map", DEISA_LATEST, 0, &value, &rank.error),
+            DEISA_ERROR_CONTRACT);
+}
+
+TEST_F(ApiTest, ChunkedFeedbackIsRefusedInEveryMode) {
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  start();
+  double number = 7;
+  EXPECT_EQ(
+      deisa_get_double(rank.bridge, "gain", DEISA_LATEST, DEISA_CHUNKED, &number, &rank.error),
+      DEISA_ERROR_UNSUPPORTED);
+  EXPECT_TRUE(contains(rank.message(), "feedback 'gain': chunked is not implemented"));
+  EXPECT_EQ(number, 7);
+}
+
 TEST_F(ApiTest, CountsWhatItDid) {
   start();
   ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);

@@ -13,6 +13,7 @@
 
 #include "bridge/bridge.hpp"
 #include "bridge/disabled.hpp"
+#include "bridge/feedback.hpp"
 #include "bridge/report.hpp"
 
 // The handle. `bridge` is empty when DEISA_DISABLE is set: every call is then a success.
@@ -21,7 +22,8 @@ struct deisa_bridge {
   deisa::Disabled disabled;
   std::unique_ptr<deisa::Bridge> bridge;
   std::unique_ptr<deisa::Reporter> reporter;
-  std::string packed;  // the answer of the last deisa_get_packed
+  std::string packed;                           // the answer of the last deisa_get_packed
+  std::unique_ptr<deisa::FeedbackValue> value;  // the answer of the last deisa_get_value
   // Under DEISA_DISABLE nobody calls the communicator that was given, but it is released as well.
   deisa_communicator unused_communicator = {};
 

@@ -84,6 +84,15 @@ public final class Feedback {
     return packed.isPresent() ? decode(key, packed.get()) : fallback;
   }
 
+  /**
+   * As {@link #get(String, Object)}. {@code chunked} is reserved for values in chunks, which are not implemented.
+   *
+   * @throws DeisaException with {@link Status#UNSUPPORTED} if {@code chunked} is true
+   */
+  public Object get(String key, Object fallback, boolean chunked) {
+    return chunked ? new Feedback(bridge, timestep, flags | Deisa.CHUNKED).get(key, fallback) : get(key, fallback);
+  }
+
   /** The value's MessagePack; NumPy arrays are extension type 1, MessagePack [dtype name, shape, bytes]. */
   public Optional<byte[]> getPacked(String key) {
     return bridge.feedback(

@@ -33,6 +33,9 @@ public final class Deisa {
   /** {@code DEISA_COLLECTIVE}. */
   public static final int COLLECTIVE = 1;
 
+  /** {@code DEISA_CHUNKED}. */
+  public static final int CHUNKED = 2;
+
   static {
     load();
   }
