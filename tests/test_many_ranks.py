@@ -10,7 +10,7 @@ from simulation import control_store
 
 sys.path.append(str(ROOT / "bench" / "scaling"))
 
-import measure  # noqa: E402
+import measure
 
 RANKS, NBYTES, STEPS = 64, 4096, 5
 

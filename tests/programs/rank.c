@@ -2,15 +2,18 @@
  *
  *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | status
  *   send NAME T COUNT VALUE | put NAME COUNT VALUE
+ *   get KEY T FLAGS | reads KEY N | delete KEY
  *
  * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After
  * each call, a line of JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}.
- * The "message" of `status` has counters. */
+ * The "message" of `status` has counters; `get` has "value" too, as value_text.h says it. */
 #include <deisa/deisa.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "value_text.h"
 
 static double chunk[1 << 18];
 
@@ -36,11 +39,12 @@ static void print_text(const char* key, const char* text) {
 }
 
 static void print_result(const char* call, deisa_status status, const deisa_error* error,
-                         double seconds) {
+                         double seconds, const char* value) {
   printf("{\"status\": %d, \"seconds\": %.3f", (int)status, seconds);
   print_text("call", call);
   print_text("message", error->message);
   print_text("array", error->array);
+  if (value != NULL) print_text("value", value);
   printf(", \"rank\": %d, \"timestep\": %lld}\n", error->rank, (long long)error->timestep);
 }
 
@@ -52,6 +56,17 @@ static const double* values(long count, double value) {
   return chunk;
 }
 
+/* Reads a value `count` times, each time with its contents. */
+static deisa_status read_often(deisa_bridge* bridge, const char* key, long count,
+                               deisa_error* error) {
+  const deisa_value* value = NULL;
+  deisa_status status = DEISA_OK;
+  for (long i = 0; i < count && status == DEISA_OK; ++i) {
+    status = deisa_get_value(bridge, key, DEISA_LATEST, 0, &value, error);
+  }
+  return status;
+}
+
 int main(void) {
   static char line[1 << 16];
   deisa_bridge* bridge = NULL;
@@ -61,6 +76,8 @@ int main(void) {
     long long timestep = 0;
     long count = 0;
     double value = 0;
+    int flags = 0;
+    char* text = NULL; /* of the value that was read */
     deisa_error error = {.rank = -1, .timestep = DEISA_NO_TIMESTEP};
     deisa_status status = DEISA_OK;
     line[strcspn(line, "\n")] = '\0';
@@ -84,6 +101,20 @@ int main(void) {
       status = deisa_flush(bridge, &error);
     } else if (sscanf(line, "close %lld", &timestep) == 1) {
       status = deisa_close(&bridge, timestep, &error);
+    } else if (sscanf(line, "get %511s %lld %d", name, &timestep, &flags) == 3) {
+      const deisa_value* found = NULL;
+      status = deisa_get_value(bridge, name, timestep, flags, &found, &error);
+      if (status == DEISA_OK) {
+        size_t length = 0;
+        FILE* memory = open_memstream(&text, &length);
+        if (memory == NULL) return 3;
+        print_value(memory, found);
+        fclose(memory);
+      }
+    } else if (sscanf(line, "reads %511s %ld", name, &count) == 2) {
+      status = read_often(bridge, name, count, &error);
+    } else if (sscanf(line, "delete %511s", name) == 1) {
+      status = deisa_delete(bridge, name, &error);
     } else if (strcmp(call, "status") == 0) {
       deisa_bridge_status now = {.struct_size = sizeof(now)};
       status = deisa_get_status(bridge, &now, &error);
@@ -97,7 +128,8 @@ int main(void) {
       fprintf(stderr, "unknown call: %s\n", line);
       return 2;
     }
-    print_result(call, status, &error, now() - start);
+    print_result(call, status, &error, now() - start, text);
+    free(text);
   }
   deisa_abandon(&bridge);
   return 0;

@@ -1,0 +1,152 @@
+"""Feedback: values that deisa-ray's analytics set, read by ranks in C and in Java."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray as ray_api
+from conftest import ROOT
+from local_ray import LocalRay
+from processes import Child
+from programs.feedback_values import VALUES, text
+from simulation import CONTRACT, NAMESPACE, OK, PROGRAMS, Rank, Simulation, succeed, together
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+NOT_FOUND, UNSUPPORTED = 2, -7
+LATEST = -(2**63)
+COLLECTIVE, CHUNKED = 1, 2
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalRay]:
+    with LocalRay(object_store_bytes=128 << 20) as local:
+        ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
+        try:
+            yield local
+        finally:
+            ray_api.shutdown()
+
+
+@pytest.fixture
+def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
+    one = Simulation(cluster, built)
+    try:
+        yield one
+    finally:
+        one.end()
+
+
+def start_analytics(simulation: Simulation, start) -> Child:
+    script = str(PROGRAMS / "feedback_values.py")
+    return start("analytics", [sys.executable, "-P", script, "field"], simulation.cluster.environment)
+
+
+def start_ranks(simulation: Simulation, size: int = 1) -> list[Rank]:
+    ranks = simulation.start(size, lambda rank: {"ERRORS": "raise"})
+    for i, rank in enumerate(ranks):
+        field = {"chunk_shape": [1], "nb_chunks_per_dim": [size], "chunk_position": [i], "dtype": "float64"}
+        rank.ok("define " + json.dumps({"field": field}))
+    succeed(simulation.ready(ranks))
+    return ranks
+
+
+def get(rank: Rank, key: str, timestep: int = LATEST, flags: int = 0) -> str | None:
+    """The value as text; None: there is none."""
+    result = rank.call(f"get {key} {timestep} {flags}")
+    assert result["status"] in (OK, NOT_FOUND), result
+    return result["value"] if result["status"] == OK else None
+
+
+def set_value(key: str, value: object, timestep: int) -> None:
+    """What Deisa.set does."""
+    ray_api.get(ray_api.get_actor("simulation_head", NAMESPACE).set_feedback.remote(key, timestep, value))
+
+
+def test_every_kind_of_value_in_c(simulation: Simulation, start):
+    analytics = start_analytics(simulation, start)
+    first, second = start_ranks(simulation, 2)
+    for key, value in VALUES.items():
+        assert get(first, key) == text(value), key
+    # Nobody has sent anything, so the analytics wait; a value that is not there is not waited for.
+    assert get(first, "absent") is None
+    # By timestep, and the newest.
+    set_value("pace", 1, 3)
+    set_value("pace", 2, 5)
+    assert [get(second, "pace", t) for t in (LATEST, 3, 5, 4)] == ["2", "1", "2", None]
+    # Gone on this node, until there is a newer one.
+    second.ok("delete pace", "delete absent")
+    assert get(first, "pace") is None and get(first, "pace", 3) is None
+    set_value("pace", 3, 6)
+    assert get(first, "pace") == "3" and get(first, "pace", 5) is None
+    # All ranks get what rank 0 reads.
+    for result in together([first, second], f"get map {LATEST} {COLLECTIVE}"):
+        assert result["status"] == OK and result["value"] == text(VALUES["map"])
+    for result in together([first, second], f"get absent {LATEST} {COLLECTIVE}"):
+        assert result["status"] == NOT_FOUND
+    refused = first.call(f"get map {LATEST} {CHUNKED}")
+    assert refused["status"] == UNSUPPORTED and "chunked is not implemented" in refused["message"]
+    set_value("odd", {1: 2}, 0)
+    refused = first.call(f"get odd {LATEST} 0")
+    assert refused["status"] == UNSUPPORTED and "str keys only" in refused["message"]
+    succeed(together([first, second], "close 0"))
+    assert analytics.wait(60) == 0, analytics.lines
+    assert first.call(f"get map {LATEST} 0")["status"] == CONTRACT
+
+
+def test_every_kind_of_value_in_java(simulation: Simulation, start, built):
+    analytics = start_analytics(simulation, start)
+    home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
+    target = ROOT / "java" / "target"
+    java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
+    java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib'}"]
+    # Not the cache of the user, which another checkout may fill at the same time.
+    java += [f"-Dorg.bytedeco.javacpp.cachedir={simulation.folder}"]
+    java += ["-cp", f"{target}/deisa-bridge-0.1.0-linux-x86_64.jar:{target}/lib/*"]
+    command = [*java, "-Dfile.encoding=UTF-8", str(PROGRAMS / "ReadValues.java"), "field", *VALUES]
+    rank = start("rank", command, simulation.environment)
+    assert rank.wait(120) == 0, rank.lines
+    said = dict(line.split(" ", 1) for line in rank.lines if " " in line)
+    for key, value in VALUES.items():
+        assert said[key] == text(value), key
+    assert said["absent"] == said["deleted"] == text("the fallback")
+    assert said["at_0"] == "0" and said["at_1"] == text("no such value")
+    assert said["typed"] == f"-0.1 {VALUES['text']} true {-(2**63)}"
+    assert said["collective"] == text(VALUES["list"])
+    assert said["chunked"] == "UNSUPPORTED"
+    assert analytics.wait(60) == 0, analytics.lines
+
+
+def memory(pid: int, key: str) -> float:
+    """MiB, of VmHWM (the most that was ever resident), or of RssAnon."""
+    return int(re.search(rf"{key}:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+def test_many_reads_move_one_value_and_leave_nothing_behind(simulation: Simulation, start):
+    start_analytics(simulation, start)
+    (rank,) = start_ranks(simulation)
+    head = ray_api.get_actor("simulation_head", NAMESPACE)
+    # 63 MiB of history, and a value that does not fit into one message.
+    for t in range(1000):
+        set_value("field", np.full(1 << 16, t % 251, np.uint8), t)
+    head_pid = ray_api.get(head.__ray_call__.remote(lambda _: __import__("os").getpid()))
+    actor_pid = simulation.node_status()["pid"]
+    pids = {"rank": rank.process.pid, "node actor": actor_pid, "head actor": head_pid}
+    highest = memory(actor_pid, "VmHWM")
+    rank.ok("reads field 500", "reads zero 500")
+    descriptors = len(os.listdir(f"/proc/{rank.process.pid}/fd"))
+    before = {name: memory(pid, "RssAnon") for name, pid in pids.items()}
+    rank.ok("reads field 2000", "reads zero 8000")
+    grown = {name: memory(pid, "RssAnon") - before[name] for name, pid in pids.items()}
+    assert max(grown.values()) < 5.0, grown
+    assert len(os.listdir(f"/proc/{rank.process.pid}/fd")) == descriptors
+    assert memory(actor_pid, "VmHWM") - highest < 32.0, "it took the whole history"
+    assert get(rank, "field") == text(np.full(1 << 16, 999 % 251, np.uint8))
