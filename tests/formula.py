@@ -176,7 +176,7 @@ class Simulation:
         cells: int = 256,
         nodes: dict[int, str] | None = None,
         variables: dict[str, str] | None = None,
-        variables_of: dict[int, dict[str, str]] | None = None,
+        variables_of: Callable[[int], dict[str, str]] = lambda rank: {},
         prefixes: Callable[[int], list[str]] = lambda rank: [],
         master: str = "127.0.0.1",
         **options: object,
@@ -185,7 +185,7 @@ class Simulation:
         self.environment = dict(environment) | {"DEISA_MASTER_ADDRESS": master} | (variables or {})
         self.environment["DEISA_MASTER_PORT"] = str(free_port())
         self.world, self.cells, self.nodes = world, cells, nodes or {}
-        self.variables_of = variables_of or {}
+        self.variables_of = variables_of
         self.arrays = {f"a{i}": members for i, members in enumerate(arrays)}
         self.prefixes = prefixes
         self.options = {"cells": cells, **options}
@@ -201,7 +201,7 @@ class Simulation:
         command = [*self.prefixes(number), str(self.program), f"rank={number}", f"world={self.world}"]
         command += [f"array={','.join(map(str, members))}" for members in self.arrays.values()]
         command += [f"{name}={value}" for name, value in (self.options | options).items()]
-        environment = self.environment | self.variables_of.get(number, {})
+        environment = self.environment | self.variables_of(number)
         if number in self.nodes:
             environment["DEISA_NODE_ID"] = self.nodes[number]
         self.ranks.append(Rank(number, command, environment))

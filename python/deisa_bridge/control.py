@@ -54,8 +54,10 @@ def _prepare(request: dict) -> dict:
 
 def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
     options = actor_options(node)
-    if not request.get("node_id"):
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=ray_node, soft=False)
+    # A name that was made up is no node of Ray's: then the actor may be anywhere.
+    if not request.get("node_id") or any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
+        place = node if request.get("node_id") else ray_node
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=place, soft=False)
     actor_class = ray.remote(make_actor_class(request.get("node_actor") or ""))
     busy_until = time.monotonic() + min(BUSY_WAIT, (deadline - time.monotonic()) / 2)
     failed: list[Exception] = []
