@@ -14,6 +14,9 @@ constexpr double kFeedbackTimeout = 30.0;
 
 std::string timestep_text(int64_t timestep) { return std::to_string(timestep); }
 
+// In a trace: what concerns a whole step.
+const std::string kEveryArray;
+
 // As a chunk lies in its slot.
 Layout packed(const Layout& layout) { return Layout::contiguous(layout.dtype, layout.shape); }
 
@@ -21,6 +24,9 @@ Layout packed(const Layout& layout) { return Layout::contiguous(layout.dtype, la
 
 Bridge::Bridge(Options options) : options_(std::move(options)) {
   if (options_.bridge_id == 0) arrays_.push_back(end_marker_metadata());
+  if (const std::string file = options_.place("DEISA_TRACE"); !file.empty()) {
+    trace_ = std::make_unique<Trace>(file, "rank " + std::to_string(options_.bridge_id));
+  }
 }
 
 Bridge::~Bridge() { abandon(); }
@@ -147,10 +153,25 @@ void Bridge::sent(uint32_t array, int64_t timestep) {
   oldest_allowed_ = std::max(oldest_allowed_, timestep);
 }
 
-Sender::Prepared Bridge::take(uint32_t array, const Source& source) {
+Sender::Prepared Bridge::take(uint32_t array, const Source& source, int64_t timestep) {
+  const auto traced = span(source.lent != nullptr ? "swap" : "copy", arrays_[array].name, timestep);
   if (source.lent != nullptr) return sender_->exchange(array, source.lent);
   return source.layout != nullptr ? sender_->prepare(array, source.data, *source.layout)
                                   : sender_->prepare(array, source.data);
+}
+
+// Waits until a chunk may be handed over; throws when it may not in time.
+void Bridge::admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline) {
+  const auto traced = span("admit", arrays_[array].name, timestep);
+  if (timestep > newest_step_) {
+    const bool drops = options_.when_full == DEISA_FULL_DROP;  // not without the others' consent
+    const double patience = drops ? options_.send_timeout : options_.block_timeout;
+    const std::string full = sender_->admit(timestep, {array}, patience);
+    if (!full.empty()) throw not_admitted(options_, timestep, full, patience);
+  } else {  // begun, here or on another rank: it can be completed
+    sender_->poll();
+    sender_->wait_for_slots({array}, deadline);
+  }
 }
 
 uint64_t Bridge::send_async(const std::string& name, const Source& source, int64_t timestep) {
@@ -165,18 +186,11 @@ uint64_t Bridge::send_async(const std::string& name, const Source& source, int64
   check_order(array, timestep);
   const Deadline deadline = send_deadline();
   try {
-    if (timestep > newest_step_) {
-      const bool drops = options_.when_full == DEISA_FULL_DROP;  // not without the others' consent
-      const double patience = drops ? options_.send_timeout : options_.block_timeout;
-      const std::string full = sender_->admit(timestep, {array}, patience);
-      if (!full.empty()) throw not_admitted(options_, timestep, full, patience);
-    } else {  // begun, here or on another rank: it can be completed
-      sender_->poll();
-      sender_->wait_for_slots({array}, deadline);
-    }
-    const Sender::Prepared chunk = take(array, source);
+    admit_chunk(array, timestep, deadline);
+    const Sender::Prepared chunk = take(array, source, timestep);
     // From here on the node actor may have it, whatever is reported: it is not sent again.
     sent(array, timestep);
+    const auto traced = span("hand over", name, timestep);
     return sender_->hand_over(timestep, false, {chunk}, deadline);
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(timestep);
@@ -184,15 +198,18 @@ uint64_t Bridge::send_async(const std::string& name, const Source& source, int64
 }
 
 void Bridge::send(const std::string& name, const Source& source, int64_t timestep) {
+  const TraceCall call(trace_.get());
+  const auto traced = span("send", name, timestep);
   const uint64_t message = send_async(name, source, timestep);
   try {
-    finish_now(message);
+    finish_now(message, name, timestep);
   } catch (Error& error) {
     throw error.at_array(name).at_timestep(timestep);
   }
 }
 
-void Bridge::finish_now(uint64_t message) {
+void Bridge::finish_now(uint64_t message, const std::string& array, int64_t timestep) {
+  const auto traced = span("acknowledge", array, timestep);
   try {
     sender_->finish(message, options_.acknowledge, send_deadline());
   } catch (Error& error) {
@@ -250,7 +267,10 @@ bool Bridge::begin_step(int64_t timestep) {
   for (size_t i = 0; i < arrays_.size(); ++i) {
     if (arrays_[i].name != kEndMarkerArray) all.push_back(static_cast<uint32_t>(i));
   }
-  const auto admit = [&] { return sender_->admit(timestep, all, options_.block_timeout); };
+  const auto admit = [&] {
+    const auto traced = span("admit", kEveryArray, timestep);
+    return sender_->admit(timestep, all, options_.block_timeout);
+  };
   try {
     if (options_.when_full == DEISA_FULL_DROP) {
       if (!all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
@@ -301,15 +321,17 @@ void Bridge::put(const std::string& name, const Source& source) {
     }
   }
   try {
-    step_chunks_.push_back(take(array, source));
+    step_chunks_.push_back(take(array, source, step_timestep_));
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(step_timestep_);
   }
 }
 
 void Bridge::end_step() {
+  const TraceCall call(trace_.get());
+  const auto traced = span("end step", kEveryArray, step_timestep_);
   const uint64_t message = end_step_async();
-  finish_now(message);
+  finish_now(message, kEveryArray, step_timestep_);
 }
 
 uint64_t Bridge::end_step_async() {
@@ -324,6 +346,7 @@ uint64_t Bridge::end_step_async() {
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
+    const auto traced = span("hand over", kEveryArray, timestep);
     return sender_->hand_over(timestep, true, chunks, send_deadline());
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_timestep(timestep);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/trace.hpp"
 #include "bridge/metadata.hpp"
 #include "bridge/options.hpp"
 #include "bridge/plan.hpp"
@@ -100,14 +101,19 @@ class Bridge {
   Error contract(const std::string& text) const;
   void require_ready(const char* call) const;
   uint32_t index_of(const std::string& name) const;
-  void finish_now(uint64_t message);
-  Sender::Prepared take(uint32_t array, const Source& source);
+  void finish_now(uint64_t message, const std::string& array, int64_t timestep);
+  TraceSpan span(const char* name, const std::string& array, int64_t timestep) const {
+    return {trace_.get(), name, options_.bridge_id, array, timestep};
+  }
+  Sender::Prepared take(uint32_t array, const Source& source, int64_t timestep);
+  void admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline);
   void check_order(uint32_t array, int64_t timestep) const;
   void check_step_order(int64_t timestep) const;
   void sent(uint32_t array, int64_t timestep);
   Deadline send_deadline() const { return Deadline::after(options_.send_timeout); }
 
   Options options_;
+  std::unique_ptr<Trace> trace_;  // empty without DEISA_TRACE
   State state_ = State::kDefining;
   std::vector<ArrayMetadata> arrays_;
   std::unique_ptr<Communicator> communicator_;

@@ -97,6 +97,8 @@ std::vector<Setting> make_table() {
        "further options of the JVM that the library starts"},
       {Group::kPlace, Type::kText, "jvm_log", "DEISA_JVM_LOG", "text", "none: it is dropped",
        "file for what the JVM and Ray's Java part print"},
+      {Group::kPlace, Type::kText, "trace", "DEISA_TRACE", "text", "none: nothing is recorded",
+       "file for what every process did when, in Chrome's trace format; see `docs/performance.md`"},
 
       {Group::kBeyond, Type::kSwitch, "", "DEISA_DISABLE", "true or false", "false",
        "`1`: every call is a cheap success, and the settings file is not read"},

@@ -128,6 +128,7 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
               {"library", node_library(options_)},
               {"socket_dir", options_.place("DEISA_SOCKET_DIR")},
               {"any_ray", options_.place("DEISA_RAY_ANY") == "1"},
+              {"trace", trace_ ? trace_->name() : ""},
               {"announce_delay", options_.announce_delay}}
       .dump();
 }
@@ -142,6 +143,7 @@ void Bridge::start_node(const Deadline& deadline) {
       *communicator_, Deadline::after(deadline.seconds() + kGrace),
       [&]() -> std::string {
         if (!leader) return "";
+        if (trace_) trace_->begin();
         control_ = Control::connect({options_.ray_address, options_.places}, deadline);
         const std::string reply = control_->prepare(prepare_request(deadline), deadline);
         parse_reply(reply);

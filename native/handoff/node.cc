@@ -136,6 +136,19 @@ int32_t deisa_node_gate(deisa_node_receiver* receiver, uint64_t connection, uint
   });
 }
 
+int32_t deisa_node_trace(deisa_node_receiver* receiver, const char* file, const char* process) {
+  if (file == nullptr || process == nullptr) return DEISA_ERROR_ARGUMENT;
+  return guarded(receiver, [&](deisa::Receiver& r) { return r.trace(file, process); });
+}
+
+int32_t deisa_node_span(deisa_node_receiver* receiver, const char* name, int32_t rank,
+                        const char* array, int64_t timestep, int64_t begin, int64_t end) {
+  if (name == nullptr || array == nullptr) return DEISA_ERROR_ARGUMENT;
+  return guarded(receiver, [&](deisa::Receiver& r) {
+    return r.span(name, rank, array, timestep, begin, end);
+  });
+}
+
 int32_t deisa_node_close(deisa_node_receiver* receiver, uint64_t connection) {
   return guarded(receiver, [&](deisa::Receiver& r) { return r.close(connection); });
 }

@@ -123,6 +123,16 @@ DEISA_EXPORT int32_t deisa_node_gate(deisa_node_receiver* receiver, uint64_t con
                                      uint64_t sequence, int32_t open, int64_t timestep,
                                      const char* text, size_t bytes);
 
+/* Records what happens in `file`, as DEISA_TRACE does; `process` names this process in it. Once,
+ * and before ranks connect. DEISA_ERROR_ARGUMENT: the file cannot be opened. */
+DEISA_EXPORT int32_t deisa_node_trace(deisa_node_receiver* receiver, const char* file,
+                                      const char* process);
+/* Adds a span of the calling thread, from `begin` to `end` in nanoseconds of CLOCK_MONOTONIC.
+ * `array` may be "". DEISA_ERROR_ARGUMENT without deisa_node_trace(). */
+DEISA_EXPORT int32_t deisa_node_span(deisa_node_receiver* receiver, const char* name, int32_t rank,
+                                     const char* array, int64_t timestep, int64_t begin,
+                                     int64_t end);
+
 /* Closes the connection; LOST follows. */
 DEISA_EXPORT int32_t deisa_node_close(deisa_node_receiver* receiver, uint64_t connection);
 

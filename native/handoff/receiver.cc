@@ -91,6 +91,7 @@ void Receiver::stop() {
       if (peer->socket) lose(*peer, "the node actor stopped");
     }
   }
+  if (trace_) trace_->flush();
   arrived_.notify_all();
 }
 
@@ -211,6 +212,7 @@ bool Receiver::read_message(Peer& peer) {
     case ReadResult::kMessage:
       break;
   }
+  const auto begin = trace_ ? Trace::Clock::now() : Trace::Clock::time_point{};
   peer.spoke = true;
   Event event;
   try {
@@ -224,6 +226,7 @@ bool Receiver::read_message(Peer& peer) {
   }
   const uint32_t kind = event.header.kind;
   const uint64_t sequence = event.header.sequence;
+  const int64_t timestep = event.header.timestep;
   if (kind == DEISA_NODE_BYE) {
     end(peer, std::move(event));
     return false;
@@ -231,7 +234,12 @@ bool Receiver::read_message(Peer& peer) {
   for (const deisa_node_chunk& chunk : event.chunks) counters_.received_bytes += chunk.bytes;
   counters_.received_chunks += event.chunks.size();
   push(peer, std::move(event));
-  if (kind == DEISA_NODE_STEP) send(peer, answer(wire::Kind::kReceived, sequence), {});
+  if (kind == DEISA_NODE_STEP) {
+    send(peer, answer(wire::Kind::kReceived, sequence), {});
+    if (trace_) {
+      trace_->add("receive", peer.protocol.bridge_id(), "", timestep, begin, Trace::Clock::now());
+    }
+  }
   return static_cast<bool>(peer.socket);
 }
 
@@ -360,6 +368,7 @@ Receiver::Peer* Receiver::find_open(uint64_t id) {
 }
 
 deisa_status Receiver::next(deisa_node_event* event, int timeout_ms) {
+  if (trace_) trace_->flush_now_and_then();
   Lock lock(mutex_);
   current_ = Event{};
   const auto arrived = [this] { return !events_.empty() || stopping_; };
@@ -517,6 +526,24 @@ deisa_status Receiver::gate(uint64_t connection, uint64_t sequence, int32_t open
   header.timestep = timestep;
   header.value = static_cast<uint64_t>(open);
   send(*peer, header, text);
+  return DEISA_OK;
+}
+
+deisa_status Receiver::trace(const char* file, const char* process) {
+  auto opened = std::make_unique<Trace>(file, process);
+  const Lock lock(mutex_);
+  if (trace_) return DEISA_ERROR_ARGUMENT;
+  trace_ = std::move(opened);
+  return DEISA_OK;
+}
+
+deisa_status Receiver::span(const char* name, int32_t rank, const char* array, int64_t timestep,
+                            int64_t begin, int64_t end) {
+  if (!trace_) return DEISA_ERROR_ARGUMENT;
+  const auto time = [](int64_t nanoseconds) {
+    return Trace::Clock::time_point(std::chrono::nanoseconds(nanoseconds));
+  };
+  trace_->add(name, rank, array, timestep, time(begin), time(end));
   return DEISA_OK;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/trace.hpp"
 #include "handoff/connection.hpp"
 #include "handoff/listener.hpp"
 #include "handoff/node.h"
@@ -46,6 +47,9 @@ class Receiver {
   deisa_status notice(uint64_t connection, int32_t status, std::string_view text);
   deisa_status gate(uint64_t connection, uint64_t sequence, int32_t open, int64_t timestep,
                     std::string_view text);
+  deisa_status trace(const char* file, const char* process);
+  deisa_status span(const char* name, int32_t rank, const char* array, int64_t timestep,
+                    int64_t begin, int64_t end);
   deisa_status close(uint64_t connection);
   deisa_status release(uint64_t connection);
   deisa_node_counters counters();
@@ -102,6 +106,7 @@ class Receiver {
   uint64_t open_ = 0;
   deisa_node_counters counters_{};
   bool stopping_ = false;
+  std::unique_ptr<Trace> trace_;  // empty without one; set before there are ranks
   std::mutex stop_mutex_;
   std::thread thread_;
 };

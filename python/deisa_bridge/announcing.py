@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,7 @@ async def tell_head(
 
 async def _announce_one(service: Service, one: ChunkSet) -> None:
     """Announces a set, and tells its bridges how that went. Never raises."""
+    begin = time.monotonic_ns()
     try:
         await _announce_set(service, one)
     except Exception as error:
@@ -62,6 +64,9 @@ async def _announce_one(service: Service, one: ChunkSet) -> None:
             # It may still come to it: what is announced after that could be overtaken by this.
             service.lose(f"the head actor of the analytics does not answer: {error}")
         return
+    if service.receiver.traces:
+        for bridge in one.chunks:
+            service.receiver.span("announce", bridge, one.array, one.timestep, begin)
     service.gather.announced(one)
     service.admitting.gate.announced(one.timestep)
     service.counters["sets_announced"] += 1

@@ -123,7 +123,7 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
             "it has no socket. Let that simulation end and remove the actor, or use another Ray cluster.",
             "contract",
         )
-    keys = ("session", "library", "socket_dir", "announce_delay", "deadline", "init_retries")
+    keys = ("session", "library", "socket_dir", "trace", "announce_delay", "deadline", "init_retries")
     wanted = {key: request.get(key) for key in keys}
     wanted["job"] = ray.get_runtime_context().get_job_id()  # of the rank that asks, since this is its task
     return json.loads(

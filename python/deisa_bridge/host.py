@@ -176,6 +176,8 @@ class Host:
         library = request.get("library") or "libdeisa_node.so"
         try:
             receiver = Receiver(path, library)
+            if request.get("trace"):
+                receiver.trace(request["trace"], f"node actor {self._node}")
         except Exception as error:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import time
 import weakref
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -209,6 +210,8 @@ _ANSWERS = {
     "done": [_U64, _U64],
     "notice": [_U64, _I32, *_TEXT],
     "gate": [_U64, _U64, _I32, _I64, *_TEXT],
+    "trace": [ctypes.c_char_p, ctypes.c_char_p],
+    "span": [ctypes.c_char_p, _I32, ctypes.c_char_p, _I64, _I64, _I64],
     "close": [_U64],
     "release": [_U64],
 }
@@ -276,6 +279,7 @@ class Receiver:
         instance because another process listens there.
         """
         self._native = _Native(library, path)
+        self.traces = False
         self._leases: dict[int, _Lease] = {}
         self._ended: set[int] = set()
 
@@ -411,6 +415,20 @@ class Receiver:
         `sequence` is that of the Ask that this answers, or 0."""
         timestep = NO_TIMESTEP if newest is None else newest
         return self._answer_text("gate", connection, sequence, int(is_open), timestep, text=reason)
+
+    def trace(self, file: str | os.PathLike[str], process: str) -> None:
+        """Records what happens in `file`, as DEISA_TRACE does, where this process is called `process`. Before
+        ranks connect. OSError if the file cannot be opened."""
+        try:
+            self._answer("trace", os.fsencode(file), process.encode("utf-8", "replace"))
+        except ValueError:
+            raise OSError(f"the trace file {os.fspath(file)!r} (DEISA_TRACE) cannot be opened") from None
+        self.traces = True
+
+    def span(self, name: str, rank: int, array: str, timestep: int, begin: int) -> None:
+        """Adds to the trace what this thread did since `begin`, in nanoseconds of time.monotonic_ns."""
+        end = time.monotonic_ns()
+        self._answer("span", name.encode(), rank, array.encode("utf-8", "replace"), timestep, begin, end)
 
     def disconnect(self, connection: int) -> bool:
         """Closes one connection; Lost follows."""

@@ -297,7 +297,10 @@ class Service:
         reference, problem = None, ""
         try:
             array = rank.arrays[where.array]
+            begin = time.monotonic_ns()
             reference = self.admitting.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
+            if self.receiver.traces:
+                self.receiver.span("put", rank.bridge, name, timestep, begin)
             self.receiver.stored(rank.connection, where.sequence, where.array, where.slot)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"

@@ -1,0 +1,71 @@
+"""DEISA_TRACE: what ranks and node actor do, in one file and on one clock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulation import Simulation, succeed, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The events, in the order of their begin. Valid at any time."""
+    events = json.loads(file.read_text())
+    return sorted((one for one in events if one["ph"] == "X"), key=lambda one: one["ts"])
+
+
+def of(events: list[dict[str, Any]], name: str, rank: int, step: int) -> dict[str, Any] | None:
+    """The span of this name of a rank's timestep."""
+    found = [
+        one for one in events if (one["name"], one["args"]["rank"], one["args"]["step"]) == (name, rank, step)
+    ]
+    assert len(found) < 2, found
+    return found[0] if found else None
+
+
+def test_a_chunks_way_on_one_clock(simulation: Simulation, tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    file.write_text("of an earlier run")
+    simulation.analytics("t")
+    ranks = simulation.start(2, lambda rank: {"TRACE": str(file)})
+    for number, rank in enumerate(ranks):
+        meta = {"chunk_shape": [4], "nb_chunks_per_dim": [2], "chunk_position": [number], "dtype": "float64"}
+        rank.ok("define " + json.dumps({"t": meta}))
+    succeed(simulation.ready(ranks))
+    for step in range(3):
+        for rank in ranks:
+            rank.ok(f"send t {step} 4 1.5")
+    ranks[1].ok("begin 3", "put t 4 2.5", "end")
+    ranks[1].kill()
+    assert of(read(file), "end step", 1, 3), "what a rank did is there though it was killed"
+    ranks[0].ok("flush")
+
+    until(lambda: of(read(file), "announce", 1, 2), "the node actor to write its part")
+    events = read(file)
+    names = {one["args"]["name"] for one in json.loads(file.read_text()) if one["ph"] == "M"}
+    assert {"rank 0", "rank 1"} < names and len(names) == 3, names
+    for rank in (0, 1):
+        for step in range(3):
+            send, copy, hand, receive, acknowledge, put, announce = (
+                of(events, name, rank, step)
+                for name in ("send", "copy", "hand over", "receive", "acknowledge", "put", "announce")
+            )
+            assert send["args"] == {"rank": rank, "step": step, "array": "t"}
+            assert put["args"] == announce["args"] == send["args"]
+            begins = [one["ts"] for one in (send, copy, hand, receive, put, announce)]
+            assert begins == sorted(begins)
+            end = send["ts"] + send["dur"]
+            assert hand["ts"] <= receive["ts"] <= acknowledge["ts"] + acknowledge["dur"] <= end + 0.002
+            assert send["pid"] == copy["pid"] == acknowledge["pid"]
+            assert receive["pid"] == put["pid"] == announce["pid"] != send["pid"]
+            # The node actor has the bytes before the rank goes on, and puts them afterwards.
+            assert put["ts"] + put["dur"] <= announce["ts"] + 0.002
+
+
+def test_a_file_that_cannot_be_written_is_named(simulation: Simulation) -> None:
+    with pytest.raises(AssertionError, match=r"/no/such/folder/trace\.json"):
+        simulation.start(1, lambda rank: {"TRACE": "/no/such/folder/trace.json"})
