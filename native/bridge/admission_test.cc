@@ -268,6 +268,39 @@ TEST_F(AdmissionOfRanks, OneThatMayNotBeginDropsTheStepOfAll) {
   }
 }
 
+TEST_F(AdmissionOfRanks, OneWithAnEarlierFailureDropsTheStepOfAll) {
+  node.on_step([](FakeNode& n, const FakeNode::Step& step) {
+    if (step.bridge_id == 1 && step.timestep == 1) {
+      n.fail(step, DEISA_ERROR_RESOURCE, "no memory", true);
+    } else {
+      n.store_and_announce(step);
+    }
+  });
+  run([&](Rank& rank, int r) {
+    ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+    ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    for (int64_t t = 1; t <= 3; ++t) {
+      const deisa_status status = rank.begin(t);
+      if (t == 2 && r == 1) {
+        EXPECT_EQ(status, DEISA_ERROR_RESOURCE) << rank.message();
+        continue;
+      }
+      EXPECT_EQ(status, t == 2 ? DEISA_SKIPPED : DEISA_OK) << r << " " << t << rank.message();
+      EXPECT_EQ(rank.put("t", r), DEISA_OK);
+      EXPECT_EQ(rank.end(), DEISA_OK);
+      // Its failure has arrived before the next step, and nothing has reported it.
+      deisa_bridge_status now = {};
+      now.struct_size = sizeof(now);
+      const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (t == 1 && r == 1 && now.chunks_failed == 0) {
+        ASSERT_LT(std::chrono::steady_clock::now(), patience);
+        ASSERT_EQ(deisa_get_status(rank.bridge, &now, nullptr), DEISA_OK);
+      }
+    }
+  });
+}
+
 TEST_F(AdmissionOfRanks, OptionsThatDifferAreNamedToAll) {
   run([&](Rank& rank, int r) {
     if (r == 2) rank.options.when_full = DEISA_FULL_BLOCK;

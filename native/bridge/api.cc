@@ -132,7 +132,13 @@ deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_erro
     open.look_for_late_failures();
     return DEISA_OK;
   });
-  if (late < 0) return late;
+  if (late < 0) {
+    on_bridge(bridge, nullptr, [&](Bridge& open) {
+      open.decline_step(timestep);
+      return DEISA_OK;
+    });
+    return late;
+  }
   const deisa_status status = reported_alone(bridge, error, [&](Bridge& open) {
     try {
       return open.begin_step(timestep) ? DEISA_OK : DEISA_SKIPPED;

@@ -289,6 +289,21 @@ bool Bridge::begin_step(int64_t timestep) {
   return true;
 }
 
+void Bridge::decline_step(int64_t timestep) noexcept {
+  const bool votes = options_.when_full == DEISA_FULL_DROP && state_ == State::kReady &&
+                     step_ != Step::kOpen && timestep >= oldest_allowed_;
+  if (!votes) return;
+  try {
+    all_may_begin(
+        *communicator_, [] { return std::string("declined"); },
+        Deadline::after(options_.comm_timeout));
+  } catch (...) {
+    // The communicator is broken, which its next user will say.
+  }
+  leave_step_out(timestep);
+  step_ = Step::kNone;
+}
+
 void Bridge::leave_step_out(int64_t timestep) noexcept {
   step_ = Step::kLeftOut;
   step_timestep_ = timestep;

@@ -85,6 +85,9 @@ class Bridge {
   // Failures of earlier calls that became known since; taken once.
   std::vector<Error> take_late_failures();
   bool is_closed() const noexcept { return state_ == State::kClosed; }
+  // In the place of begin_step, which is collective if when_full is drop: then the others do not
+  // wait for this rank, and the step is left out on every rank.
+  void decline_step(int64_t timestep) noexcept;
   // Also after a failed begin_step that was reported and not raised: this rank leaves the step out.
   void leave_step_out(int64_t timestep) noexcept;
 
