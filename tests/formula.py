@@ -17,7 +17,7 @@ from pathlib import Path
 from processes import Child
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
-LONG = 90.0
+LONG = 180.0
 """Seconds that nothing takes, however slow the machine is."""
 TIMEOUT, CONNECTION = -3, -5
 ABOUT = re.compile(r"array '(\w+)', timestep (-?\d+)")
@@ -220,7 +220,8 @@ class Simulation:
         until(lambda: len(self.analytics.read) >= timesteps, "the first timesteps to be read")
 
     def wait_for_reports(self, words: dict[int, str], seconds: float = LONG) -> None:
-        """Until the exception handler of each rank was given an error that says its words."""
+        """Until the exception handler of each rank was given an error that says its words. Prints how long
+        that took."""
 
         def lacking() -> list[int]:
             return [
@@ -229,10 +230,17 @@ class Simulation:
                 if not any(text in report.text for report in self.ranks[rank].told().reports)
             ]
 
-        end = time.monotonic() + seconds
+        begin = time.monotonic()
         while missing := lacking():
-            assert time.monotonic() < end, f"ranks {missing} were not told: {words}\n{self.lines()}"
-            time.sleep(0.05)
+            late = f"ranks {missing} were not told: {words}\n{self.lines()}"
+            assert time.monotonic() < begin + seconds, late
+            time.sleep(0.02)
+        first = {
+            rank: min(report.at for report in self.ranks[rank].told().reports if text in report.text) - begin
+            for rank, text in words.items()
+        }
+        told = ", ".join(f"{rank} after {max(at, 0.0):.2f} s" for rank, at in first.items())
+        print(f"{', '.join(sorted(set(words.values())))}: told ranks {told}")
 
     def wait_ranks_closed(self) -> None:
         """Until every rank has ended by itself."""

@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cluster import Cluster
@@ -115,6 +116,7 @@ def test_a_dead_node_actor_is_reported_by_every_bridge(cluster, simulate, tmp_pa
     words = {rank: "the node actor is gone" if node == victim else "has died" for rank, node in nodes.items()}
     one.wait_for_reports(words)
     assert all(rank.child.status() is None for rank in one.ranks), one.lines()
+    assert not list(Path(cluster.folder).rglob("deisa-*.sock"))
     end.touch()
     analytics.finish()
     one.check_order_and_values(lost=True)

@@ -23,7 +23,7 @@ from processes import Child
 WHERE = {0: "a", 1: "b", 2: "c", 3: "a", 4: "b", 5: "c"}
 ON_C = [rank for rank, node in WHERE.items() if node == "c"]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
