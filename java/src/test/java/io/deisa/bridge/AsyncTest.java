@@ -126,7 +126,7 @@ class AsyncTest {
       CompletableFuture<Status> held = bridge.sendAsync("field", data, Fake.HELD);
       DeisaTimeoutException full =
           assertThrows(DeisaTimeoutException.class, () -> bridge.sendAsync("field", data, Fake.HELD + 1));
-      assertTrue(full.getMessage().contains("no slot"), "bounded in flight: " + full.getMessage());
+      assertTrue(full.getMessage().contains("max_in_flight is 1"), "bounded in flight: " + full.getMessage());
       DeisaException late = assertInstanceOf(DeisaTimeoutException.class, failureOf(held));
       assertEquals(Fake.HELD, late.timestep().getAsLong());
     }
