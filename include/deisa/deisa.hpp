@@ -187,8 +187,10 @@ class Bridge {
   }
 
   // The value that the analytics set under `key`, if there is one; never waits for it. T: bool, an
-  // integer or floating-point type, std::string, or std::vector<std::byte> for MessagePack of any
-  // value. ArgumentError when it is of another type or does not fit.
+  // integer or floating-point type, std::string, View<const E> for a NumPy array of elements E,
+  // const deisa_value* for any value, or std::vector<std::byte> for its MessagePack. What a view or
+  // a deisa_value shows is valid until the next get. ArgumentError when it is of another type or
+  // does not fit.
   template <typename T>
   std::optional<T> get(const std::string& key, std::int64_t timestep = latest) {
     return detail::read_value<T>(bridge(), key, timestep, 0);

@@ -278,6 +278,46 @@ TEST_F(CppBridge, FeedbackHasTypes) {
   EXPECT_EQ(bridge.get<int>("number"), std::nullopt);
 }
 
+TEST_F(CppBridge, FeedbackOfArraysAndTrees) {
+  // ["int16", [1, 2], 4 bytes] as extension type 1; {"a": [nil]}
+  node.set_value("array",
+                 std::string("\xc7\x10\x01\x93\xa5int16\x92\x01\x02\xc4\x04\x07\x00\x08\x00", 19));
+  node.set_value("map",
+                 "\x81\xa1"
+                 "a\x91\xc0");
+  Bridge bridge = open();
+  const auto view = bridge.get<deisa::View<const std::int16_t>>("array");
+  ASSERT_TRUE(view.has_value());
+  EXPECT_EQ(view->rank(), 2u);
+  EXPECT_EQ((*view)(0, 0), 7);
+  EXPECT_EQ((*view)(0, 1), 8);
+  EXPECT_THROW(bridge.get<deisa::View<const double>>("array"), deisa::ArgumentError);
+  EXPECT_THROW(bridge.get<deisa::View<const double>>("map"), deisa::ArgumentError);
+  EXPECT_EQ(bridge.get<deisa::View<const double>>("nothing"), std::nullopt);
+  const auto map = bridge.get_collective<const deisa_value*>("map");
+  ASSERT_TRUE(map.has_value());
+  EXPECT_EQ((*map)->kind, DEISA_VALUE_MAP);
+  EXPECT_STREQ((*map)->keys[0], "a");
+  EXPECT_EQ((*map)->items[0].items[0].kind, DEISA_VALUE_NULL);
+}
+
+TEST_F(CppBridge, OptionsOfBackPressureAreHandedOn) {
+  deisa::Options options = raising();
+  options.when_full = deisa::WhenFull::fail;
+  options.block_timeout = std::chrono::milliseconds(20);
+  options.store_threshold = 0.5;
+  options.max_ahead = 4;
+  options.window = 3;
+  Bridge bridge = open(std::move(options));
+  EXPECT_NE(node.last_finalise.find("\"max_ahead\":4"), std::string::npos) << node.last_finalise;
+  EXPECT_NE(node.last_finalise.find("\"threshold\":0.5"), std::string::npos);
+  EXPECT_NE(node.last_finalise.find("\"window\":3"), std::string::npos);
+  node.on_ask([](FakeNode& n, const FakeNode::Ask& ask) { n.answer(ask, false, -1, "full"); });
+  node.close_gate(-1, "full");
+  bridge.remove("nothing");
+  EXPECT_THROW(bridge.begin_step(0), deisa::ResourceError);
+}
+
 TEST_F(CppBridge, ANumberMustFit) {
   node.set_value("large", std::string("\xcd\x01\x2c", 3));  // 300
   node.set_value("negative", "\xff");

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "deisa/cpp/exception.hpp"
+#include "deisa/cpp/view.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa {
@@ -48,6 +49,25 @@ inline std::string unpack_text(const std::string& key, const unsigned char* data
   return std::string(reinterpret_cast<const char*>(data) + head, length);
 }
 
+template <typename T>
+struct IsConstView : std::false_type {};
+template <typename T>
+struct IsConstView<View<const T>> : std::true_type {
+  using Element = T;
+};
+
+// A NumPy array, where the library has it.
+template <typename T>
+View<const T> view_value(const std::string& key, const deisa_value& value) {
+  if (value.kind != DEISA_VALUE_ARRAY || value.dtype != dtype_of<T>) {
+    raise(make_error(DEISA_ERROR_ARGUMENT, "the feedback value '" + key +
+                                               "' is no array of the type that was asked for"));
+  }
+  Extents shape;
+  for (std::int32_t d = 0; d < value.ndim; ++d) shape.push_back(value.shape[d]);
+  return View<const T>(static_cast<const T*>(value.data), shape);
+}
+
 // Nothing when there is no such value. Throws ArgumentError when it is of another type.
 template <typename T>
 std::optional<T> read_value(deisa_bridge* bridge, const std::string& key, std::int64_t timestep,
@@ -67,6 +87,15 @@ std::optional<T> read_value(deisa_bridge* bridge, const std::string& key, std::i
                            ", which does not fit the type that was asked for"));
     }
     return static_cast<T>(value);
+  } else if constexpr (std::is_same_v<T, const deisa_value*> || IsConstView<T>::value) {
+    const deisa_value* value = nullptr;
+    const Status status = call(deisa_get_value, bridge, key.c_str(), timestep, flags, &value);
+    if (status != Status::ok) return std::nullopt;
+    if constexpr (IsConstView<T>::value) {
+      return view_value<typename IsConstView<T>::Element>(key, *value);
+    } else {
+      return value;
+    }
   } else {
     const void* data = nullptr;
     std::size_t size = 0;
@@ -77,7 +106,8 @@ std::optional<T> read_value(deisa_bridge* bridge, const std::string& key, std::i
       return unpack_text(key, static_cast<const unsigned char*>(data), size);
     } else {
       static_assert(std::is_same_v<T, std::vector<std::byte>>,
-                    "get() knows bool, numbers, std::string and std::vector<std::byte>");
+                    "get() knows bool, numbers, std::string, View<const T>, const deisa_value* and "
+                    "std::vector<std::byte>");
       const auto* bytes = static_cast<const std::byte*>(data);
       return T(bytes, bytes + size);
     }
