@@ -21,6 +21,8 @@ from cluster import Cluster  # noqa: E402
 from formula import PROGRAMS, Simulation, until  # noqa: E402
 
 STEPS = 10
+GOES_ON = 5.0
+"""Seconds after the death after which a simulation that goes on comes to its end."""
 WATCH = 60.0
 """Seconds after the death for which the others are looked at."""
 
@@ -41,7 +43,7 @@ def all_ranks(one: Simulation, cluster: Cluster, folder: Path) -> None:
 
 def in_the_middle(number: int) -> Callable[[Simulation, Cluster, Path], None]:
     def kill(one: Simulation, cluster: Cluster, folder: Path) -> None:
-        one.options["pace"] = 0.3
+        one.options |= {"steps": 100000, "pace": 0.3, "until": folder / "end"}
         one.start_analytics()
         one.run_until_read()
         one.ranks[number].kill()
@@ -52,7 +54,7 @@ def in_the_middle(number: int) -> Callable[[Simulation, Cluster, Path], None]:
 
 def analytics(one: Simulation, cluster: Cluster, folder: Path) -> None:
     """The analytics, after a few timesteps"""
-    one.options["pace"] = 0.3
+    one.options |= {"steps": 100000, "pace": 0.3, "until": folder / "end"}
     started = one.start_analytics()
     one.run_until_read()
     os.kill(started.child.pid, signal.SIGKILL)
@@ -60,7 +62,7 @@ def analytics(one: Simulation, cluster: Cluster, folder: Path) -> None:
 
 def node_actor(one: Simulation, cluster: Cluster, folder: Path) -> None:
     """The node actor, after a few timesteps"""
-    one.options["pace"] = 0.3
+    one.options |= {"steps": 100000, "pace": 0.3, "until": folder / "end"}
     one.start_analytics()
     one.run_until_read()
     (name,) = [name for name in cluster.actors() if name.startswith("sched-")]
@@ -76,12 +78,14 @@ SCENARIOS = {
 }
 
 
-def report(one: Simulation, cluster: Cluster, begin: float) -> None:
+def report(one: Simulation, cluster: Cluster, begin: float, end: Path) -> None:
     def running() -> list[str]:
         everybody = [*(rank.child for rank in one.ranks), one.analytics.child]
         return [child.name for child in everybody if child.status() is None]
 
     while running() and time.monotonic() < begin + WATCH:
+        if time.monotonic() > begin + GOES_ON:
+            end.touch()
         time.sleep(0.05)
     seconds = time.monotonic() - begin
     lost = [event for event in one.analytics.events if event["event"] == "unreadable"]
@@ -92,10 +96,11 @@ def report(one: Simulation, cluster: Cluster, begin: float) -> None:
     for rank in one.ranks:
         told = rank.told()
         print(f"  rank {rank.number}: {len(told.sent)} sends returned, status {rank.child.status()}")
-        for line in [line for line in rank.child.lines if " sent " not in line][-3:]:
+        others = [line for line in rank.child.lines if " sent " not in line]
+        for line in others if len(others) < 5 else [*others[:2], "...", *others[-2:]]:
             print(f"    {line[:200]}")
-    end = time.monotonic() + 10.0
-    while cluster.actors() and time.monotonic() < end:
+    late = time.monotonic() + 10.0
+    while cluster.actors() and time.monotonic() < late:
         time.sleep(0.1)
     print(f"  actors that are left: {', '.join(cluster.actors()) or 'none'}", flush=True)
 
@@ -120,7 +125,7 @@ def main() -> None:
                     play(one, cluster, Path(folder))
                     begin = time.monotonic()
                     print(f"{play.__doc__}: {bridge}")
-                    report(one, cluster, begin)
+                    report(one, cluster, begin, Path(folder) / "end")
                 finally:
                     one.end()
 
