@@ -16,15 +16,32 @@ BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 sys.path[:0] = [str(BENCH), str(ROOT / "examples" / "heat")]
 
-from comparing import cases, records  # noqa: E402
+from comparing import cases, matrix, plots, records, report  # noqa: E402
 from processes import adopt_orphans, end_children, stop_on_signals  # noqa: E402
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+
+
+def processor() -> str:
+    """Its name, as the kernel has it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
 
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compare", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer timesteps, and the target cases only")
+    parser.add_argument("--targets", action="store_true", help="all timesteps, and the target cases only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records to FILE")
     parser.add_argument("--case", action="append", default=[], help="only this case; may be repeated")
+    parser.add_argument("--output", type=Path, default=ROOT / "out", help="folder of the pictures (out)")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: put FILE's table into docs/performance.md",
+    )
     parser.add_argument("--timeout", type=float, default=240.0, help="seconds, for one run")
     arguments = parser.parse_args()
     known = [case for case, _ in cases.TARGETS]
@@ -36,13 +53,20 @@ def read_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = read_arguments()
+    if arguments.report:
+        report.rewrite(DOCUMENT, arguments.report, f"{os.cpu_count()} CPUs ({processor()}).")
+        print(f"rewrote the table of {DOCUMENT}")
+        return
     adopt_orphans()
     stop_on_signals()
     begin = time.monotonic()
     try:
         wanted = cases.needs(arguments.case, arguments.quick)
+        if not (arguments.quick or arguments.targets or arguments.case):
+            wanted |= matrix.runs(pace=0.05)
         results = cases.do(wanted, arguments.timeout, lambda text: print(text, flush=True))
         found = cases.records(results, arguments.case)
+        found += matrix.records(results.outcomes, results.errors)
     finally:
         end_children()
     load = os.getloadavg()[0]
@@ -51,9 +75,11 @@ def main() -> None:
     for one in found:
         if one.error:
             print(f"{one.case}: {one.error}", file=sys.stderr)
+    for picture in plots.draw(arguments.output, found, results.outcomes):
+        print(f"picture: {picture}")
     if arguments.json:
         records.write(arguments.json, found)
-        print(f"\nwrote {arguments.json}")
+        print(f"wrote {arguments.json}")
     sys.exit(1 if any(one.error for one in found) else 0)
 
 

@@ -1,9 +1,10 @@
 """What bench/compare holds sustained-16MiB-stored against: `ray.put` of the same bytes in one process.
 
-put.py BYTES COUNT
+put.py BYTES COUNT WARM
 
-Prints the seconds that COUNT puts took, one after the other, each object dropped by the next. Before that it
-fills the store as far as the puts of a run would, so that none of its memory is touched for the first time.
+Prints the seconds that COUNT puts took, one after the other. Before that it puts WARM bytes and drops them,
+so that neither it nor the run that follows touches the store's memory for the first time. The objects are
+kept, as those of a simulation are until the analytics have read them.
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ import ray
 
 
 def main() -> None:
-    nbytes, count = int(sys.argv[1]), int(sys.argv[2])
+    nbytes, count, warm = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     ray.init(address="auto", log_to_driver=False, logging_level="ERROR", namespace="deisa_bench")
     array = np.ones(nbytes // 8)
-    warm = [ray.put(array) for _ in range(count)]
-    del warm
-    reference = None
+    touched = [ray.put(array) for _ in range(warm // nbytes)]
+    del touched
+    kept = []
     begin = time.perf_counter()
     for _ in range(count):
-        reference = ray.put(array)
+        kept.append(ray.put(array))
     seconds = time.perf_counter() - begin
-    del reference
     print(json.dumps({"seconds": seconds, "rate": nbytes * count / seconds}), flush=True)
 
 

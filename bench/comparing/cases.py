@@ -13,7 +13,7 @@ from typing import Any
 from local_ray import LocalRay
 
 from comparing.records import Record, compare, failed, median, percentile
-from comparing.session import BENCH, BUILD, OURS, PEER, Outcome, Phase, Run, RunError, Session
+from comparing.session import BENCH, BUILD, OURS, PEER, STORE_BYTES, Outcome, Phase, Run, RunError, Session
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -41,7 +41,7 @@ def put_rate(nbytes: int, count: int) -> Callable[[LocalRay], dict[str, Any]]:
     """Bytes per second of ray.put in one Python process, on the same Ray."""
 
     def measure(ray: LocalRay) -> dict[str, Any]:
-        command = [sys.executable, str(BENCH / "put.py"), str(nbytes), str(count)]
+        command = [sys.executable, str(BENCH / "put.py"), str(nbytes), str(count), str(STORE_BYTES * 3 // 4)]
         done = subprocess.run(
             command, env=ray.environment, capture_output=True, text=True, timeout=120.0, check=False
         )
@@ -107,7 +107,8 @@ def runs(quick: bool) -> dict[str, Run]:
     for ranks in (1, 4):
         steps = 64 // ranks
         phases = (
-            Phase("chunk", 16 * MIB, 4),
+            # First as often as makes the node actor see all of the slots and most of the store's memory.
+            Phase("chunk", 16 * MIB, 3 * steps, "stream"),
             Phase("chunk", 16 * MIB, steps, "stream"),
             Phase("chunk", 16 * MIB, steps, "lean"),
         )
@@ -189,9 +190,7 @@ def sustained_records(results: Results) -> list[Record]:
     for ranks in (1, 4):
         run = results.get(f"{ranks}-stored")
         peer = median([run.extra[when]["rate"] for when in ("before", "after")]) / 1e9
-        for phase, seconds in zip(run.phases, run.seconds, strict=True):
-            if phase.how not in ("stream", "lean"):
-                continue
+        for phase, seconds in list(zip(run.phases, run.seconds, strict=True))[1:]:
             rate = phase.bytes * phase.steps * ranks / seconds[0] / 1e9
             how = "asynchronous sends" if phase.how == "stream" else "asynchronous sends of lent buffers"
             what = f"rate, {ranks} rank{'s' if ranks > 1 else ''}, {how}"
