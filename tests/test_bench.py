@@ -11,6 +11,7 @@ from conftest import ROOT, run
 
 sys.path.append(str(ROOT / "bench"))
 
+from comparing import plots, report
 from comparing.records import compare, failed, lines, write
 from comparing.session import OURS, PEER, Phase, Run, RunError, Session
 
@@ -66,3 +67,63 @@ def test_both_sides_are_measured(built: Path) -> None:
         assert 0 < outcome.start < 100 and 0 < outcome.cpu < 200
         assert len(outcome.memory.resident) == 2
         assert all(0 < p <= r for p, r in zip(outcome.memory.private, outcome.memory.resident, strict=True))
+
+
+def test_the_report_replaces_the_table_only(tmp_path: Path) -> None:
+    document, records = tmp_path / "performance.md", tmp_path / "records.json"
+    document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    slow = compare("send", "median", "ms", 1.0, 10.0, times=True, at_least=15.0)
+    more = compare("send", "p90", "ms", 2.0, 20.0, times=True)
+    write(records, [slow, more, failed("start", "", RunError("no Ray"))])
+    report.rewrite(document, records, "2 CPUs.")
+    text = document.read_text()
+    assert text.startswith(f"before\n{report.BEGIN}\n") and text.endswith(f"{report.END}\nafter\n")
+    assert "old" not in text and "2 CPUs." in text and "p90" not in text
+    assert "| `send` | 1 ms, median | Python bridge | 10 ms | 10 | at least 15 | **missed** |" in text
+    assert "| `start` | failed |" in text
+    report.rewrite(document, records, "2 CPUs.")
+    assert document.read_text() == text
+    document.write_text("no marks")
+    with pytest.raises(ValueError, match="no lines"):
+        report.rewrite(document, records, "")
+
+
+def test_the_document_has_a_place_for_the_table() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text()
+    assert text.count(report.BEGIN) == text.count(report.END) == 1
+
+
+def test_pictures_of_records_traces_and_samples(tmp_path: Path) -> None:
+    met = compare("send", "median", "ms", 0.5, 10.0, times=True, at_least=15.0)
+    missed = compare("memory", "sum", "MiB", 20.0, 100.0, at_most=1 / 6)
+    (picture,) = plots.draw(tmp_path / "out", [met, missed, failed("start", "", "no Ray")], {})
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+    def span(name: str, begin: float, length: float, process: int) -> dict:
+        arguments = {"rank": 0, "step": 3, "array": "t"}
+        return {
+            "name": name,
+            "ph": "X",
+            "ts": begin,
+            "dur": length,
+            "pid": process,
+            "tid": 1,
+            "args": arguments,
+        }
+
+    trace = tmp_path / "trace.json"
+    named = [{"name": "process_name", "ph": "M", "pid": 7, "args": {"name": "rank 0"}}]
+    trace.write_text(
+        json.dumps([*named, span("send", 10, 50, 7), span("copy", 12, 20, 7), span("put", 90, 9, 8)])
+    )
+    samples = tmp_path / "samples"
+    samples.write_text(
+        "send 7 [000] 1.5: 1 cpu-clock: \n\t 1f deisa::pack+0x1 (/lib/x)\n\t 2f main (/bin/x)\n\n"
+    )
+    for script, source in (("timeline", trace), ("flame", samples)):
+        file = tmp_path / f"{script}.png"
+        done = run([sys.executable, str(ROOT / "bench" / f"{script}.py"), str(source), str(file)])
+        assert done.returncode == 0, done.stdout
+        assert file.read_bytes().startswith(b"\x89PNG")
+    done = run([sys.executable, str(ROOT / "bench" / "timeline.py"), str(trace), "x.png", "--rank", "1"])
+    assert done.returncode != 0 and "no send of rank 1" in done.stdout
