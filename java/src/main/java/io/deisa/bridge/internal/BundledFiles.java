@@ -1,44 +1,126 @@
 package io.deisa.bridge.internal;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.net.JarURLConnection;
 import java.net.URL;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Comparator;
 import java.util.List;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
+import java.util.stream.Stream;
+import java.util.zip.CRC32;
 import org.bytedeco.javacpp.Loader;
 
-/** What libdeisa looks for beside itself: its communicators, the node actor's library and the Python package. */
+/**
+ * The native libraries and the Python package in the platform's jar, unpacked into JavaCPP's cache. Their folder is named
+ * after their contents: JavaCPP itself goes by the time and size of a file, and these are the same in builds that differ.
+ */
 final class BundledFiles {
+  private static final String PREFIX = "deisa-bridge-";
+  private static final int DAYS_KEPT = 30;
+
   private BundledFiles() {}
 
-  /**
-   * Unpacks them from the platform's jar to where JavaCPP unpacks libdeisa. A file that is there already stays as it is:
-   * other ranks, and Ray's workers, may be reading it. Does nothing when the classes are not in a jar.
-   */
-  static void unpack() {
-    String folder = "io/deisa/bridge/" + Loader.getPlatform() + "/";
-    URL resource = BundledFiles.class.getResource("/" + folder);
+  /** The folder of the unpacked files; null when the classes are not in a jar that has them. */
+  static Path unpack() {
+    String from = "io/deisa/bridge/" + Loader.getPlatform() + "/";
+    URL resource = BundledFiles.class.getResource("/" + from);
     if (resource == null || !resource.getProtocol().equals("jar")) {
-      return;
+      return null;
     }
     try {
       JarFile jar = ((JarURLConnection) resource.openConnection()).getJarFile(); // Java's own: not to be closed
-      for (String name : names(jar, folder)) {
-        Loader.cacheResource(BundledFiles.class.getResource("/" + name));
-      }
+      return unpack(jar, from, Loader.getCacheDir().toPath());
     } catch (IOException problem) {
-      throw new UncheckedIOException(problem);
+      throw new UncheckedIOException("the native libraries cannot be unpacked into JavaCPP's cache: " + problem, problem);
     }
   }
 
-  // JavaCPP unpacks the other libraries itself.
-  private static List<String> names(JarFile jar, String folder) {
-    return jar.stream()
-        .filter(entry -> !entry.isDirectory())
-        .map(JarEntry::getName)
-        .filter(name -> name.startsWith(folder + "libdeisa_") || name.startsWith(folder + "python/"))
-        .toList();
+  /** Unpacks what is below {@code from} in the jar into a folder of {@code cache}, whole or not at all. */
+  static Path unpack(JarFile jar, String from, Path cache) throws IOException {
+    List<JarEntry> entries = jar.stream().filter(entry -> entry.getName().startsWith(from) && !entry.isDirectory()).toList();
+    Path folder = cache.resolve(PREFIX + key(entries));
+    if (Files.isDirectory(folder)) {
+      keep(folder);
+      return folder;
+    }
+    Files.createDirectories(cache);
+    Path unfinished = Files.createTempDirectory(cache, PREFIX + "unfinished-");
+    try {
+      for (JarEntry entry : entries) {
+        Path file = unfinished.resolve(entry.getName().substring(from.length()));
+        Files.createDirectories(file.getParent());
+        try (InputStream in = jar.getInputStream(entry)) {
+          Files.copy(in, file);
+        }
+      }
+      try {
+        Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
+      } catch (FileSystemException problem) {
+        if (!Files.isDirectory(folder)) {
+          throw problem;
+        }
+        // Another process was faster, with the same contents.
+      }
+    } finally {
+      remove(unfinished);
+    }
+    removeOld(cache);
+    return folder;
+  }
+
+  private static String key(List<JarEntry> entries) {
+    CRC32 names = new CRC32();
+    CRC32 contents = new CRC32();
+    for (JarEntry entry : entries) {
+      names.update(entry.getName().getBytes(StandardCharsets.UTF_8));
+      contents.update((entry.getCrc() + "," + entry.getSize() + ";").getBytes(StandardCharsets.US_ASCII));
+    }
+    return String.format("%08x%08x", names.getValue(), contents.getValue());
+  }
+
+  // Of the folder, its time says when it was used last.
+  private static void keep(Path folder) {
+    try {
+      Files.setLastModifiedTime(folder, FileTime.from(Instant.now()));
+    } catch (IOException readOnly) {
+      // It is used all the same.
+    }
+  }
+
+  /** What no process has used for a month, of other builds and of processes that were killed. Never fails. */
+  private static void removeOld(Path cache) {
+    Instant limit = Instant.now().minus(DAYS_KEPT, ChronoUnit.DAYS);
+    try (Stream<Path> folders = Files.list(cache)) {
+      for (Path folder : folders.toList()) {
+        if (folder.getFileName().toString().startsWith(PREFIX)
+            && Files.isDirectory(folder)
+            && Files.getLastModifiedTime(folder).toInstant().isBefore(limit)) {
+          remove(folder);
+        }
+      }
+    } catch (IOException inUse) {
+      // Another time.
+    }
+  }
+
+  private static void remove(Path folder) {
+    try (Stream<Path> files = Files.walk(folder)) {
+      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(file);
+      }
+    } catch (IOException gone) {
+      // It was moved, or another process removes it.
+    }
   }
 }

@@ -1,6 +1,11 @@
 package io.deisa.bridge.internal;
 
+import java.io.File;
+import java.nio.file.Path;
+import java.util.Objects;
 import java.util.Properties;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FunctionPointer;
@@ -47,15 +52,17 @@ public final class Deisa {
 
   private static void load() {
     String folder = System.getProperty(LIBRARY_PATH);
-    if (folder != null) {
-      Properties properties = Loader.loadProperties();
-      properties.setProperty("platform.linkpath", folder);
-      properties.setProperty("platform.preloadpath", folder);
-      Loader.load(Deisa.class, properties, true);
+    Path unpacked = BundledFiles.unpack();
+    String folders =
+        Stream.of(folder, unpacked).filter(Objects::nonNull).map(Object::toString).collect(Collectors.joining(File.pathSeparator));
+    if (folders.isEmpty()) {
+      Loader.load(Deisa.class);
       return;
     }
-    BundledFiles.unpack();
-    Loader.load(Deisa.class);
+    Properties properties = Loader.loadProperties();
+    properties.setProperty("platform.linkpath", folders);
+    properties.setProperty("platform.preloadpath", folders);
+    Loader.load(Deisa.class, properties, true);
   }
 
   // ---- Structs: views of native memory that somebody else owns ---------------------------------
