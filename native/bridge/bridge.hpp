@@ -116,7 +116,7 @@ class Bridge {
   Deadline send_deadline() const { return Deadline::after(options_.send_timeout); }
 
   Options options_;
-  std::unique_ptr<Trace> trace_;  // empty without DEISA_TRACE
+  std::shared_ptr<Trace> trace_;  // empty without DEISA_TRACE
   State state_ = State::kDefining;
   std::vector<ArrayMetadata> arrays_;
   std::unique_ptr<Communicator> communicator_;

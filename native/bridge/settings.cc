@@ -97,6 +97,11 @@ std::vector<Setting> make_table() {
        "further options of the JVM that the library starts"},
       {Group::kPlace, Type::kText, "jvm_log", "DEISA_JVM_LOG", "text", "none: it is dropped",
        "file for what the JVM and Ray's Java part print"},
+      {Group::kPlace, Type::kText, "cache", "DEISA_CACHE", "text",
+       "`deisa` in `XDG_CACHE_HOME`, else in `~/.cache`",
+       "folder for what makes the next start shorter: Ray's native library, Java's classes; "
+       "`none`: "
+       "nothing is kept"},
       {Group::kPlace, Type::kText, "trace", "DEISA_TRACE", "text", "none: nothing is recorded",
        "file for what every process did when, in Chrome's trace format; see `docs/performance.md`"},
 

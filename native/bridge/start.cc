@@ -20,6 +20,9 @@ using nlohmann::json;
 // they get its error and not their own.
 constexpr double kGrace = 20.0;
 
+// In a trace: what concerns no array.
+const std::string kNoArray;
+
 // The native library that the node actor loads: beside this one.
 std::string node_library(const Options& options) {
   const std::string given = options.place("DEISA_NODE_LIBRARY");
@@ -73,6 +76,8 @@ void Bridge::ready() {
     throw contract(state_ == State::kReady ? "deisa_ready was called before: call it once"
                                            : "deisa_ready on a bridge that failed or was closed");
   }
+  const TraceCall call(trace_.get());
+  const auto traced = span("ready", kNoArray, DEISA_NO_TIMESTEP);
   try {
     if (options_.communicator) {
       communicator_ = std::make_unique<Communicator>(*options_.communicator);
@@ -80,6 +85,7 @@ void Bridge::ready() {
     } else if (options_.world_size == 1) {
       communicator_ = Communicator::single();
     } else {
+      const auto meeting = span("rendezvous", kNoArray, DEISA_NO_TIMESTEP);
       communicator_ = Communicator::gloo(
           {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
           Deadline::after(options_.comm_timeout));
@@ -91,6 +97,7 @@ void Bridge::ready() {
     register_arrays(deadline);
     finalise(deadline);
     // Ray is needed no more: a driver that stayed would end this process with its cluster.
+    const auto leaving = span("leave Ray", kNoArray, DEISA_NO_TIMESTEP);
     control_.reset();
   } catch (Error& error) {
     if (sender_) sender_->leave(false);
@@ -108,6 +115,7 @@ void Bridge::ready() {
 
 // Phase 2: every rank says where it is and what it has; rank 0 checks and plans.
 void Bridge::meet() {
+  const auto traced = span("agree on arrays and leaders", kNoArray, DEISA_NO_TIMESTEP);
   plan_ = decode_plan(agree(
       *communicator_, Deadline::after(options_.comm_timeout),
       [&] {
@@ -144,7 +152,12 @@ void Bridge::start_node(const Deadline& deadline) {
       [&]() -> std::string {
         if (!leader) return "";
         if (trace_) trace_->begin();
-        control_ = Control::connect({options_.ray_address, options_.places}, deadline);
+        {
+          const auto traced = span("join Ray", kNoArray, DEISA_NO_TIMESTEP);
+          control_ = Control::connect(
+              {options_.ray_address, options_.places, trace_, options_.bridge_id}, deadline);
+        }
+        const auto traced = span("get the node actor", kNoArray, DEISA_NO_TIMESTEP);
         const std::string reply = control_->prepare(prepare_request(deadline), deadline);
         parse_reply(reply);
         return reply;
@@ -166,6 +179,7 @@ void Bridge::start_node(const Deadline& deadline) {
 
 // Phase 4: every rank hands its slots and the description of its arrays to its node actor.
 void Bridge::register_arrays(const Deadline& deadline) {
+  const auto traced = span("connect and hand over slots", kNoArray, DEISA_NO_TIMESTEP);
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
@@ -194,6 +208,7 @@ void Bridge::register_arrays(const Deadline& deadline) {
 
 // Phase 5: the node actors wait for the analytics and register with the head actor.
 void Bridge::finalise(const Deadline& deadline) {
+  const auto traced = span("register with the analytics", kNoArray, DEISA_NO_TIMESTEP);
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {

@@ -15,6 +15,7 @@
 #include "jvm/java_text.hpp"
 #include "jvm/jvm.hpp"
 #include "jvm/locate.hpp"
+#include "jvm/start_cache.hpp"
 
 namespace deisa {
 namespace {
@@ -45,6 +46,9 @@ Jvm::Start how_to_start(const Places& places) {
       "-XX:TieredStopAtLevel=1",
       "-XX:-UsePerfData",  // no files in /tmp/hsperfdata_<user>
       "-Xshare:auto",
+      // Warnings not on stdout, which is the simulation's; none of an archive that does not fit.
+      "-Xlog:disable",
+      "-Xlog:all=warning,cds*=off:stderr",
       "--add-opens=java.base/java.nio=ALL-UNNAMED",
       "-Djava.awt.headless=true",
       "-Dlog4j2.disableJmx=true",
@@ -59,6 +63,8 @@ Jvm::Start how_to_start(const Places& places) {
   }
   std::istringstream more(places.variable("DEISA_JVM_OPTIONS").value_or(""));
   for (std::string option; more >> option;) start.options.push_back(option);
+  start.archive = use_class_archive(
+      class_archive(cache_folder(places), start.libjvm, start.options), start.options);
   return start;
 }
 
@@ -156,18 +162,25 @@ void redirect_output(JNIEnv* env, const Jvm& jvm, const std::string& file) {
   }
 }
 
+// Loads Ray's library, from `cache` if that is not "".
 // Until Ray knows its log folder it logs to stderr, and no variable turns that off. The threshold
-// is exported by Ray's library, which is there already: set it, if it is what we know it to be.
-void silence_ray(JNIEnv* env, const Jvm& jvm) {
+// is exported by Ray's library: unless `loud`, set it, if it is what we know it to be.
+void load_library(JNIEnv* env, const Jvm& jvm, const std::string& cache, bool loud) {
   jclass control = jvm.load(env, std::string(kPackage) + "Control");
-  jmethodID load = env->GetStaticMethodID(control, "loadLibrary", "()V");
+  jmethodID load =
+      env->GetStaticMethodID(control, "loadLibrary", "(Ljava/lang/String;)Ljava/lang/String;");
   check_exception(env, "finding Control.loadLibrary");
-  env->CallStaticVoidMethod(control, load);
+  auto path = static_cast<jstring>(env->CallStaticObjectMethod(control, load, to_java(env, cache)));
   check_control(env, jvm);
+  if (loud) return;
+  // Among the global symbols, if Ray has loaded it by itself.
+  const std::string file = from_java(env, path);
+  void* library = file.empty() ? nullptr : ::dlopen(file.c_str(), RTLD_LAZY | RTLD_NOLOAD);
   constexpr int kInfo = 0, kFatal = 3;  // ray::RayLogLevel
-  auto* threshold =
-      static_cast<int*>(::dlsym(RTLD_DEFAULT, "_ZN3ray6RayLog19severity_threshold_E"));
+  auto* threshold = static_cast<int*>(
+      ::dlsym(library == nullptr ? RTLD_DEFAULT : library, "_ZN3ray6RayLog19severity_threshold_E"));
   if (threshold != nullptr && *threshold == kInfo) *threshold = kFatal;
+  if (library != nullptr) ::dlclose(library);  // Java keeps it
 }
 
 bool is_in_ray(JNIEnv* env, const Jvm& jvm) {
@@ -192,8 +205,21 @@ void load_ray(JNIEnv* env, Jvm& jvm, const std::string& ray_jar, const Error& mi
   jvm.use_loader(env, chosen);
 }
 
+// Shared with the JVM's thread, which may go on when nobody waits for it any more.
+struct Tracing {
+  std::shared_ptr<Trace> trace;
+  int rank = 0;
+
+  TraceSpan span(const char* what) const {
+    static const std::string no_array;
+    return {trace.get(), what, rank, no_array, DEISA_NO_TIMESTEP};
+  }
+};
+
 struct Target {
+  Tracing tracing;
   std::string address, python_path, node_ip;
+  std::string cache;   // see start_cache.hpp
   bool token = false;  // tell Ray to use its token
 };
 
@@ -236,8 +262,12 @@ void join(JNIEnv* env, const Jvm& jvm, const Target& target,
   // A minute after the cluster has died, a driver's library ends the process, which is the
   // simulation.
   if (std::getenv(kReconnect) == nullptr) patience.emplace(kReconnect, "1000000");
-  if (!loud && !is_in_ray(env, jvm)) silence_ray(env, jvm);
+  if (!is_in_ray(env, jvm)) {
+    const auto traced = target.tracing.span("Java: load Ray's library");
+    load_library(env, jvm, target.cache, loud);
+  }
 
+  const auto traced = target.tracing.span("Java: Ray.init");
   jobject made =
       env->CallStaticObjectMethod(control, connect, to_java(env, target.address),
                                   to_java(env, target.python_path), to_java(env, target.node_ip));
@@ -252,10 +282,15 @@ void join(JNIEnv* env, const Jvm& jvm, const Target& target,
 
 class JavaControl : public Control {
  public:
-  JavaControl(Jvm& jvm, std::shared_ptr<Connection> connection)
-      : jvm_(jvm), connection_(std::move(connection)) {}
+  JavaControl(Jvm& jvm, std::shared_ptr<Connection> connection, Tracing tracing)
+      : jvm_(jvm), connection_(std::move(connection)), tracing_(std::move(tracing)) {}
 
-  ~JavaControl() override { leave_in_time(connection_); }
+  ~JavaControl() override {
+    leave_in_time(connection_);
+    if (!used_) return;
+    const auto traced = tracing_.span("Java: keep its classes");
+    jvm_.keep_classes();
+  }
 
   std::string prepare(const std::string& request, const Deadline& deadline) override {
     return ask("Preparing the node actor", deadline,
@@ -267,12 +302,16 @@ class JavaControl : public Control {
 
   std::string call(const std::string& actor, const std::string& method, const std::string& request,
                    const Deadline& deadline) override {
-    return ask("Calling " + method + " of the actor " + actor, deadline,
-               [actor, method, request, deadline](JNIEnv* env, const Connection& connection) {
-                 return env->CallObjectMethod(connection.control, connection.call,
-                                              to_java(env, actor), to_java(env, method),
-                                              to_java(env, request), milliseconds(deadline));
-               });
+    const std::string what = "Calling " + method + " of the actor " + actor;
+    std::string reply =
+        ask(what, deadline,
+            [actor, method, request, deadline](JNIEnv* env, const Connection& connection) {
+              return env->CallObjectMethod(connection.control, connection.call, to_java(env, actor),
+                                           to_java(env, method), to_java(env, request),
+                                           milliseconds(deadline));
+            });
+    used_ = true;
+    return reply;
   }
 
  private:
@@ -295,6 +334,8 @@ class JavaControl : public Control {
 
   Jvm& jvm_;
   std::shared_ptr<Connection> connection_;
+  Tracing tracing_;
+  bool used_ = false;  // Java has loaded what a start needs
 };
 
 }  // namespace
@@ -302,12 +343,16 @@ class JavaControl : public Control {
 std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadline& deadline) {
   const Places places = Places::of_this_process(settings.variables);
   Jvm& jvm = Jvm::of_this_process();
+  const Tracing tracing{settings.trace, settings.rank};
   Target target;
   // Before Java is started, since that takes longer than to see that nothing answers.
   const bool java_first = Jvm::is_there() && !jvm.is_ours();
   if (!java_first) target = find_target(places, settings.ray_address, deadline);
 
-  jvm.ensure([&places] { return how_to_start(places); }, deadline);
+  {
+    const auto traced = tracing.span("Java: start the JVM");
+    jvm.ensure([&places] { return how_to_start(places); }, deadline);
+  }
   std::string ray_jar;
   Error missing(DEISA_ERROR_CONNECTION, "");
   try {
@@ -328,7 +373,9 @@ std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadli
         deadline);
     if (!*joined) target = find_target(places, settings.ray_address, deadline);
   }
+  target.tracing = tracing;
   target.python_path = find_python_path(places, ray_jar);
+  target.cache = cache_folder(places);
 
   auto connection = std::make_shared<Connection>();
   const std::string log = places.variable("DEISA_JVM_LOG").value_or("");
@@ -346,7 +393,7 @@ std::unique_ptr<Control> Control::connect(const Settings& settings, const Deadli
     connection->abandoned = true;
     throw;
   }
-  return std::make_unique<JavaControl>(jvm, std::move(connection));
+  return std::make_unique<JavaControl>(jvm, std::move(connection), tracing);
 }
 
 }  // namespace deisa

@@ -9,6 +9,7 @@
 
 #include "base/deadline.hpp"
 #include "base/error.hpp"
+#include "base/trace.hpp"
 
 namespace deisa {
 
@@ -18,6 +19,8 @@ class Control {
     std::string ray_address = {};  // "" : RAY_ADDRESS, else the running local cluster
     // What a settings file says in the place of DEISA_ variables that are not set.
     std::map<std::string, std::string> variables = {};
+    std::shared_ptr<Trace> trace = {};  // gets what takes how long, as done by `rank`
+    int rank = 0;
   };
 
   // Starts or finds the JVM and connects to Ray. Throws Error(DEISA_ERROR_CONNECTION) when Java, Ray's

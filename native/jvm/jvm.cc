@@ -14,6 +14,7 @@
 
 #include "jvm/host_state.hpp"
 #include "jvm/java_text.hpp"
+#include "jvm/start_cache.hpp"
 
 namespace deisa {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 using CreateJvm = jint(JNICALL*)(JavaVM**, void**, void*);
 using GetJvms = jint(JNICALL*)(JavaVM**, jsize, jsize*);
 
+constexpr double kKeepSeconds = 30;
 constexpr size_t kStackBytes = size_t{8} << 20;
 
 // What the JVM says while it starts, instead of on stderr. It calls back from several threads.
@@ -168,6 +170,7 @@ struct Jvm::State {
   JNIEnv* env = nullptr;
   bool ours = false;
   jobject loader = nullptr;  // global reference, or null
+  std::string archive;       // to be made, or ""
 
   void serve() {
     block_signals_of_this_thread();
@@ -296,6 +299,7 @@ void Jvm::ensure(const std::function<Start()>& start, const Deadline& deadline) 
           const std::lock_guard<std::mutex> lock(state.mutex);
           state.ours = true;
           state.env = made;
+          state.archive = how.archive;
         },
         deadline);
     return;
@@ -330,6 +334,22 @@ void Jvm::ensure(const std::function<Start()>& start, const Deadline& deadline) 
         state.loader = loader;
       },
       deadline);
+}
+
+void Jvm::keep_classes() noexcept {
+  try {
+    std::string archive;
+    {
+      const std::lock_guard<std::mutex> lock(state_->mutex);
+      archive.swap(state_->archive);
+    }
+    if (archive.empty()) return;
+    run(
+        "Keeping Java's classes", [archive](JNIEnv* env) { make_class_archive(env, archive); },
+        Deadline::after(kKeepSeconds));
+  } catch (const std::exception&) {
+    // The next start takes as long as this one.
+  }
 }
 
 jclass Jvm::load(JNIEnv* env, const std::string& name) const {

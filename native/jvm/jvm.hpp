@@ -35,6 +35,7 @@ class Jvm {
   struct Start {
     std::string libjvm;                // path of libjvm.so
     std::vector<std::string> options;  // as on java's command line
+    std::string archive;               // what keep_classes() makes, or "": see start_cache.hpp
   };
 
   // Finds the JVM of this process or starts one. `start` is asked only in the second case, and may
@@ -46,6 +47,10 @@ class Jvm {
   // thread is left alone; until the job ends after all, further calls fail at once. `job` must own
   // what it uses.
   void run(const std::string& what, std::function<void(JNIEnv*)> job, const Deadline& deadline);
+
+  // Makes the archive of Jvm::Start, if there is one to make, once. Takes about a second. Never
+  // throws.
+  void keep_classes() noexcept;
 
   // Whether ensure() started the JVM.
   bool is_ours() const;

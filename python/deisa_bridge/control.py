@@ -16,6 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deisa_bridge.node_actor import make_actor_class
+from deisa_bridge.starting import process_began
 from deisa_bridge.status import NAMESPACE, BridgeError, actor_name, creation_failed
 from deisa_bridge.versions import check_ray
 
@@ -32,7 +33,8 @@ def prepare(request_json: str) -> str:
     docs/architecture.md; "ray_node_id" in the request is the node to pin the actor to, else that of this
     task. Never raises."""
     try:
-        return json.dumps(_prepare(json.loads(request_json)))
+        task = {"process": process_began(), "begin": time.monotonic_ns()}
+        return json.dumps(_prepare(json.loads(request_json) | {"task": task}))
     except BridgeError as error:
         return json.dumps({"error": str(error), "kind": error.kind})
     except Exception as error:
@@ -125,6 +127,7 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
         )
     keys = ("session", "library", "socket_dir", "trace", "announce_delay", "deadline", "init_retries")
     wanted = {key: request.get(key) for key in keys}
+    wanted["task"] = request.get("task")
     wanted["job"] = ray.get_runtime_context().get_job_id()  # of the rank that asks, since this is its task
     return json.loads(
         ray.get(actor.deisa_serve.remote(json.dumps(wanted)), timeout=deadline - time.monotonic())

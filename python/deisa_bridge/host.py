@@ -21,6 +21,7 @@ from deisa_bridge.node_actor import load_base
 from deisa_bridge.ranks import register
 from deisa_bridge.service import Service
 from deisa_bridge.socket_path import socket_path
+from deisa_bridge.starting import Starting
 from deisa_bridge.status import HEAD_ACTOR, BridgeError, actor_name, creation_failed
 from deisa_bridge.versions import check_deisa_ray, driver_is_gone, job_is_over
 from deisa_bridge.watch import Watch
@@ -53,6 +54,7 @@ class Host:
         self._tasks: set[asyncio.Task] = set()
         self._init_retries = 1
         self._starting: asyncio.Task | None = None
+        self._trace = Starting()
         self._start()
         self._spawn(self._leave_if_unasked())
 
@@ -78,14 +80,17 @@ class Host:
 
     async def _start_base(self) -> None:
         """Makes deisa-ray's object once the head actor is there. Its own wait then ends at once."""
-        base = await head_actor.in_thread(load_base, self._base)
+        with self._trace.span("import deisa-ray"):
+            base = await head_actor.in_thread(load_base, self._base)
         if not self._base:
             check_deisa_ray(base)
-        head = await head_actor.wait_for_head(head_actor.HEAD_WAIT)
-        inner = base.__new__(base)
-        made = base.__init__(inner, actor_id=self._node)
-        if inspect.isawaitable(made):
-            await made
+        with self._trace.span("wait for the head actor"):
+            head = await head_actor.wait_for_head(head_actor.HEAD_WAIT)
+        with self._trace.span("make deisa-ray's object"):
+            inner = base.__new__(base)
+            made = base.__init__(inner, actor_id=self._node)
+            if inspect.isawaitable(made):
+                await made
         self._head, self._inner = head, inner
 
     async def _base_ready(self, deadline: float) -> None:
@@ -178,6 +183,7 @@ class Host:
             receiver = Receiver(path, library)
             if request.get("trace"):
                 receiver.trace(request["trace"], f"node actor {self._node}")
+            self._trace.serve(receiver, request.get("task") or {})
         except Exception as error:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)
@@ -200,9 +206,11 @@ class Host:
             if missing:
                 raise BridgeError(f"ranks {missing} of this node are not connected", "contract")
             await service.admitting.check(request)
-            await self._meet_analytics(request, deadline)
-            await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
-            await service.admitting.begin(self._head)
+            with self._trace.span("meet the analytics"):
+                await self._meet_analytics(request, deadline)
+            with self._trace.span("register the arrays"):
+                await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
+                await service.admitting.begin(self._head)
             service.begin(self._head, self._inner, request)
             self._finalised = True
             # Every rank is connected, and nobody else may come: if this actor is killed, no file is left.

@@ -425,9 +425,12 @@ class Receiver:
             raise OSError(f"the trace file {os.fspath(file)!r} (DEISA_TRACE) cannot be opened") from None
         self.traces = True
 
-    def span(self, name: str, rank: int, array: str, timestep: int, begin: int) -> None:
-        """Adds to the trace what this thread did since `begin`, in nanoseconds of time.monotonic_ns."""
-        end = time.monotonic_ns()
+    def span(
+        self, name: str, rank: int, array: str, timestep: int, begin: int, end: int | None = None
+    ) -> None:
+        """Adds to the trace what this thread did from `begin` to `end` (now), in nanoseconds of
+        time.monotonic_ns."""
+        end = time.monotonic_ns() if end is None else end
         self._answer("span", name.encode(), rank, array.encode("utf-8", "replace"), timestep, begin, end)
 
     def disconnect(self, connection: int) -> bool:

@@ -6,6 +6,7 @@ import io.ray.api.Ray;
 import io.ray.api.exception.RayTimeoutException;
 import io.ray.api.function.PyActorMethod;
 import io.ray.api.function.PyFunction;
+import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 
@@ -28,9 +29,18 @@ public final class Control implements AutoCloseable {
         this.joined = joined;
     }
 
-    /** Loads Ray's native library before {@link #connect}, for a caller that must set it up first. Never fails. */
-    public static void loadLibrary() {
-        UnpackedLibrary.loadAhead();
+    /**
+     * Loads Ray's native library before {@link #connect}, for a caller that must set it up first. Never fails.
+     *
+     * @param cache a folder to unpack it into once and for all, or ""
+     * @return its file, or "" when it was not loaded from the cache
+     */
+    public static String loadLibrary(String cache) {
+        String file = cache.isEmpty() ? "" : CachedLibrary.load(Path.of(cache));
+        if (file.isEmpty()) {
+            UnpackedLibrary.loadAhead();
+        }
+        return file;
     }
 
     /**

@@ -1,0 +1,147 @@
+#include "jvm/start_cache.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "jvm/java_text.hpp"
+
+namespace deisa {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kArchivesKept = 4;
+constexpr const char* kPrefix = "classes-";
+constexpr const char* kSuffix = ".jsa";
+
+// Whether it is a folder that nobody else may write to: what is in it is run.
+bool is_ours_alone(const fs::path& folder) {
+  struct stat status = {};
+  return ::stat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+         ::access(folder.c_str(), W_OK) == 0;
+}
+
+// FNV-1a, 64 bits.
+uint64_t hash(const std::string& text, uint64_t value) {
+  for (const char c : text) {
+    value = (value ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  }
+  return (value ^ 0xffu) * 1099511628211u;
+}
+
+// The path of a file, with what changes when the file does.
+std::string file_text(const std::string& path) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0) return path;
+  return path + " " + std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec) +
+         "." + std::to_string(status.st_mtim.tv_nsec);
+}
+
+bool begins_with(const std::string& text, const std::string& prefix) {
+  return text.compare(0, prefix.size(), prefix) == 0;
+}
+
+// Archives of other builds and versions, and those that were never finished, but for the newest
+// few.
+void remove_old(const fs::path& folder) {
+  std::vector<std::pair<fs::file_time_type, fs::path>> archives;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (begins_with(entry->path().filename().string(), kPrefix)) {
+      archives.emplace_back(entry->last_write_time(ignored), entry->path());
+    }
+  }
+  std::sort(archives.rbegin(), archives.rend());
+  for (size_t i = kArchivesKept; i < archives.size(); ++i) fs::remove(archives[i].second, error);
+}
+
+}  // namespace
+
+std::string cache_folder(const Places& places) {
+  fs::path folder;
+  if (const auto given = places.variable("DEISA_CACHE")) {
+    if (*given == "none") return "";
+    folder = *given;
+  } else if (const auto caches = places.variable("XDG_CACHE_HOME")) {
+    folder = fs::path(*caches) / "deisa";
+  } else if (const auto home = places.variable("HOME")) {
+    folder = fs::path(*home) / ".cache" / "deisa";
+  }
+  if (!folder.is_absolute()) return "";
+  std::error_code ignored;
+  fs::create_directories(folder.parent_path(), ignored);
+  ::mkdir(folder.c_str(), 0700);
+  return is_ours_alone(folder) ? folder.string() : "";
+}
+
+std::string class_archive(const std::string& folder, const std::string& libjvm,
+                          const std::vector<std::string>& options) {
+  if (folder.empty()) return "";
+  const std::string class_path = "-Djava.class.path=";
+  uint64_t key = hash(file_text(libjvm), 14695981039346656037u);
+  for (const std::string& option : options) {
+    for (const char* theirs : {"-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-Xshare:off",
+                               "-Xshare:dump", "-XX:Flags", "-javaagent", "-XX:+AutoCreate"}) {
+      if (begins_with(option, theirs)) return "";
+    }
+    if (!begins_with(option, class_path)) {
+      // Not what differs between runs and says nothing about classes.
+      if (!begins_with(option, "-D")) key = hash(option, key);
+      continue;
+    }
+    for (size_t begin = class_path.size(); begin <= option.size();) {
+      const size_t end = std::min(option.find(':', begin), option.size());
+      key = hash(file_text(option.substr(begin, end - begin)), key);
+      begin = end + 1;
+    }
+  }
+  char name[64];
+  std::snprintf(name, sizeof(name), "%s%016llx%s", kPrefix, static_cast<unsigned long long>(key),
+                kSuffix);
+  return (fs::path(folder) / name).string();
+}
+
+std::string use_class_archive(const std::string& archive, std::vector<std::string>& options) {
+  if (archive.empty()) return "";
+  if (::access(archive.c_str(), R_OK) == 0) {
+    options.push_back("-XX:SharedArchiveFile=" + archive);
+    return "";
+  }
+  options.push_back("-XX:+RecordDynamicDumpInfo");
+  return archive;
+}
+
+void make_class_archive(JNIEnv* env, const std::string& archive) noexcept {
+  const std::string unfinished = archive + "." + std::to_string(::getpid());
+  try {
+    const LocalFrame frame(env);
+    // What `jcmd VM.cds dynamic_dump` calls; a JVM without it makes no archive.
+    jclass sharing = env->FindClass("jdk/internal/misc/CDS");
+    jmethodID dump = nullptr;
+    if (sharing != nullptr) {
+      dump = env->GetStaticMethodID(sharing, "dumpDynamicArchive", "(Ljava/lang/String;)V");
+    }
+    if (dump != nullptr) env->CallStaticVoidMethod(sharing, dump, to_java(env, unfinished));
+    const bool failed = env->ExceptionCheck() == JNI_TRUE;
+    env->ExceptionClear();
+    // Whole or not at all: another process may start with it at any moment.
+    if (dump != nullptr && !failed && ::rename(unfinished.c_str(), archive.c_str()) == 0) {
+      remove_old(fs::path(archive).parent_path());
+    }
+  } catch (const std::exception&) {
+    env->ExceptionClear();
+  }
+  ::unlink(unfinished.c_str());
+}
+
+}  // namespace deisa

@@ -1,0 +1,103 @@
+#include "jvm/start_cache.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "jvm/test_places.hpp"
+
+namespace deisa {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(CacheFolder, IsTheFirstThatIsNamed) {
+  Machine machine;
+  machine.variables = {{"HOME", machine.path("home")}};
+  EXPECT_EQ(cache_folder(machine.places), machine.path("home/.cache/deisa"));
+  machine.variables["XDG_CACHE_HOME"] = machine.path("xdg");
+  EXPECT_EQ(cache_folder(machine.places), machine.path("xdg/deisa"));
+  machine.variables["DEISA_CACHE"] = machine.path("own");
+  EXPECT_EQ(cache_folder(machine.places), machine.path("own"));
+  EXPECT_TRUE(std::filesystem::is_directory(machine.path("own")));
+  EXPECT_EQ(cache_folder(machine.places), machine.path("own"));
+}
+
+TEST(CacheFolder, IsNoneWhenThatIsAsked) {
+  Machine machine;
+  machine.variables = {{"HOME", machine.path("home")}, {"DEISA_CACHE", "none"}};
+  EXPECT_EQ(cache_folder(machine.places), "");
+  EXPECT_FALSE(std::filesystem::exists(machine.path("home")));
+}
+
+TEST(CacheFolder, IsNoneWithoutAHome) {
+  Machine machine;
+  EXPECT_EQ(cache_folder(machine.places), "");
+  machine.variables = {{"DEISA_CACHE", "relative/folder"}};
+  EXPECT_EQ(cache_folder(machine.places), "");
+  machine.file("file");
+  machine.variables = {{"DEISA_CACHE", machine.path("file/below")}};
+  EXPECT_EQ(cache_folder(machine.places), "");
+}
+
+// What is in it is loaded into the simulation.
+TEST(CacheFolder, IsNoneWhenOthersMayWriteToIt) {
+  Machine machine;
+  const std::string folder = machine.path("shared");
+  std::filesystem::create_directories(folder);
+  machine.variables = {{"DEISA_CACHE", folder}};
+  ::chmod(folder.c_str(), 0777);
+  EXPECT_EQ(cache_folder(machine.places), "");
+  ::chmod(folder.c_str(), 0755);
+  EXPECT_EQ(cache_folder(machine.places), folder);
+}
+
+std::string archive_of(const std::string& jvm, const std::string& class_path,
+                       const std::string& more = "-Xmx1m") {
+  return class_archive("/cache", jvm, {"-Djava.class.path=" + class_path, more});
+}
+
+TEST(ClassArchive, HasANameForAllThatItDependsOn) {
+  Machine machine;
+  const std::string jvm = machine.file("libjvm.so", "jvm");
+  const std::string a = machine.file("a.jar", "a"), b = machine.file("b.jar", "b");
+  const std::string name = archive_of(jvm, a + ":" + b);
+  EXPECT_THAT(name, StartsWith("/cache/classes-"));
+  EXPECT_EQ(name, archive_of(jvm, a + ":" + b));
+  EXPECT_NE(name, archive_of(jvm, b + ":" + a));
+  EXPECT_NE(name, archive_of(a, a + ":" + b));
+  EXPECT_NE(name, archive_of(jvm, a + ":" + b, "-Xmx2m"));
+  machine.file("b.jar", "another");
+  EXPECT_NE(name, archive_of(jvm, a + ":" + b));
+}
+
+TEST(ClassArchive, DoesNotDependOnOtherProperties) {
+  EXPECT_EQ(archive_of("/jvm", "/a.jar", "-Djna.tmpdir=/tmp/1"),
+            archive_of("/jvm", "/a.jar", "-Djna.tmpdir=/tmp/2"));
+}
+
+TEST(ClassArchive, LeavesTheUsersOwnAlone) {
+  for (const char* option : {"-XX:SharedArchiveFile=/x", "-Xshare:off", "-javaagent:/x.jar"}) {
+    EXPECT_EQ(archive_of("/jvm", "/a.jar", option), "") << option;
+  }
+  EXPECT_EQ(class_archive("", "/jvm", {}), "");
+}
+
+TEST(ClassArchive, IsUsedWhenItIsThereAndElseMade) {
+  Machine machine;
+  std::vector<std::string> options;
+  EXPECT_EQ(use_class_archive(machine.path("x.jsa"), options), machine.path("x.jsa"));
+  EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo"));
+  options.clear();
+  const std::string there = machine.file("x.jsa");
+  EXPECT_EQ(use_class_archive(there, options), "");
+  EXPECT_THAT(options, ElementsAre(HasSubstr("SharedArchiveFile=" + there)));
+  options.clear();
+  EXPECT_EQ(use_class_archive("", options), "");
+  EXPECT_THAT(options, ElementsAre());
+}
+
+}  // namespace
+}  // namespace deisa
