@@ -96,7 +96,7 @@ def report(one: Simulation, cluster: Cluster, begin: float, end: Path) -> None:
     for rank in one.ranks:
         told = rank.told()
         print(f"  rank {rank.number}: {len(told.sent)} sends returned, status {rank.child.status()}")
-        others = [line for line in rank.child.lines if " sent " not in line]
+        others = [line for line in rank.child.lines if line.split()[1:2] != ["sent"]]
         for line in others if len(others) < 5 else [*others[:2], "...", *others[-2:]]:
             print(f"    {line[:200]}")
     late = time.monotonic() + 10.0

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 POLL = 0.5
 """Seconds between two looks."""
+POLL_PER_NODE = 0.02
+"""Seconds more for each node: all of them ask the head actor and the control store, and one asks all."""
 SILENT = 30.0
 """Seconds without an answer of the head actor after which the ranks are told."""
 
@@ -42,8 +44,9 @@ class Watch:
         """Returns when the simulation has left, and the analytics have ended; the head actor, which deisa-ray
         would leave, is then removed. Tells the ranks meanwhile when what they send cannot arrive any more."""
         service = self._service
+        nodes = len(service.peers.nodes) if service.peers is not None else 1
         while True:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL + POLL_PER_NODE * nodes)
             looks = (self._look_at_head(), self._look_at_nodes())
             for problem in await asyncio.gather(*looks, return_exceptions=True):
                 if isinstance(problem, Exception):
