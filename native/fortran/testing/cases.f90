@@ -266,6 +266,9 @@ contains
       call bridge%send('t', t, 20, stat=stat, errmsg=message(1:20))
     case (17)
       call other%open(comm=-12345, stat=stat, errmsg=message)
+    case (18)
+      call other%open(options=deisa_options(when_full=7, block_timeout=-3.0_real64, store_threshold=1.5_real64, &
+        max_ahead=-1, window=-2), stat=stat, errmsg=message)
     end select
     call note(stat, message, result)
   end subroutine

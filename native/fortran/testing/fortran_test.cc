@@ -155,6 +155,16 @@ TEST_F(FortranTest, MistakesAreNamed) {
   expect_mistake(16, -2, "rank 0: contract vio");  // what fits into errmsg
 }
 
+TEST_F(FortranTest, OptionsOfBackPressureAreHandedOn) {
+  Outcome result = {};
+  case_mistake(18, &result);
+  EXPECT_EQ(result.stat, -1);
+  for (const char* part : {"when_full = 7", "block_timeout = -3", "store_threshold = 1.5",
+                           "max_ahead = -1", "window = -2"}) {
+    EXPECT_TRUE(contains(result.message, part));
+  }
+}
+
 TEST_F(FortranTest, AnMpiCommunicatorNeedsMpi) {
   // MPI is not initialised; or there is no libdeisa_mpi.so, if it is not built.
   Outcome result = {};
