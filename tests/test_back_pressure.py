@@ -83,13 +83,13 @@ class Paced(Watch):
 
 
 def start(
-    simulation: Simulation, size: int = 2, window: int = 1, **options: object
+    simulation: Simulation, size: int = 2, window: int = 1, nodes: str = "", **options: object
 ) -> tuple[Paced, list[Rank]]:
     analytics = Paced(simulation, window)
     given = {"ERRORS": "raise", "WINDOW": str(window)} | {
         key.upper(): str(value) for key, value in options.items()
     }
-    ranks = simulation.start(size, lambda rank: given)
+    ranks = simulation.start(size, lambda rank: given | ({"NODE_ID": nodes[rank]} if nodes else {}))
     for i, rank in enumerate(ranks):
         field = {
             "chunk_shape": [COUNT],
@@ -172,11 +172,12 @@ def test_block_ends_at_its_time_out_and_a_dead_analytics_ends_the_wait(simulatio
     )
 
 
-def test_drop(simulation: Simulation):
+@pytest.mark.parametrize("nodes", ["", "ab"], ids=["one node", "two nodes"])
+def test_drop(simulation: Simulation, nodes: str):
     """The steps that were dropped were so on both ranks, and the analytics saw exactly the others."""
     # `stored`: what is in flight is no reason to drop.
     options = {"when_full": "drop", "acknowledge": "stored", "store_threshold": threshold(24)}
-    analytics, ranks = start(simulation, window=3, **options)
+    analytics, ranks = start(simulation, window=3, nodes=nodes, **options)
     succeed(simulation.ready(ranks))
     sent, dropped = [], []
     # The analytics get going when three timesteps have been dropped.
