@@ -27,11 +27,9 @@ def write(found: dict[str, Any], document: Path) -> None:
 
 def ranks(found: dict[str, Any]) -> str:
     records = found["ranks"]
-    lines = [
-        "| ranks | acknowledge | open to ready | blocking send | a timestep | private memory, rank without JVM |"
-        " with JVM | JVMs |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ("ranks", "acknowledge", "open to ready", "blocking send", "a timestep")
+    heads += ("private memory, rank without JVM", "with JVM", "JVMs")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     values = {
         name: medians(records, ("ranks", "acknowledge"), name)
         for name in ("start", "send", "step", "private", "private_with_jvm")
