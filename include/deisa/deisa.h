@@ -322,6 +322,12 @@ DEISA_EXPORT deisa_status deisa_test(deisa_bridge* bridge, deisa_request* reques
  * DEISA_DISABLE it is ordinary memory. */
 DEISA_EXPORT deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,
                                          deisa_error* error);
+/* As deisa_allocate, for memory that is used as `ndim` dimensions of `dtype`: DEISA_ERROR_CONTRACT
+ * unless the array was defined so. Writes the extents of the chunk to `shape`, `ndim` elements. Under
+ * DEISA_DISABLE, `*buffer` is then NULL, and `shape` is not written. */
+DEISA_EXPORT deisa_status deisa_allocate_as(deisa_bridge* bridge, const char* name,
+                                            deisa_dtype dtype, int32_t ndim, int64_t* shape,
+                                            void** buffer, deisa_error* error);
 /* As deisa_send, deisa_send_async and deisa_put, for a lent buffer: takes it, and sets `*buffer` to
  * the next one to compute in, whose contents are undefined: zeros, or data of an earlier timestep.
  * The buffer that was taken must not be written any more. It may be read until the next send or put

@@ -259,6 +259,25 @@ deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffe
   });
 }
 
+deisa_status deisa_allocate_as(deisa_bridge* bridge, const char* name, deisa_dtype dtype,
+                               int32_t ndim, int64_t* shape, void** buffer, deisa_error* error) {
+  if (buffer != nullptr) *buffer = nullptr;
+  if (is_disabled(bridge)) {
+    return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
+      if (name != nullptr && shape != nullptr && buffer != nullptr) {
+        *buffer = disabled.allocate(name, dtype, ndim, shape);
+      }
+    });
+  }
+  return on_bridge(bridge, error, [&](Bridge& open) {
+    require(name, "name");
+    require(shape, "shape");
+    require(buffer, "buffer");
+    *buffer = open.allocate(name, dtype, ndim, shape);
+    return DEISA_OK;
+  });
+}
+
 deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name, void** buffer,
                                   int64_t timestep, deisa_error* error) {
   if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);

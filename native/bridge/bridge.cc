@@ -233,6 +233,21 @@ void* Bridge::allocate(const std::string& name) {
   return sender_->allocate(index_of(name));
 }
 
+void* Bridge::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape) {
+  require_ready("allocate");
+  const Layout& defined = layout_of(name);
+  if (dtype != defined.dtype || ndim != static_cast<int32_t>(defined.shape.size())) {
+    throw contract("array '" + name + "': memory for " + dtype_name(dtype) + " in " +
+                   std::to_string(ndim) + " dimensions was asked for: expected " +
+                   dtype_name(defined.dtype) + " in " + std::to_string(defined.shape.size()) +
+                   ", as it was defined")
+        .at_array(name);
+  }
+  void* const buffer = allocate(name);
+  std::copy(defined.shape.begin(), defined.shape.end(), shape);
+  return buffer;
+}
+
 void Bridge::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
   require_ready("export_allocated");
   const uint32_t index = index_of(name);

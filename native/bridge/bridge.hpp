@@ -60,6 +60,8 @@ class Bridge {
   bool test(uint64_t request);
   // The buffer to compute in, for Source::lent.
   void* allocate(const std::string& name);
+  // The same, for an array of this dtype and number of dimensions; writes its extents to `shape`.
+  void* allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape);
   // The lent buffer, and the chunks of the open step, for Arrow: views that stay mapped until they
   // are released.
   void export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema);

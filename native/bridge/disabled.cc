@@ -1,5 +1,6 @@
 #include "bridge/disabled.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "bridge/metadata.hpp"
@@ -31,6 +32,15 @@ void* Disabled::allocate(const std::string& name) {
     for (auto& one : *buffers.memory) one.resize(buffers.layout.bytes());
   }
   return (*buffers.memory)[buffers.lent].data();
+}
+
+void* Disabled::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape) {
+  const auto known = arrays_.find(name);
+  if (known == arrays_.end()) return nullptr;
+  const Layout& layout = known->second.layout;
+  if (dtype != layout.dtype || ndim != static_cast<int32_t>(layout.shape.size())) return nullptr;
+  std::copy(layout.shape.begin(), layout.shape.end(), shape);
+  return allocate(name);
 }
 
 void Disabled::exchange(const std::string& name, void** buffer) {

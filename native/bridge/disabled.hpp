@@ -19,6 +19,8 @@ class Disabled {
   void define(const std::string& arrays_metadata);
   // A buffer of the chunk's size, valid as long as this object; NULL if the size is not known.
   void* allocate(const std::string& name);
+  // The same; NULL, too, if the array is none of this dtype and number of dimensions.
+  void* allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape);
   // Two buffers take turns, so that a simulation which reads what it sent last computes the same as
   // with analytics. Leaves `*buffer` alone if it is not the one that is lent.
   void exchange(const std::string& name, void** buffer);

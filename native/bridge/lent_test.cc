@@ -1,6 +1,7 @@
 // Buffers that the bridge lends, and what it exports to Arrow, through the C ABI.
 #include <cstring>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "bridge/testing/fake_node.hpp"
@@ -89,6 +90,40 @@ TEST_F(LentTest, BuffersAreNotCopied) {
   EXPECT_TRUE(contains(rank.message(), "is not the one that deisa_allocate"));
   EXPECT_EQ(wrong, &other);
   EXPECT_EQ(rank.send("t", 1, 30), DEISA_OK) << "nothing was sent";
+}
+
+TEST_F(LentTest, WhoSaysWhatTheMemoryIsForGetsItsShape) {
+  for (const bool disabled : {false, true}) {
+    if (disabled) ::setenv("DEISA_DISABLE", "1", 1);
+    start();
+    int64_t shape[] = {-1, -1, -1};
+    void* buffer = nullptr;
+    const auto ask = [&](const char* name, deisa_dtype dtype, int32_t ndim) {
+      return deisa_allocate_as(rank.bridge, name, dtype, ndim, shape, &buffer, &rank.error);
+    };
+    for (const auto& [name, dtype, ndim] :
+         {std::tuple("t", DEISA_FLOAT32, 2), std::tuple("t", DEISA_FLOAT64, 3),
+          std::tuple("t", static_cast<deisa_dtype>(99), -1), std::tuple("no", DEISA_FLOAT64, 2)}) {
+      buffer = &shape;
+      EXPECT_EQ(ask(name, dtype, ndim), disabled ? DEISA_OK : DEISA_ERROR_CONTRACT);
+      EXPECT_EQ(buffer, nullptr);
+      EXPECT_EQ(shape[0], -1);
+    }
+    if (!disabled) {
+      ask("t", DEISA_FLOAT32, 3);
+      EXPECT_TRUE(contains(rank.message(),
+                           "array 't': memory for float32 in 3 dimensions was asked "
+                           "for: expected float64 in 2, as it was defined"));
+      EXPECT_EQ(rank.error.rank, 0);
+      EXPECT_EQ(deisa_allocate_as(rank.bridge, "t", DEISA_FLOAT64, 2, nullptr, &buffer, nullptr),
+                DEISA_ERROR_ARGUMENT);
+    }
+    ASSERT_EQ(ask("t", DEISA_FLOAT64, 2), DEISA_OK) << rank.message();
+    EXPECT_EQ(buffer, allocate());
+    EXPECT_EQ(std::vector<int64_t>(shape, shape + 3), (std::vector<int64_t>{2, 3, -1}));
+    EXPECT_EQ(rank.close(0), DEISA_OK);
+    ::unsetenv("DEISA_DISABLE");
+  }
 }
 
 // A timestep is computed from the last one, in the two buffers alone.

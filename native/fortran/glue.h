@@ -1,4 +1,4 @@
-/* What the Fortran module calls beside the C ABI: conversions from what Fortran hands over. Both
+/* What the Fortran module calls beside the C ABI: conversions from what Fortran hands over. The
  * files of C in this folder must be compiled by the companion of the Fortran compiler that compiles
  * the module, because ISO_Fortran_binding.h describes that compiler's descriptors.
  *
@@ -37,6 +37,19 @@ deisa_status deisa_fortran_send(deisa_bridge* bridge, const char* name, const CF
                                 deisa_error* error);
 deisa_status deisa_fortran_put(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
                                int dtype, deisa_error* error);
+
+/* As deisa_allocate, deisa_send_allocated, deisa_send_allocated_async (if `request` is not NULL)
+ * and deisa_put_allocated, for a pointer: its index (i, j, ...) is that of the chunk, so its last
+ * dimension is contiguous. A pointer of another type or rank than the array, and one that is at a
+ * part of the buffer, is an error. deisa_fortran_allocate sets it, with lower bounds of 1; after an
+ * error it is not associated. The others change nothing but its address. */
+deisa_status deisa_fortran_allocate(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
+                                    int dtype, deisa_error* error);
+deisa_status deisa_fortran_send_allocated(deisa_bridge* bridge, const char* name,
+                                          CFI_cdesc_t* array, int dtype, int64_t timestep,
+                                          deisa_request* request, deisa_error* error);
+deisa_status deisa_fortran_put_allocated(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
+                                         int dtype, deisa_error* error);
 
 /* A feedback value that is a string: `*text` points to `*length` bytes, valid until the next
  * deisa_get* on this bridge. */

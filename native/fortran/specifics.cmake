@@ -1,6 +1,6 @@
-# Writes deisa.F90 from deisa.F90.in: one specific procedure of send, put and get for each kind and rank, since
-# compilers choose among them when the program is compiled. (One procedure with an assumed-rank argument
-# would do, but not every compiler passes that on.)
+# Writes deisa.F90 from deisa.F90.in: one specific procedure of send, put, allocate, ... for each kind and rank,
+# since compilers choose among them when the program is compiled. (One procedure with an assumed-rank argument
+# would do, but not every compiler passes that on.) For pointers, C's procedures need an interface for each kind.
 
 # name | declaration | dtype
 set(DEISA_ELEMENTS
@@ -47,6 +47,94 @@ set(DEISA_PUT [[
 
 ]])
 
+set(DEISA_LENT_INTERFACES [[
+  interface
+    integer(c_int) function c_allocate_@name@(bridge, name, array, dtype, error) bind(c, name='deisa_fortran_allocate')
+      import
+      type(c_ptr), value :: bridge
+      character(kind=c_char), intent(in) :: name(*)
+      @c_declaration@, pointer, intent(inout) :: array(..)
+      integer(c_int), value :: dtype
+      type(c_error), intent(inout) :: error
+    end function
+    integer(c_int) function c_send_allocated_@name@(bridge, name, array, dtype, timestep, request, error) &
+        bind(c, name='deisa_fortran_send_allocated')
+      import
+      type(c_ptr), value :: bridge
+      character(kind=c_char), intent(in) :: name(*)
+      @c_declaration@, pointer, intent(inout) :: array(..)
+      integer(c_int), value :: dtype
+      integer(c_int64_t), value :: timestep
+      integer(c_int64_t), intent(inout), optional :: request
+      type(c_error), intent(inout) :: error
+    end function
+    integer(c_int) function c_put_allocated_@name@(bridge, name, array, dtype, error) &
+        bind(c, name='deisa_fortran_put_allocated')
+      import
+      type(c_ptr), value :: bridge
+      character(kind=c_char), intent(in) :: name(*)
+      @c_declaration@, pointer, intent(inout) :: array(..)
+      integer(c_int), value :: dtype
+      type(c_error), intent(inout) :: error
+    end function
+  end interface
+
+]])
+
+set(DEISA_ALLOCATE [[
+  subroutine @specific@(this, name, array, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: name
+    @declaration@, pointer, intent(inout) :: array@dimensions@
+    integer, intent(out), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_error) :: error
+    integer(c_int) :: status
+    @declaration@, target, save :: nothing@extents@
+    array => nothing  ! gfortran 12 keeps the type in the pointer, too, and C's changes leave it out
+    status = c_allocate_@name@(this%handle, c_text(name), array, @dtype@, error)
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+set(DEISA_SEND_ALLOCATED [[
+  subroutine @specific@(this, name, array, timestep, request, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: name
+    @declaration@, pointer, intent(inout) :: array@dimensions@
+    integer(@kind@), intent(in) :: timestep
+    type(deisa_request), intent(out), optional :: request
+    integer, intent(out), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_error) :: error
+    integer(c_int) :: status
+    if (present(request)) then
+      status = c_send_allocated_@name@(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), &
+        request%number, error)
+    else
+      status = c_send_allocated_@name@(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), error=error)
+    end if
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+set(DEISA_PUT_ALLOCATED [[
+  subroutine @specific@(this, name, array, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: name
+    @declaration@, pointer, intent(inout) :: array@dimensions@
+    integer, intent(out), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_error) :: error
+    integer(c_int) :: status
+    status = c_put_allocated_@name@(this%handle, c_text(name), array, @dtype@, error)
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
 set(DEISA_GET [[
   subroutine @specific@(this, key, value, @argument@collective, found, stat, errmsg)
     class(deisa_bridge), intent(in) :: this
@@ -65,6 +153,16 @@ set(DEISA_GET [[
 
 ]])
 
+# The declaration of elements with the kinds of iso_c_binding, which interfaces of C's procedures must have.
+function(deisa_c_declaration declaration out)
+  string(REGEX REPLACE "integer\\((int[0-9]+)\\)" "integer(c_\\1_t)" declaration "${declaration}")
+  string(REGEX REPLACE "^complex\\(real32\\)" "complex(c_float_complex)" declaration "${declaration}")
+  string(REGEX REPLACE "^complex\\(real64\\)" "complex(c_double_complex)" declaration "${declaration}")
+  string(REPLACE "real32" "c_float" declaration "${declaration}")
+  string(REPLACE "real64" "c_double" declaration "${declaration}")
+  set(${out} "${declaration}" PARENT_SCOPE)
+endfunction()
+
 # One specific of `generic`, with the variables that its text names.
 macro(deisa_specific generic text)
   string(CONFIGURE "${${text}}" procedure @ONLY)
@@ -74,12 +172,23 @@ endmacro()
 
 function(deisa_generate_module from to)
   set(bindings "")
+  set(interfaces "")
   set(procedures "")
   foreach(element IN LISTS DEISA_ELEMENTS)
     string(REPLACE "|" ";" element "${element}")
     list(GET element 0 name)
     list(GET element 1 declaration)
     list(GET element 2 dtype)
+    # .true. is not the same in Fortran's memory and in that of the chunk.
+    set(lent YES)
+    if(name MATCHES "logical")
+      set(lent NO)
+    endif()
+    if(lent)
+      deisa_c_declaration("${declaration}" c_declaration)
+      string(CONFIGURE "${DEISA_LENT_INTERFACES}" interface @ONLY)
+      string(APPEND interfaces "${interface}")
+    endif()
     set(dimensions "")
     foreach(rank RANGE 0 7)
       if(rank EQUAL 1)
@@ -93,6 +202,17 @@ function(deisa_generate_module from to)
       endforeach()
       set(specific put_${name}_${rank})
       deisa_specific(put DEISA_PUT)
+      if(lent AND rank GREATER 0)
+        string(REPLACE ":" "0" extents "${dimensions}")
+        set(specific allocate_${name}_${rank})
+        deisa_specific(allocate DEISA_ALLOCATE)
+        foreach(kind int32 int64)
+          set(specific send_allocated_${name}_${rank}_${kind})
+          deisa_specific(send_allocated DEISA_SEND_ALLOCATED)
+        endforeach()
+        set(specific put_allocated_${name}_${rank})
+        deisa_specific(put_allocated DEISA_PUT_ALLOCATED)
+      endif()
     endforeach()
   endforeach()
   foreach(element "real32|real(real32)" "real64|real(real64)" "int32|integer(int32)" "int64|integer(int64)"
@@ -116,5 +236,6 @@ function(deisa_generate_module from to)
     endforeach()
   endforeach()
   string(REGEX REPLACE "\n+$" "" bindings "${bindings}")
+  string(REGEX REPLACE "\n+$" "" interfaces "${interfaces}")
   configure_file(${from} ${to} @ONLY)
 endfunction()

@@ -1,5 +1,6 @@
 !> A simulation of MPI ranks that sends what Fortran programs have: sections with ghost cells, pointers
-!> that are not contiguous, arrays backwards, complex numbers, a logical mask, a scalar. The ranks stand
+!> that are not contiguous, arrays backwards, complex numbers, a logical mask, a scalar; and what they compute
+!> in the bridge's memory. The ranks stand
 !> one below the other: each has `nx` rows of the global arrays. test_fortran.py knows the formulas.
 program sections
   use, intrinsic :: iso_fortran_env, only: int64, real32, real64
@@ -14,6 +15,7 @@ program sections
   real(real64) :: t(0:nx + 1, 0:ny + 1)
   real(real32), target :: field(2 * nx, 3 * ny)
   real(real32), pointer :: p(:, :)
+  real(real64), pointer :: lent(:, :)
   integer(int64) :: backwards(nx, ny)
   complex(real64) :: spectrum(nx, ny, nz)
   logical :: mask(nx, ny)
@@ -28,10 +30,12 @@ program sections
   call define('pointer', deisa_float32)
   call define('backwards', deisa_int64)
   call define('mask', deisa_bool)
+  call define('lent', deisa_float64)
   call bridge%define('spectrum', deisa_complex128, chunk_shape=[nx, ny, nz], chunk_position=[rank, 0, 0], &
     global_shape=[nx * ranks, ny, nz])
   call bridge%define('scalar', deisa_int32, chunk_shape=[1], chunk_position=[rank], nb_chunks_per_dim=[ranks])
   call bridge%ready()
+  call bridge%allocate('lent', lent)
 
   do step = 0, steps - 1
     t = -1
@@ -42,6 +46,7 @@ program sections
         row = rank * nx + i - 1
         t(i, j) = 1000 * step + 100 * row + (j - 1) + 0.25_real64
         p(i, j) = real(t(i, j), real32)
+        lent(i, j) = t(i, j) + 0.5_real64
         backwards(nx + 1 - i, j) = 1000 * step + 100 * row + (j - 1)
         mask(i, j) = mod(row + 2 * (j - 1) + step, 3) == 0
         do k = 1, nz
@@ -56,6 +61,7 @@ program sections
     call bridge%put('mask', mask)
     call bridge%put('spectrum', spectrum)
     call bridge%put('scalar', 10 * step + rank)
+    call bridge%put_allocated('lent', lent)
     call bridge%end_step(request)
     call bridge%wait(request)
   end do
