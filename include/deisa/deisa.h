@@ -424,6 +424,7 @@ typedef struct deisa_bridge_status {
   int64_t bytes_sent;
   int64_t bytes_copied;    /* by this library, on the simulation's time */
   double seconds_blocked;  /* waiting inside send, begin_step, end_step and flush */
+  int64_t chunks_left_out; /* not sent, as the settings file says */
 } deisa_bridge_status;
 
 /* Waits for nobody but another thread's call on the same bridge. `out->struct_size` must be set. */

@@ -11,6 +11,7 @@ using deisa::guarded;
 using deisa::is_disabled;
 using deisa::is_the_callers_fault;
 using deisa::kFirstLayoutSize;
+using deisa::kFirstStatusSize;
 using deisa::known_part;
 using deisa::no_bridge;
 using deisa::on_bridge;
@@ -346,10 +347,12 @@ deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, de
   return guarded(error, [&] {
     if (bridge == nullptr) throw no_bridge();
     require(out, "out");
-    if (out->struct_size < sizeof(deisa_bridge_status)) {
-      throw Error(DEISA_ERROR_ARGUMENT,
-                  "status: struct_size = " + std::to_string(out->struct_size) + ": expected " +
-                      std::to_string(sizeof(deisa_bridge_status)));
+    // The caller's struct may be that of an older header, and then ends early.
+    const size_t known = out->struct_size;
+    if (known < kFirstStatusSize) {
+      throw Error(DEISA_ERROR_ARGUMENT, "status: struct_size = " + std::to_string(known) +
+                                            ": expected " +
+                                            std::to_string(sizeof(deisa_bridge_status)));
     }
     deisa_bridge_status status = {};
     status.struct_size = sizeof(status);
@@ -357,7 +360,8 @@ deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, de
       std::lock_guard<std::mutex> lock(bridge->mutex);
       status = bridge->bridge->status();
     }
-    *out = status;
+    status.struct_size = std::min(known, sizeof(status));
+    std::memcpy(out, &status, status.struct_size);
     return DEISA_OK;
   });
 }

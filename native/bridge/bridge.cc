@@ -122,7 +122,8 @@ void Bridge::check_step_order(int64_t timestep) const {
   }
   if (timestep < oldest_allowed_) {
     throw contract("timestep " + timestep_text(timestep) +
-                   " is older than expected: this rank is at " + timestep_text(newest_step_) +
+                   " is older than expected: this rank is at " +
+                   timestep_text(std::max(newest_step_, newest_left_out_)) +
                    ", and analytics see timesteps in order: expected at least " +
                    timestep_text(oldest_allowed_))
         .at_timestep(timestep);
@@ -153,7 +154,7 @@ void Bridge::sent(uint32_t array, int64_t timestep) {
   oldest_allowed_ = std::max(oldest_allowed_, timestep);
 }
 
-Sender::Prepared Bridge::take(uint32_t array, const Source& source, int64_t timestep) {
+Backend::Prepared Bridge::take(uint32_t array, const Source& source, int64_t timestep) {
   const auto traced = span(source.lent != nullptr ? "swap" : "copy", arrays_[array].name, timestep);
   if (source.lent != nullptr) return sender_->exchange(array, source.lent);
   return source.layout != nullptr ? sender_->prepare(array, source.data, *source.layout)
@@ -184,10 +185,14 @@ uint64_t Bridge::send_async(const std::string& name, const Source& source, int64
   }
   const uint32_t array = index_of(name);
   check_order(array, timestep);
+  if (!choices_[array].wants(timestep)) {
+    leave_chunk_out(array, source, timestep);
+    return 0;
+  }
   const Deadline deadline = send_deadline();
   try {
     admit_chunk(array, timestep, deadline);
-    const Sender::Prepared chunk = take(array, source, timestep);
+    const Backend::Prepared chunk = take(array, source, timestep);
     // From here on the node actor may have it, whatever is reported: it is not sent again.
     sent(array, timestep);
     const auto traced = span("hand over", name, timestep);
@@ -261,7 +266,7 @@ void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
     throw contract("export_step outside a step: expected begin_step and puts first");
   }
   std::vector<ArrowColumn> columns;
-  for (const Sender::Prepared& chunk : step_chunks_) {
+  for (const Backend::Prepared& chunk : step_chunks_) {
     const ArrayMetadata& metadata = arrays_[chunk.array];
     columns.push_back({metadata.name, sender_->data(chunk), packed(metadata.layout)});
   }
@@ -278,17 +283,16 @@ bool Bridge::begin_step(int64_t timestep) {
   }
   check_step_order(timestep);
   // The whole step is admitted here, so that no put waits and every step that begins can end.
-  std::vector<uint32_t> all;
-  for (size_t i = 0; i < arrays_.size(); ++i) {
-    if (arrays_[i].name != kEndMarkerArray) all.push_back(static_cast<uint32_t>(i));
-  }
+  const std::vector<uint32_t> due = due_arrays(timestep);
   const auto admit = [&] {
     const auto traced = span("admit", kEveryArray, timestep);
-    return sender_->admit(timestep, all, options_.block_timeout);
+    return due.empty() ? "" : sender_->admit(timestep, due, options_.block_timeout);
   };
   try {
     if (options_.when_full == DEISA_FULL_DROP) {
-      if (!all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
+      // Whether any rank sends something of this timestep is known to all.
+      if (plan_.sends_at(timestep, options_.arrays) &&
+          !all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
         leave_step_out(timestep);
         return false;
       }
@@ -301,6 +305,7 @@ bool Bridge::begin_step(int64_t timestep) {
   step_ = Step::kOpen;
   step_timestep_ = timestep;
   step_chunks_.clear();
+  step_left_out_.clear();
   return true;
 }
 
@@ -342,13 +347,20 @@ void Bridge::put(const std::string& name, const Source& source) {
   }
   if (step_ == Step::kLeftOut) return;
   check_order(array, step_timestep_);
-  for (const Sender::Prepared& chunk : step_chunks_) {
-    if (chunk.array == array) {
-      throw contract("array '" + name + "' was put before in step " +
-                     timestep_text(step_timestep_) + ": expected each array once in a step")
-          .at_array(name)
-          .at_timestep(step_timestep_);
-    }
+  const bool put_before =
+      std::find(step_left_out_.begin(), step_left_out_.end(), array) != step_left_out_.end() ||
+      std::any_of(step_chunks_.begin(), step_chunks_.end(),
+                  [array](const Backend::Prepared& chunk) { return chunk.array == array; });
+  if (put_before) {
+    throw contract("array '" + name + "' was put before in step " + timestep_text(step_timestep_) +
+                   ": expected each array once in a step")
+        .at_array(name)
+        .at_timestep(step_timestep_);
+  }
+  if (!choices_[array].wants(step_timestep_)) {
+    leave_chunk_out(array, source, step_timestep_);
+    step_left_out_.push_back(array);
+    return;
   }
   try {
     step_chunks_.push_back(take(array, source, step_timestep_));
@@ -370,12 +382,18 @@ uint64_t Bridge::end_step_async() {
     throw contract("end_step outside a step: expected begin_step first");
   }
   const int64_t timestep = step_timestep_;
-  const std::vector<Sender::Prepared> chunks = std::exchange(step_chunks_, {});
+  const std::vector<Backend::Prepared> chunks = std::exchange(step_chunks_, {});
   if (std::exchange(step_, Step::kNone) == Step::kLeftOut) return 0;
-  for (const Sender::Prepared& chunk : chunks) sent(chunk.array, timestep);
+  for (const uint32_t array : step_left_out_) newest_[array] = timestep;
+  for (const Backend::Prepared& chunk : chunks) sent(chunk.array, timestep);
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
+    if (chunks.empty() && !step_left_out_.empty()) {
+      // Nothing that would be acknowledged.
+      sender_->promise(oldest_allowed_, send_deadline());
+      return 0;
+    }
     const auto traced = span("hand over", kEveryArray, timestep);
     return sender_->hand_over(timestep, true, chunks, send_deadline());
   } catch (Error& error) {
@@ -386,64 +404,6 @@ uint64_t Bridge::end_step_async() {
 void Bridge::flush() {
   require_ready("flush");
   sender_->flush(send_deadline());
-}
-
-void Bridge::close(int64_t timestep) {
-  if (state_ == State::kDefining || state_ == State::kFailed || state_ == State::kClosed) {
-    abandon();
-    return;
-  }
-  if (step_ == Step::kOpen) {
-    throw contract("close inside the step " + timestep_text(step_timestep_) +
-                   ": expected end_step first")
-        .at_timestep(timestep);
-  }
-  if (timestep < newest_step_ || timestep == std::numeric_limits<int64_t>::max()) {
-    throw contract("close with timestep " + timestep_text(timestep) +
-                   ": expected at least the newest timestep that was sent, " +
-                   timestep_text(newest_step_))
-        .at_timestep(timestep);
-  }
-  // Failures do not keep this rank from the barrier: the others wait there.
-  std::optional<Error> failure;
-  const auto attempt = [&failure, this](const auto& work) {
-    try {
-      work();
-      return true;
-    } catch (Error& error) {
-      if (!failure) failure = error.at_rank(options_.bridge_id);
-      return false;
-    }
-  };
-  const Deadline flushed = send_deadline();
-  attempt([&] {
-    sender_->promise(std::numeric_limits<int64_t>::max(), flushed);
-    sender_->flush(flushed);
-  });
-  // The others may flush for as long as this rank was allowed to.
-  const Deadline meeting = Deadline::after(flushed.seconds() + options_.comm_timeout);
-  const bool met = attempt([&] { communicator_->barrier(meeting); });
-  if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
-  // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
-  // every node has announced what it holds.
-  sender_->leave(met);
-  state_ = State::kClosed;
-  control_.reset();
-  communicator_.reset();
-  if (failure) throw *failure;
-}
-
-void Bridge::abandon() noexcept {
-  if (state_ == State::kReady && sender_) sender_->leave(false);
-  state_ = State::kClosed;
-  // The sender stays, for its counters and late failures; its socket is closed with it.
-  control_.reset();
-  communicator_.reset();
-  // One that was given, but never used: deisa_ready was not called, or did not come so far.
-  if (options_.communicator && options_.communicator->release != nullptr) {
-    options_.communicator->release(options_.communicator->self);
-  }
-  options_.communicator.reset();
 }
 
 Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {
@@ -490,26 +450,6 @@ void Bridge::look_for_late_failures() noexcept {
 std::vector<Error> Bridge::take_late_failures() {
   if (!sender_) return {};
   return sender_->take_late_failures();
-}
-
-deisa_bridge_status Bridge::status() {
-  deisa_bridge_status status = {};
-  status.struct_size = sizeof(status);
-  status.steps_sent = steps_sent_;
-  status.steps_dropped = steps_dropped_;
-  if (sender_) {
-    if (state_ == State::kReady) sender_->poll();
-    const Sender::Counters counters = sender_->counters();
-    status.chunks_sent = counters.chunks_sent;
-    status.chunks_stored = counters.chunks_stored;
-    status.chunks_announced = counters.chunks_announced;
-    status.chunks_failed = counters.chunks_failed;
-    status.chunks_in_flight = sender_->chunks_in_flight();
-    status.bytes_sent = counters.bytes_sent;
-    status.bytes_copied = counters.bytes_copied;
-    status.seconds_blocked = counters.seconds_blocked;
-  }
-  return status;
 }
 
 }  // namespace deisa

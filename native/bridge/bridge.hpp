@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "base/trace.hpp"
+#include "bridge/backend.hpp"
 #include "bridge/metadata.hpp"
 #include "bridge/options.hpp"
 #include "bridge/plan.hpp"
-#include "bridge/sender.hpp"
 #include "comm/communicator.hpp"
 #include "jvm/control.hpp"
 
@@ -101,6 +101,7 @@ class Bridge {
   void start_node(const Deadline& deadline);
   void register_arrays(const Deadline& deadline);
   void finalise(const Deadline& deadline);
+  void start_without_ray(const Deadline& deadline);
   std::string prepare_request(const Deadline& deadline) const;
 
   Error contract(const std::string& text) const;
@@ -110,8 +111,13 @@ class Bridge {
   TraceSpan span(const char* name, const std::string& array, int64_t timestep) const {
     return {trace_.get(), name, options_.bridge_id, array, timestep};
   }
-  Sender::Prepared take(uint32_t array, const Source& source, int64_t timestep);
+  Backend::Prepared take(uint32_t array, const Source& source, int64_t timestep);
   void admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline);
+  void leave_chunk_out(uint32_t array, const Source& source, int64_t timestep);
+  // The arrays of this rank that are sent at this timestep.
+  std::vector<uint32_t> due_arrays(int64_t timestep) const;
+  // On stderr, with DEISA_STATUS=1.
+  void print_status(const char* how) noexcept;
   void check_order(uint32_t array, int64_t timestep) const;
   void check_step_order(int64_t timestep) const;
   void sent(uint32_t array, int64_t timestep);
@@ -123,20 +129,24 @@ class Bridge {
   std::vector<ArrayMetadata> arrays_;
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Control> control_;  // on the node's leader only
-  std::unique_ptr<Sender> sender_;
+  std::unique_ptr<Backend> sender_;
   Plan plan_;
   std::string actor_;      // name of this node's actor
   std::string socket_;     // path of its socket
   std::string node_list_;  // JSON: node ids in the plan's order
 
-  std::vector<int64_t> newest_;                 // by array: newest timestep sent
-  int64_t newest_step_ = DEISA_NO_TIMESTEP;     // of all arrays
-  int64_t oldest_allowed_ = DEISA_NO_TIMESTEP;  // timesteps below this one are over
+  std::vector<ArrayChoice> choices_;             // by array
+  std::vector<int64_t> newest_;                  // by array: newest timestep sent, or left out
+  int64_t newest_step_ = DEISA_NO_TIMESTEP;      // of all arrays: newest sent
+  int64_t newest_left_out_ = DEISA_NO_TIMESTEP;  // outside of steps, by the settings
+  int64_t oldest_allowed_ = DEISA_NO_TIMESTEP;   // timesteps below this one are over
   Step step_ = Step::kNone;
   int64_t step_timestep_ = DEISA_NO_TIMESTEP;
-  std::vector<Sender::Prepared> step_chunks_;
+  std::vector<Backend::Prepared> step_chunks_;
+  std::vector<uint32_t> step_left_out_;  // arrays that were put, and are not sent at this timestep
   int64_t steps_sent_ = 0;
   int64_t steps_dropped_ = 0;
+  int64_t chunks_left_out_ = 0;
 };
 
 }  // namespace deisa

@@ -137,6 +137,9 @@ inline void require(const void* pointer, const char* what) {
 // What every caller has ever known of deisa_layout: the part before `offset`.
 inline constexpr size_t kFirstLayoutSize = offsetof(deisa_layout, offset);
 
+// ... and of deisa_bridge_status.
+inline constexpr size_t kFirstStatusSize = offsetof(deisa_bridge_status, chunks_left_out);
+
 // The caller's struct may be that of an older header, and then ends early.
 inline deisa_layout known_part(const deisa_layout& layout) {
   deisa_layout known = DEISA_LAYOUT_INIT;

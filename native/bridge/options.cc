@@ -100,6 +100,9 @@ Options resolve_options(const deisa_options& given, Environment environment) {
   options.error_mode = resolve.choice("error_mode", given.error_mode);
   options.error_handler = given.error_handler;
   options.error_handler_data = given.error_handler_data;
+  options.backend = resolve.choice("backend", BackendKind::kRay);
+  options.file_folder = resolve.text("file_folder", nullptr, "deisa-files");
+  options.status = resolve.on("status", false);
   options.announce_delay = resolve.number("announce_delay", 0);
   options.places = resolve.places();
 

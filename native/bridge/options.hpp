@@ -15,6 +15,9 @@ namespace deisa {
 // Reads the environment variable `name`; nullptr if it is not set.
 using Environment = const char* (*)(const char* name);
 
+// Where chunks go; in the order of the words of the setting `backend`.
+enum class BackendKind { kRay, kNull, kFile };
+
 struct Options {
   int bridge_id = 0;
   int world_size = 1;
@@ -43,12 +46,16 @@ struct Options {
   std::string config;   // its path; "": none
   ArrayChoices arrays;  // which arrays are sent, and how often
 
+  // From the settings file or the environment.
+  BackendKind backend = BackendKind::kRay;
+  std::string file_folder;
+  bool status = false;
   double announce_delay = 0;  // seconds
   // The places that the settings file names, by variable: see place().
   std::map<std::string, std::string> places;
 
-  // A setting of the group "where things are found", by its variable: from the environment, else from
-  // the file, else "".
+  // A setting of the group "where things are found", by its variable: from the environment, else
+  // from the file, else "".
   std::string place(const std::string& variable) const;
 };
 

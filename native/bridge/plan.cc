@@ -108,6 +108,7 @@ class Comparison {
     const std::vector<int64_t>& grid = chunks_.front().grid;
     bool good = true;
     result_.global_shape.assign(grid.size(), 0);
+    result_.extents.assign(grid.size(), {});
     for (size_t d = 0; d < grid.size(); ++d) {
       std::map<int64_t, const Chunk*> line;  // by position in this dimension
       for (const Chunk& chunk : chunks_) {
@@ -123,6 +124,7 @@ class Comparison {
           good = false;
         }
       }
+      for (const auto& [position, chunk] : line) result_.extents[d].push_back(chunk->shape[d]);
     }
     return good;
   }
@@ -164,6 +166,12 @@ std::vector<int> Plan::ranks_of_node(int node) const {
   return ranks;
 }
 
+bool Plan::sends_at(int64_t timestep, const ArrayChoices& choices) const {
+  return std::any_of(arrays.begin(), arrays.end(), [&](const auto& array) {
+    return array.first != kEndMarkerArray && choices.of(array.first).wants(timestep);
+  });
+}
+
 std::string encode(const Attendance& attendance) {
   json arrays = json::array();
   for (const ArrayMetadata& array : attendance.arrays) {
@@ -184,7 +192,7 @@ std::string encode(const Attendance& attendance) {
 std::string encode(const Plan& plan) {
   json arrays = json::object();
   for (const auto& [name, array] : plan.arrays) {
-    arrays[name] = {array.global_shape, array.chunks_of_node};
+    arrays[name] = {array.global_shape, array.chunks_of_node, array.extents};
   }
   std::string encoded;
   json::to_msgpack({{"session", plan.session},
@@ -192,6 +200,7 @@ std::string encode(const Plan& plan) {
                     {"leader", plan.leader},
                     {"arrays", arrays},
                     {"uniform", plan.uniform},
+                    {"same_arrays", plan.same_arrays},
                     {"ready_timeout", plan.ready_timeout}},
                    encoded);
   return encoded;
@@ -204,15 +213,18 @@ Plan decode_plan(const std::string& encoded) {
   plan.node_of = from.at("node_of").get<std::vector<int>>();
   plan.leader = from.at("leader").get<std::vector<int>>();
   plan.uniform = from.at("uniform").get<bool>();
+  plan.same_arrays = from.at("same_arrays").get<bool>();
   plan.ready_timeout = from.at("ready_timeout").get<double>();
   for (const auto& [name, array] : from.at("arrays").items()) {
     plan.arrays[name] = {array.at(0).get<std::vector<int64_t>>(),
-                         array.at(1).get<std::vector<int64_t>>()};
+                         array.at(1).get<std::vector<int64_t>>(),
+                         array.at(2).get<std::vector<std::vector<int64_t>>>()};
   }
   return plan;
 }
 
-Plan make_plan(const std::vector<std::string>& attendances, const std::string& session) {
+Plan make_plan(const std::vector<std::string>& attendances, const std::string& session,
+               const ArrayChoices& choices) {
   Plan plan;
   plan.session = session;
   Problems problems;
@@ -255,10 +267,21 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
   }
   for (const auto& [name, of_array] : chunks) {
     Plan::Array array = Comparison(name, of_array, nodes.size(), problems).compare();
-    if (name != kEndMarkerArray) {
+    if (name != kEndMarkerArray && choices.of(name).send) {
       for (const int64_t count : array.chunks_of_node) plan.uniform &= count > 0;
+      plan.same_arrays &= of_array.size() == attendances.size();
     }
     plan.arrays[name] = std::move(array);
+  }
+  for (const std::string& name : choices.names()) {
+    if (chunks.count(name) > 0) continue;
+    std::string defined;
+    for (const auto& [known, ignored] : chunks) {
+      if (known != kEndMarkerArray) defined += (defined.empty() ? "'" : ", '") + known + "'";
+    }
+    problems.add(
+        "the settings file has arrays." + name +
+        ": expected arrays that a bridge defines: " + (defined.empty() ? "none is" : defined));
   }
   problems.raise(DEISA_ERROR_CONTRACT, "the bridges do not agree:");
   return plan;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bridge/metadata.hpp"
+#include "bridge/settings_file.hpp"
 
 namespace deisa {
 
@@ -22,6 +23,8 @@ struct Plan {
   struct Array {
     std::vector<int64_t> global_shape;
     std::vector<int64_t> chunks_of_node;  // by node
+    // By dimension and position in the grid: extents of the chunks on this grid line.
+    std::vector<std::vector<int64_t>> extents;
   };
   std::string session;       // random, names this simulation
   std::vector<int> node_of;  // by rank: index of its node
@@ -29,9 +32,13 @@ struct Plan {
   std::map<std::string, Array> arrays;
   // Each node has a chunk of each array: then order within the nodes is order everywhere.
   bool uniform = true;
+  // Every rank sends chunks of the same arrays: then what one sends says how far it is in all.
+  bool same_arrays = true;
   double ready_timeout = 0;  // the least of all ranks', so that they give up together
 
   std::vector<int> ranks_of_node(int node) const;
+  // Whether any rank sends anything of this timestep, if it sends its arrays as the choices say.
+  bool sends_at(int64_t timestep, const ArrayChoices& choices) const;
 };
 
 std::string encode(const Attendance& attendance);
@@ -40,8 +47,11 @@ Plan decode_plan(const std::string& encoded);
 
 // Checks that the bridges agree about each array: grid, dtype, extents along each grid line, global
 // shape, each position once and only once, chunks per node. `attendances` are encoded, in rank
-// order. Throws Error(DEISA_ERROR_CONTRACT) with every disagreement.
-Plan make_plan(const std::vector<std::string>& attendances, const std::string& session);
+// order. `choices` is the settings file's, and must name arrays that some bridge defines. Arrays
+// that are never sent do not count for `uniform` and `same_arrays`. Throws
+// Error(DEISA_ERROR_CONTRACT) with every disagreement.
+Plan make_plan(const std::vector<std::string>& attendances, const std::string& session,
+               const ArrayChoices& choices = {});
 
 // Equal on processes that share memory, boot and network: boot id, network namespace and, if
 // given, the node_id option.

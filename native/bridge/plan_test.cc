@@ -23,12 +23,12 @@ struct Rank {
   double ready_timeout = 600;
 };
 
-Plan plan(const std::vector<Rank>& ranks) {
+Plan plan(const std::vector<Rank>& ranks, const ArrayChoices& choices = {}) {
   std::vector<std::string> encoded;
   for (const Rank& rank : ranks) {
     encoded.push_back(encode(Attendance{rank.node, rank.arrays, rank.ready_timeout}));
   }
-  return make_plan(encoded, "s");
+  return make_plan(encoded, "s", choices);
 }
 
 std::string refused(const std::vector<Rank>& ranks) {
@@ -62,6 +62,36 @@ TEST(Plan, UnevenChunksSumUp) {
   EXPECT_EQ(made.leader, (std::vector<int>{0, 1}));
   EXPECT_EQ(made.ranks_of_node(1), (std::vector<int>{1, 3}));
   EXPECT_TRUE(made.uniform);
+}
+
+TEST(Plan, KnowsTheExtentsOfUnevenChunks) {
+  const Plan made = plan(uneven());
+  EXPECT_EQ(made.arrays.at("t").extents, (std::vector<std::vector<int64_t>>{{3, 3, 2, 2}}));
+  EXPECT_EQ(decode_plan(encode(made)).arrays.at("t").extents, made.arrays.at("t").extents);
+}
+
+// An array that is never sent delays nobody, wherever it lives.
+TEST(Plan, ArraysThatAreNeverSentDoNotCount) {
+  std::vector<Rank> ranks = uneven();
+  ranks[0].arrays.push_back(chunk({3}, {1}, {0}));
+  ranks[0].arrays.back().name = "u";
+  EXPECT_FALSE(plan(ranks).uniform);
+  EXPECT_FALSE(plan(ranks).same_arrays);
+  EXPECT_FALSE(decode_plan(encode(plan(ranks))).same_arrays);
+  ArrayChoices choices;
+  choices.add("u", {false, 1});
+  EXPECT_TRUE(plan(ranks, choices).uniform);
+  EXPECT_TRUE(plan(ranks, choices).same_arrays);
+  EXPECT_TRUE(plan(uneven()).same_arrays);
+}
+
+TEST(Plan, KnowsWhetherAnyRankSendsATimestep) {
+  const Plan made = plan(uneven());
+  ArrayChoices choices;
+  EXPECT_TRUE(made.sends_at(5, choices));
+  choices.add("t", {true, 10});
+  EXPECT_FALSE(made.sends_at(5, choices));
+  EXPECT_TRUE(made.sends_at(10, choices));
 }
 
 TEST(Plan, TravelsWhole) {

@@ -12,35 +12,7 @@ namespace {
 // at the object store or to ask the head actor first.
 constexpr double kAnswerTimeout = 5.0;
 
-std::vector<size_t> chunk_sizes(const std::vector<ArrayMetadata>& arrays) {
-  std::vector<size_t> sizes;
-  for (const ArrayMetadata& array : arrays) sizes.push_back(array.bytes);
-  return sizes;
-}
-
-// Adds the time that a scope takes to a counter.
-class Stopwatch {
- public:
-  explicit Stopwatch(double& seconds) : seconds_(seconds), start_(Deadline::Clock::now()) {}
-  ~Stopwatch() {
-    seconds_ += std::chrono::duration<double>(Deadline::Clock::now() - start_).count();
-  }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  double& seconds_;
-  Deadline::Clock::time_point start_;
-};
-
 }  // namespace
-
-Sender::Sender(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t max_in_flight)
-    : arrays_(arrays),
-      rank_(rank),
-      max_in_flight_(max_in_flight),
-      slots_(chunk_sizes(arrays), max_in_flight + 1),
-      lent_(arrays.size(), wire::kNone) {}
 
 void Sender::connect(const std::string& socket, const std::string& hello,
                      const std::vector<std::string>& definitions, const Deadline& deadline) {
@@ -50,11 +22,6 @@ void Sender::connect(const std::string& socket, const std::string& hello,
     described.push_back({slots_.geometry(static_cast<uint32_t>(i)), definitions[i]});
   }
   client_->introduce(hello, slots_.fd(), described, deadline);
-}
-
-int64_t Sender::in_flight(uint32_t array) const {
-  const int64_t used = static_cast<int64_t>(max_in_flight_) + 1 - slots_.free_slots(array);
-  return used - (lent_[array] != wire::kNone ? 1 : 0);
 }
 
 std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays, double patience) {
@@ -105,51 +72,6 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
       throw error.at_rank(rank_).at_array(arrays_[array].name);
     }
   }
-}
-
-Sender::Prepared Sender::prepare(uint32_t array, const void* data) {
-  return prepare(array, data, arrays_[array].layout);
-}
-
-Sender::Prepared Sender::prepare(uint32_t array, const void* data, const Layout& layout) {
-  const uint32_t slot = slots_.acquire(array);
-  if (slot == wire::kNone) {
-    throw Error(DEISA_ERROR_INTERNAL, "no free slot after waiting for one").at_rank(rank_);
-  }
-  counters_.bytes_copied += static_cast<int64_t>(pack(layout, data, slots_.data(array, slot)));
-  return {array, slot};
-}
-
-void Sender::discard(const Prepared& chunk) { slots_.release(chunk.array, chunk.slot); }
-
-void* Sender::allocate(uint32_t array) {
-  if (!arrays_[array].layout.is_contiguous()) {
-    throw Error(DEISA_ERROR_UNSUPPORTED,
-                "array '" + arrays_[array].name +
-                    "' was defined with a layout of its own: expected a contiguous one, as that of "
-                    "the allocated buffer is")
-        .at_rank(rank_)
-        .at_array(arrays_[array].name);
-  }
-  if (lent_[array] == wire::kNone) lent_[array] = slots_.acquire(array);
-  if (lent_[array] == wire::kNone) {
-    throw Error(DEISA_ERROR_INTERNAL, "no slot to lend").at_rank(rank_);
-  }
-  return slots_.data(array, lent_[array]);
-}
-
-Sender::Prepared Sender::exchange(uint32_t array, void** buffer) {
-  if (lent_[array] == wire::kNone || *buffer != slots_.data(array, lent_[array])) {
-    throw Error(DEISA_ERROR_ARGUMENT,
-                "the buffer of array '" + arrays_[array].name +
-                    "' is not the one that deisa_allocate, or the last send, returned")
-        .at_rank(rank_)
-        .at_array(arrays_[array].name);
-  }
-  const Prepared chunk = {array, lent_[array]};
-  lent_[array] = slots_.acquire(array);
-  *buffer = lent_[array] == wire::kNone ? nullptr : slots_.data(array, lent_[array]);
-  return chunk;
 }
 
 uint64_t Sender::hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
@@ -266,6 +188,7 @@ void Sender::end(int64_t timestep, const Deadline& deadline) {
   Message message;
   message.timestep = timestep;
   message.chunks = 1;
+  message.is_end = true;
   message.received = true;
   message.stored = 1;
   messages_.emplace(sequence, std::move(message));
@@ -311,7 +234,7 @@ void Sender::handle(const Client::Answer& answer) {
       break;
     case wire::Kind::kAnnounced:
       ++message.announced;
-      ++counters_.chunks_announced;
+      if (!message.is_end) ++counters_.chunks_announced;
       break;
     case wire::Kind::kFailed:
       fail(message, answer);
@@ -330,7 +253,7 @@ void Sender::fail(Message& message, const Client::Answer& answer) {
   }
   if (header.status != DEISA_ERROR_TIMEOUT) {
     ++message.failed;
-    ++counters_.chunks_failed;
+    if (!message.is_end) ++counters_.chunks_failed;
   }
   Error error(static_cast<deisa_status>(header.status), answer.text);
   error.at_rank(rank_).at_timestep(message.timestep);

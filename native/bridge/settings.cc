@@ -109,6 +109,12 @@ std::vector<Setting> make_table() {
        "`1`: every call is a cheap success, and the settings file is not read"},
       {Group::kBeyond, Type::kText, "", "DEISA_CONFIG", "text", "none",
        "the settings file: `.json`, `.yaml` or `.yml`"},
+      {Group::kBeyond, Type::kChoice, "backend", "DEISA_BACKEND", "ray | null | file", "ray",
+       "where chunks go: to the analytics; nowhere; into NumPy files"},
+      {Group::kBeyond, Type::kText, "file_folder", "DEISA_FILE_FOLDER", "text", "deisa-files",
+       "the folder of `backend: file`, empty or not there yet"},
+      {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS", "true or false", "false",
+       "print the counters of each rank on stderr when it closes"},
       {Group::kBeyond, Type::kText, "", "DEISA_SECRET", "text", "none",
        "refuse ranks that do not have the same one, at most 256 bytes; it travels in the clear"},
 

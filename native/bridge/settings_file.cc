@@ -77,6 +77,14 @@ std::vector<std::string> ArrayChoices::names() const {
   return names;
 }
 
+std::string ArrayChoices::text() const {
+  json all = json::object();
+  for (const auto& [name, choice] : by_name_) {
+    all[name] = choice.send ? json{{"every", choice.every}} : json{{"send", false}};
+  }
+  return all.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(path) {
   if (path.empty()) return;
   const json parsed = parse(problems);
@@ -93,6 +101,8 @@ SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(
                    ": there is no such setting: expected " + known_keys());
     } else if (!value.is_null()) {
       values_[key] = value;
+    } else if (key == "backend") {
+      values_[key] = "null";  // unquoted, it is the word of this backend all the same
     }
   }
 }

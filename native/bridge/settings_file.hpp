@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "bridge/problems.hpp"
 
@@ -16,9 +17,6 @@ struct ArrayChoice {
   int64_t every = 1;  // it is sent at the timesteps that this divides
 
   bool wants(int64_t timestep) const { return send && timestep % every == 0; }
-  bool operator==(const ArrayChoice& other) const {
-    return send == other.send && (!send || every == other.every);
-  }
 };
 
 // The settings file's choices; without a file, every array is always sent.
@@ -31,6 +29,8 @@ class ArrayChoices {
   ArrayChoice of(const std::string& name) const;
   // The names of the entries, but for kAny.
   std::vector<std::string> names() const;
+  // All of it, for comparing and for messages: equal texts choose alike.
+  std::string text() const;
 
  private:
   std::map<std::string, ArrayChoice> by_name_;

@@ -10,6 +10,9 @@
 
 #include "bridge/agreement.hpp"
 #include "bridge/bridge.hpp"
+#include "bridge/file_backend.hpp"
+#include "bridge/sender.hpp"
+#include "bridge/settings.hpp"
 
 namespace deisa {
 namespace {
@@ -49,7 +52,9 @@ std::map<std::string, std::string> same_everywhere(const Options& options) {
           {"block_timeout", json(options.block_timeout).dump()},
           {"store_threshold", json(options.store_threshold).dump()},
           {"max_ahead", std::to_string(options.max_ahead)},
-          {"window", std::to_string(options.window)}};
+          {"window", std::to_string(options.window)},
+          {"backend", choices(setting("backend"))[static_cast<size_t>(options.backend)]},
+          {"arrays", options.arrays.text()}};
 }
 
 // A reply of the node actor's side: an error, or what was asked for.
@@ -93,9 +98,13 @@ void Bridge::ready() {
     meet();
     // From here on, where all have met, it is one deadline for every rank.
     const Deadline deadline = Deadline::after(plan_.ready_timeout);
-    start_node(deadline);
-    register_arrays(deadline);
-    finalise(deadline);
+    if (options_.backend == BackendKind::kRay) {
+      start_node(deadline);
+      register_arrays(deadline);
+      finalise(deadline);
+    } else {
+      start_without_ray(deadline);
+    }
     // Ray is needed no more: a driver that stayed would end this process with its cluster.
     const auto leaving = span("leave Ray", kNoArray, DEISA_NO_TIMESTEP);
     control_.reset();
@@ -110,6 +119,10 @@ void Bridge::ready() {
     throw;
   }
   newest_.assign(arrays_.size(), DEISA_NO_TIMESTEP);
+  for (const ArrayMetadata& array : arrays_) {
+    const bool marker = array.name == kEndMarkerArray;
+    choices_.push_back(marker ? ArrayChoice() : options_.arrays.of(array.name));
+  }
   state_ = State::kReady;
 }
 
@@ -123,7 +136,7 @@ void Bridge::meet() {
                                  same_everywhere(options_)});
       },
       [&](const std::vector<std::string>& attendances) {
-        return encode(make_plan(attendances, random_session()));
+        return encode(make_plan(attendances, random_session(), options_.arrays));
       }));
 }
 
@@ -191,6 +204,7 @@ void Bridge::register_arrays(const Deadline& deadline) {
                {"chunk_shape", array.layout.shape},
                {"nb_chunks_per_dim", array.grid},
                {"chunk_position", array.position},
+               {"sent", array.name == kEndMarkerArray || options_.arrays.of(array.name).send},
                {"nb_chunks_of_node", plan_.arrays.at(array.name).chunks_of_node.at(node)}}
               .dump());
     }
@@ -200,9 +214,26 @@ void Bridge::register_arrays(const Deadline& deadline) {
                         {"pid", static_cast<int64_t>(::getpid())},
                         {"max_in_flight", options_.max_in_flight},
                         {"step_timeout", options_.send_timeout}};
-    sender_ = std::make_unique<Sender>(arrays_, options_.bridge_id,
-                                       static_cast<uint32_t>(options_.max_in_flight));
-    sender_->connect(socket_, hello.dump(), definitions, deadline);
+    auto sender = std::make_unique<Sender>(arrays_, options_.bridge_id,
+                                           static_cast<uint32_t>(options_.max_in_flight));
+    sender->connect(socket_, hello.dump(), definitions, deadline);
+    sender_ = std::move(sender);
+  });
+}
+
+// In the place of phases 3 to 5, with DEISA_BACKEND=null or file.
+void Bridge::start_without_ray(const Deadline& deadline) {
+  const Deadline meeting = Deadline::after(deadline.seconds() + kGrace);
+  if (options_.backend == BackendKind::kNull) {
+    sender_ = std::make_unique<NullBackend>(arrays_, options_.bridge_id);
+    return;
+  }
+  agree(*communicator_, meeting, [&] {
+    if (options_.bridge_id == 0) FileBackend::make_folder(options_.file_folder, plan_);
+  });
+  agree(*communicator_, meeting, [&] {
+    sender_ =
+        std::make_unique<FileBackend>(arrays_, options_.bridge_id, options_.file_folder, plan_);
   });
 }
 

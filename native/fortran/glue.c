@@ -128,7 +128,8 @@ deisa_status deisa_fortran_status(deisa_bridge* bridge, int64_t* counters, int32
   const deisa_status status = deisa_get_status(bridge, &now, error);
   const int64_t values[] = {now.steps_sent,       now.chunks_sent,   now.chunks_stored,
                             now.chunks_announced, now.chunks_failed, now.steps_dropped,
-                            now.chunks_in_flight, now.bytes_sent,    now.bytes_copied};
+                            now.chunks_in_flight, now.bytes_sent,    now.bytes_copied,
+                            now.chunks_left_out};
   for (int32_t i = 0; i < count && i < (int32_t)(sizeof(values) / sizeof(values[0])); ++i) {
     counters[i] = values[i];
   }

@@ -69,8 +69,8 @@ class Rank:
 
     @property
     def data_arrays(self) -> list[str]:
-        """The names of its arrays, without the end marker's."""
-        return [array.name for array in self.arrays if array.name != END_MARKER_ARRAY]
+        """The names of the arrays that it sends, without the end marker's."""
+        return [array.name for array in self.arrays if array.sent and array.name != END_MARKER_ARRAY]
 
 
 def parse_hello(connection: int, text: str) -> Rank:

@@ -13,6 +13,7 @@ package io.deisa.bridge;
  * @param bytesSent bytes handed over
  * @param bytesCopied bytes copied by the library, on the simulation's time
  * @param secondsBlocked time waited inside send, beginStep, end and flush
+ * @param chunksLeftOut chunks that were not sent, as the settings file says
  */
 public record BridgeStatus(
     long stepsSent,
@@ -24,4 +25,5 @@ public record BridgeStatus(
     long chunksInFlight,
     long bytesSent,
     long bytesCopied,
-    double secondsBlocked) {}
+    double secondsBlocked,
+    long chunksLeftOut) {}

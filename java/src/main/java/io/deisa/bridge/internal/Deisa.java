@@ -332,6 +332,9 @@ public final class Deisa {
 
     @MemberGetter
     public native double seconds_blocked();
+
+    @MemberGetter
+    public native long chunks_left_out();
   }
 
   // ---- Callbacks: one instance of each serves all bridges (see Callbacks) -------------------------

@@ -1,0 +1,40 @@
+// What the settings file leaves out.
+#include <algorithm>
+
+#include "bridge/bridge.hpp"
+
+namespace deisa {
+
+// The settings say that this chunk is not sent: nothing leaves this rank, but where another one
+// would wait to hear that nothing comes.
+void Bridge::leave_chunk_out(uint32_t array, const Source& source, int64_t timestep) {
+  try {
+    if (source.lent != nullptr) {
+      // The buffers take turns all the same: the caller may read the one it gave.
+      sender_->poll();
+      sender_->wait_for_slots({array}, send_deadline());
+      sender_->discard(sender_->exchange(array, source.lent));
+    }
+    ++chunks_left_out_;
+    if (step_ == Step::kOpen) return;
+    newest_[array] = timestep;
+    oldest_allowed_ = std::max(oldest_allowed_, timestep);
+    if (timestep <= newest_left_out_ && newest_left_out_ != DEISA_NO_TIMESTEP) return;
+    newest_left_out_ = timestep;
+    if (!plan_.same_arrays) sender_->promise(timestep, send_deadline());
+  } catch (Error& error) {
+    throw error.at_rank(options_.bridge_id).at_array(arrays_[array].name).at_timestep(timestep);
+  }
+}
+
+std::vector<uint32_t> Bridge::due_arrays(int64_t timestep) const {
+  std::vector<uint32_t> due;
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    if (arrays_[i].name != kEndMarkerArray && choices_[i].wants(timestep)) {
+      due.push_back(static_cast<uint32_t>(i));
+    }
+  }
+  return due;
+}
+
+}  // namespace deisa

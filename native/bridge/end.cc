@@ -1,0 +1,121 @@
+// How a bridge ends, and what it says of itself then.
+#include <unistd.h>
+
+#include <cstdio>
+#include <limits>
+
+#include "bridge/bridge.hpp"
+
+namespace deisa {
+
+void Bridge::close(int64_t timestep) {
+  if (state_ == State::kDefining || state_ == State::kFailed || state_ == State::kClosed) {
+    abandon();
+    return;
+  }
+  if (step_ == Step::kOpen) {
+    throw contract("close inside the step " + std::to_string(step_timestep_) +
+                   ": expected end_step first")
+        .at_timestep(timestep);
+  }
+  if (timestep < newest_step_ || timestep == std::numeric_limits<int64_t>::max()) {
+    throw contract("close with timestep " + std::to_string(timestep) +
+                   ": expected at least the newest timestep that was sent, " +
+                   std::to_string(newest_step_))
+        .at_timestep(timestep);
+  }
+  // Failures do not keep this rank from the barrier: the others wait there.
+  std::optional<Error> failure;
+  const auto attempt = [&failure, this](const auto& work) {
+    try {
+      work();
+      return true;
+    } catch (Error& error) {
+      if (!failure) failure = error.at_rank(options_.bridge_id);
+      return false;
+    }
+  };
+  const Deadline flushed = send_deadline();
+  attempt([&] {
+    sender_->promise(std::numeric_limits<int64_t>::max(), flushed);
+    sender_->flush(flushed);
+  });
+  // The others may flush for as long as this rank was allowed to.
+  const Deadline meeting = Deadline::after(flushed.seconds() + options_.comm_timeout);
+  const bool met = attempt([&] { communicator_->barrier(meeting); });
+  if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
+  print_status("closed");
+  // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
+  // every node has announced what it holds.
+  sender_->leave(met);
+  state_ = State::kClosed;
+  control_.reset();
+  communicator_.reset();
+  if (failure) throw *failure;
+}
+
+void Bridge::abandon() noexcept {
+  if (state_ == State::kReady && sender_) {
+    print_status("abandoned");
+    sender_->leave(false);
+  }
+  state_ = State::kClosed;
+  // The sender stays, for its counters and late failures; its socket is closed with it.
+  control_.reset();
+  communicator_.reset();
+  // One that was given, but never used: deisa_ready was not called, or did not come so far.
+  if (options_.communicator && options_.communicator->release != nullptr) {
+    options_.communicator->release(options_.communicator->self);
+  }
+  options_.communicator.reset();
+}
+
+deisa_bridge_status Bridge::status() {
+  deisa_bridge_status status = {};
+  status.struct_size = sizeof(status);
+  status.steps_sent = steps_sent_;
+  status.steps_dropped = steps_dropped_;
+  status.chunks_left_out = chunks_left_out_;
+  if (sender_) {
+    if (state_ == State::kReady) sender_->poll();
+    const Backend::Counters counters = sender_->counters();
+    status.chunks_sent = counters.chunks_sent;
+    status.chunks_stored = counters.chunks_stored;
+    status.chunks_announced = counters.chunks_announced;
+    status.chunks_failed = counters.chunks_failed;
+    status.chunks_in_flight = sender_->chunks_in_flight();
+    status.bytes_sent = counters.bytes_sent;
+    status.bytes_copied = counters.bytes_copied;
+    status.seconds_blocked = counters.seconds_blocked;
+  }
+  return status;
+}
+
+void Bridge::print_status(const char* how) noexcept {
+  if (!options_.status) return;
+  try {
+    const deisa_bridge_status now = status();
+    char text[1024];
+    const auto number = [](int64_t value) { return static_cast<long long>(value); };
+    constexpr double kMebi = 1024.0 * 1024.0;
+    const int length = std::snprintf(
+        text, sizeof(text),
+        "deisa: rank %d of %d %s\n"
+        "  timesteps  %lld sent, %lld dropped\n"
+        "  chunks     %lld sent, %lld stored, %lld announced, %lld failed, %lld in flight, "
+        "%lld left out by the settings\n"
+        "  bytes      %.1f MiB sent, %.1f MiB copied\n"
+        "  blocked    %.3f s\n",
+        options_.bridge_id, options_.world_size, how, number(now.steps_sent),
+        number(now.steps_dropped), number(now.chunks_sent), number(now.chunks_stored),
+        number(now.chunks_announced), number(now.chunks_failed), number(now.chunks_in_flight),
+        number(now.chunks_left_out), static_cast<double>(now.bytes_sent) / kMebi,
+        static_cast<double>(now.bytes_copied) / kMebi, now.seconds_blocked);
+    // In one piece, so that the ranks' blocks do not mix.
+    if (length > 0 && ::write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) return;
+  } catch (...) {
+    // The node actor is gone: how far it came is not known.
+  }
+}
+
+}  // namespace deisa
