@@ -137,8 +137,11 @@ typedef enum deisa_error_mode {
  * `error` is valid during the call. Must not call into the same bridge. */
 typedef void (*deisa_error_handler)(void* user_data, const deisa_error* error);
 
-/* Options of a bridge. Start from DEISA_OPTIONS_INIT. Each has an environment variable of the
- * same name (DEISA_COMM_TIMEOUT, ...), which takes precedence. Strings are copied. */
+/* Options of a bridge. Start from DEISA_OPTIONS_INIT. Each can be set from outside of the program too:
+ * in the file that DEISA_CONFIG names, which takes precedence, or by an environment variable of the
+ * same name (DEISA_COMM_TIMEOUT, ...), which takes precedence over both: docs/settings.md. The file also
+ * chooses which arrays are sent, and how often; sending what it leaves out is a success. Strings are
+ * copied. */
 typedef struct deisa_options {
   size_t struct_size;
   int32_t bridge_id;  /* 0 ... world_size-1; -1: the communicator's rank, 0 without one */
@@ -235,8 +238,8 @@ typedef struct deisa_layout {
 
 typedef struct deisa_bridge deisa_bridge;
 
-/* Makes a bridge from options. Local: contacts nobody. `*out` is the caller's until deisa_close
- * or deisa_abandon. On an error `*out` is NULL, and the message lists every invalid option. */
+/* Makes a bridge from options, the settings file and the environment. Local: contacts nobody. `*out`
+ * is the caller's until deisa_close or deisa_abandon. On an error `*out` is NULL, and the message lists every invalid option. */
 DEISA_EXPORT deisa_status deisa_open(const deisa_options* options, deisa_bridge** out,
                                      deisa_error* error);
 
@@ -417,7 +420,7 @@ typedef struct deisa_bridge_status {
   int64_t steps_sent;      /* distinct timesteps handed over */
   int64_t chunks_sent;
   int64_t chunks_stored;
-  int64_t chunks_announced;
+  int64_t chunks_announced; /* without the end marker */
   int64_t chunks_failed;
   int64_t steps_dropped;   /* left out on every rank alike, or here after a failure was reported */
   int64_t chunks_in_flight; /* sent, not yet stored */

@@ -3,8 +3,8 @@ package io.deisa.bridge;
 import java.time.Duration;
 
 /**
- * Options of a bridge. Start from {@link #defaults()}. Each has an environment variable ({@code DEISA_COMM_TIMEOUT}, ...),
- * which takes precedence. They are checked when the bridge is opened, all together.
+ * Options of a bridge. Start from {@link #defaults()}. Each has an environment variable ({@code DEISA_COMM_TIMEOUT}, ...)
+ * and a key in the settings file that {@code DEISA_CONFIG} names; both take precedence. They are checked when the bridge is opened, all together.
  *
  * @param commTimeout of the rendezvous and of a barrier
  * @param readyTimeout of all that {@link BridgeBuilder#open()} waits for once the ranks have met; the least of all ranks'
