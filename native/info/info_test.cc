@@ -86,7 +86,8 @@ TEST(CheckPython, RefusesAnOldPython) {
   Machine machine;
   machine.file("old/lib/python3.9/site-packages/ray/jars/ray_dist.jar");
   machine.variables["DEISA_PYTHON"] = machine.path("old");
-  EXPECT_THAT(check_python(machine.places)[1].text, HasSubstr("3.9 is too old: deisa-ray expects 3.12"));
+  EXPECT_THAT(check_python(machine.places)[1].text,
+              HasSubstr("3.9 is too old: deisa-ray expects 3.12"));
 }
 
 TEST(CheckPython, KnowsNoPackagesOfAJarElsewhere) {
@@ -113,7 +114,7 @@ TEST(CheckLibraries, LooksBesideLibdeisa) {
   Machine machine;
   const auto findings = check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0"));
   EXPECT_EQ(summary(findings),
-            (Lines{"libdeisa ok", "node actor missing", "Gloo note", "MPI note"}));
+            (Lines{"libdeisa ok", "node actor missing", "Gloo note", "YAML note", "MPI note"}));
   EXPECT_THAT(findings[1].text, HasSubstr(machine.path("install/lib/libdeisa_node.so")));
   EXPECT_THAT(findings[2].advice, HasSubstr("DEISA_BUILD_GLOO"));
 }
@@ -123,8 +124,9 @@ TEST(CheckLibraries, TriesToLoadThem) {
   machine.file("install/lib/libdeisa_mpi.so", "not a library");
   machine.variables["DEISA_NODE_LIBRARY"] = loaded_library();  // any library will do
   const auto findings = check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0"));
-  EXPECT_EQ(summary(findings), (Lines{"libdeisa ok", "node actor ok", "Gloo note", "MPI missing"}));
-  EXPECT_THAT(findings[3].text, HasSubstr("cannot be loaded"));
+  EXPECT_EQ(summary(findings),
+            (Lines{"libdeisa ok", "node actor ok", "Gloo note", "YAML note", "MPI missing"}));
+  EXPECT_THAT(findings[4].text, HasSubstr("cannot be loaded"));
 }
 
 TEST(LoadedLibrary, IsLibdeisaItself) { EXPECT_THAT(loaded_library(), HasSubstr("libdeisa.so")); }

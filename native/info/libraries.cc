@@ -26,6 +26,11 @@ constexpr Library kLibraries[] = {
     {"Gloo", "libdeisa_gloo.so", "DEISA_GLOO_LIBRARY", true,
      "Ranks without MPI meet by it. Build deisa with -DDEISA_BUILD_GLOO=ON (Debian: libgloo-dev).",
      "Install Gloo (Debian: libgloo0)."},
+    {"YAML", "libdeisa_yaml.so", nullptr, true,
+     "Settings files in YAML need it; JSON does not. Build deisa with -DDEISA_BUILD_YAML=ON "
+     "(Debian: "
+     "libyaml-cpp-dev).",
+     "Install yaml-cpp (Debian: libyaml-cpp0.7)."},
     {"MPI", "libdeisa_mpi.so", nullptr, true,
      "Simulations with MPI use it. Build deisa with -DDEISA_BUILD_MPI=ON (Debian: libopenmpi-dev).",
      "Install or load the MPI that deisa was built with (Debian: libopenmpi3)."},
