@@ -85,6 +85,21 @@ TEST(Plan, ArraysThatAreNeverSentDoNotCount) {
   EXPECT_TRUE(plan(uneven()).same_arrays);
 }
 
+TEST(Plan, OptionsThatMustBeAlike) {
+  std::vector<std::string> encoded;
+  for (const char* choice : {"{}", R"({"t":{"every":10}})"}) {
+    encoded.push_back(encode(Attendance{"a", {}, 600, {{"arrays", choice}, {"backend", "null"}}}));
+  }
+  try {
+    make_plan(encoded, "s");
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.status(), DEISA_ERROR_CONTRACT);
+    expect_text(error.what(), R"(option arrays = {"t":{"every":10}} on rank 1, but {} on rank 0)");
+    EXPECT_EQ(std::string(error.what()).find("backend"), std::string::npos);
+  }
+}
+
 TEST(Plan, KnowsWhetherAnyRankSendsATimestep) {
   const Plan made = plan(uneven());
   ArrayChoices choices;

@@ -224,13 +224,18 @@ void Bridge::register_arrays(const Deadline& deadline) {
 // In the place of phases 3 to 5, with DEISA_BACKEND=null or file.
 void Bridge::start_without_ray(const Deadline& deadline) {
   const Deadline meeting = Deadline::after(deadline.seconds() + kGrace);
-  if (options_.backend == BackendKind::kNull) {
+  const bool files = options_.backend == BackendKind::kFile;
+  const auto node = static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  agree(*communicator_, meeting, [&] {
+    if (trace_ && plan_.leader[node] == options_.bridge_id) trace_->begin();
+    if (files && options_.bridge_id == 0) {
+      FileBackend::make_folder(options_.file_folder, plan_);
+    }
+  });
+  if (!files) {
     sender_ = std::make_unique<NullBackend>(arrays_, options_.bridge_id);
     return;
   }
-  agree(*communicator_, meeting, [&] {
-    if (options_.bridge_id == 0) FileBackend::make_folder(options_.file_folder, plan_);
-  });
   agree(*communicator_, meeting, [&] {
     sender_ =
         std::make_unique<FileBackend>(arrays_, options_.bridge_id, options_.file_folder, plan_);
