@@ -290,7 +290,7 @@ bool Bridge::begin_step(int64_t timestep) {
   };
   try {
     if (options_.when_full == DEISA_FULL_DROP) {
-      // Whether any rank sends something of this timestep is known to all.
+      // Without a vote where no rank has anything to send, which all know.
       if (plan_.sends_at(timestep, options_.arrays) &&
           !all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
         leave_step_out(timestep);
@@ -311,7 +311,8 @@ bool Bridge::begin_step(int64_t timestep) {
 
 void Bridge::decline_step(int64_t timestep) noexcept {
   const bool votes = options_.when_full == DEISA_FULL_DROP && state_ == State::kReady &&
-                     step_ != Step::kOpen && timestep >= oldest_allowed_;
+                     step_ != Step::kOpen && timestep >= oldest_allowed_ &&
+                     plan_.sends_at(timestep, options_.arrays);
   if (!votes) return;
   try {
     all_may_begin(
