@@ -13,7 +13,8 @@ import logging
 import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 from deisa_bridge import receiver as wire
@@ -67,6 +68,7 @@ class Service:
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
         self._stopping = False
+        self._puts: dict[tuple[int, Where], Future] = {}  # begun, and neither accepted nor refused yet
         self._pool = ThreadPoolExecutor(PUT_THREADS, thread_name_prefix="deisa-put")
         self._puller = threading.Thread(target=self._pull, name="deisa-pull", daemon=True)
         self._puller.start()
@@ -157,9 +159,21 @@ class Service:
             if event is None:
                 continue
             try:
+                if isinstance(event, wire.Step):
+                    self._begin_puts(event)
                 self._loop.call_soon_threadsafe(self._handle, event)
-            except RuntimeError:  # the loop is closed
+            except RuntimeError:  # the loop is closed, or the pool
                 return
+
+    def _begin_puts(self, event: wire.Step) -> None:
+        """On the puller's thread: puts begin at once, while the event loop decides whether the chunks are
+        accepted. It may be busy with announcing, and a chunk is hardly ever refused."""
+        rank = self._connections.get(event.connection)
+        if rank is None:
+            return
+        for chunk in event.chunks:
+            key = (event.connection, Where(event.sequence, chunk.array, chunk.slot))
+            self._puts[key] = self._pool.submit(self._put, rank, event.timestep, chunk)
 
     def _handle(self, event: wire.Event) -> None:
         """Nothing that goes wrong with one event may stop the others."""
@@ -273,10 +287,11 @@ class Service:
     # ---- Chunks ----------------------------------------------------------------------------------------
 
     def _step(self, rank: Rank, event: wire.Step) -> None:
-        wanted, chunks = [], {}
+        wanted, chunks, puts = [], {}, {}
         for chunk in event.chunks:
             array = rank.arrays[chunk.array]
             where = Where(event.sequence, chunk.array, chunk.slot)
+            puts[where] = self._puts.pop((event.connection, where))
             if chunk.bytes != array.nbytes:
                 text = f"array '{array.name}': the chunk has {chunk.bytes} bytes: expected {array.nbytes}"
                 self._fail(rank, where, True, Status.CONTRACT, event.timestep, text)
@@ -288,20 +303,27 @@ class Service:
         gate.progress(rank.bridge, event.timestep)
         for name, where in accepted:
             gate.received(rank.bridge, event.timestep, chunks[where].bytes)
-            self._pool.submit(self._put, rank, name, event.timestep, where, chunks[where])
+            puts[where].add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
         if event.last_of_step:
             gate.progress(rank.bridge, event.timestep + 1)
 
-    def _put(self, rank: Rank, name: str, timestep: int, where: Where, chunk: wire.Chunk) -> None:
-        """In a put thread: from the slot into the object store."""
+    def _put(self, rank: Rank, timestep: int, chunk: wire.Chunk) -> Any:
+        """In a put thread: from the slot into the object store. If the chunk is refused, nobody takes it."""
+        array = rank.arrays[chunk.array]
+        begin = time.monotonic_ns()
+        reference = self.admitting.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
+        if self.receiver.traces:
+            self.receiver.span("put", rank.bridge, array.name, timestep, begin)
+        return reference
+
+    def _put_ended(self, rank: Rank, name: str, timestep: int, where: Where, put: Future) -> None:
+        """For a chunk that was accepted: in the put thread, or on the event loop if the put was faster."""
         reference, problem = None, ""
         try:
-            array = rank.arrays[where.array]
-            begin = time.monotonic_ns()
-            reference = self.admitting.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
-            if self.receiver.traces:
-                self.receiver.span("put", rank.bridge, name, timestep, begin)
+            reference = put.result()
             self.receiver.stored(rank.connection, where.sequence, where.array, where.slot)
+        except CancelledError:  # the service stops
+            return
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
