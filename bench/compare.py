@@ -42,7 +42,7 @@ def read_arguments() -> argparse.Namespace:
         metavar="FILE",
         help="measure nothing: put FILE's table into docs/performance.md",
     )
-    parser.add_argument("--timeout", type=float, default=240.0, help="seconds, for one run")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds, for one run")
     arguments = parser.parse_args()
     known = [case for case, _ in cases.TARGETS]
     for case in arguments.case:

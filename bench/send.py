@@ -13,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+LARGE = 16 << 20
+"""Bytes from which on send.c, too, waits five times as long before a send."""
+
 
 def wait_for(path: Path) -> None:
     """Until bench/compare has made a file, for five minutes at most."""
@@ -61,7 +64,7 @@ def main() -> None:
         if how == "send":
             for _ in range(steps):
                 chunk[:] = 10 * timestep + rank
-                time.sleep(pace)
+                time.sleep(5 * pace if nbytes >= LARGE else pace)
                 world.barrier()
                 begin = time.perf_counter()
                 bridge.send(array_name=array, chunk=chunk, timestep=timestep)
