@@ -103,7 +103,7 @@ TEST_F(LentTest, WhoSaysWhatTheMemoryIsForGetsItsShape) {
     };
     for (const auto& [name, dtype, ndim] :
          {std::tuple("t", DEISA_FLOAT32, 2), std::tuple("t", DEISA_FLOAT64, 3),
-          std::tuple("t", static_cast<deisa_dtype>(99), -1), std::tuple("no", DEISA_FLOAT64, 2)}) {
+          std::tuple("t", DEISA_BOOL, -1), std::tuple("no", DEISA_FLOAT64, 2)}) {
       buffer = &shape;
       EXPECT_EQ(ask(name, dtype, ndim), disabled ? DEISA_OK : DEISA_ERROR_CONTRACT);
       EXPECT_EQ(buffer, nullptr);
