@@ -1,5 +1,6 @@
 #include "jvm/start_cache.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file_descriptor.hpp"
 #include "jvm/java_text.hpp"
 
 namespace deisa {
@@ -18,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kArchivesKept = 4;
+constexpr int kNewestJava = 21;
 constexpr const char* kPrefix = "classes-";
 constexpr const char* kSuffix = ".jsa";
 
@@ -47,6 +50,34 @@ std::string file_text(const std::string& path) {
 
 bool begins_with(const std::string& text, const std::string& prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
+}
+
+// The archive with this name whose size is the one that it had when it was made, or "": the JVM
+// crashes on one that is cut short.
+std::string find_whole(const std::string& archive) {
+  const fs::path path(archive);
+  const std::string begin = path.filename().string() + "-";
+  std::error_code error;
+  for (fs::directory_iterator entry(path.parent_path(), error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    if (begins_with(name, begin) &&
+        name == begin + std::to_string(entry->file_size(ignored)) + kSuffix) {
+      return entry->path().string();
+    }
+  }
+  return "";
+}
+
+// Gives what was made its name, once it is on the disk.
+bool finish(const std::string& unfinished, const std::string& archive) {
+  const FileDescriptor file(::open(unfinished.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status = {};
+  if (!file || ::fsync(file.get()) != 0 || ::fstat(file.get(), &status) != 0) return false;
+  if (!find_whole(archive).empty()) return false;  // another process was faster
+  const std::string name = archive + "-" + std::to_string(status.st_size) + kSuffix;
+  return ::rename(unfinished.c_str(), name.c_str()) == 0;
 }
 
 // Archives of other builds and versions, and those that were never finished, but for the newest
@@ -86,7 +117,8 @@ std::string cache_folder(const Places& places) {
 
 std::string class_archive(const std::string& folder, const std::string& libjvm,
                           const std::vector<std::string>& options) {
-  if (folder.empty()) return "";
+  // Later versions may not know the options below, and would not start.
+  if (folder.empty() || java_version(libjvm) > kNewestJava) return "";
   const std::string class_path = "-Djava.class.path=";
   uint64_t key = hash(file_text(libjvm), 14695981039346656037u);
   for (const std::string& option : options) {
@@ -106,15 +138,15 @@ std::string class_archive(const std::string& folder, const std::string& libjvm,
     }
   }
   char name[64];
-  std::snprintf(name, sizeof(name), "%s%016llx%s", kPrefix, static_cast<unsigned long long>(key),
-                kSuffix);
+  std::snprintf(name, sizeof(name), "%s%016llx", kPrefix, static_cast<unsigned long long>(key));
   return (fs::path(folder) / name).string();
 }
 
 std::string use_class_archive(const std::string& archive, std::vector<std::string>& options) {
   if (archive.empty()) return "";
-  if (::access(archive.c_str(), R_OK) == 0) {
-    options.push_back("-XX:SharedArchiveFile=" + archive);
+  if (const std::string whole = find_whole(archive); !whole.empty()) {
+    options.push_back("-XX:SharedArchiveFile=" + whole);
+    options.push_back("-XX:+VerifySharedSpaces");  // checksums
     return "";
   }
   options.push_back("-XX:+RecordDynamicDumpInfo");
@@ -122,7 +154,7 @@ std::string use_class_archive(const std::string& archive, std::vector<std::strin
 }
 
 void make_class_archive(JNIEnv* env, const std::string& archive) noexcept {
-  const std::string unfinished = archive + "." + std::to_string(::getpid());
+  const std::string unfinished = archive + ".unfinished." + std::to_string(::getpid());
   try {
     const LocalFrame frame(env);
     // What `jcmd VM.cds dynamic_dump` calls; a JVM without it makes no archive.
@@ -135,7 +167,7 @@ void make_class_archive(JNIEnv* env, const std::string& archive) noexcept {
     const bool failed = env->ExceptionCheck() == JNI_TRUE;
     env->ExceptionClear();
     // Whole or not at all: another process may start with it at any moment.
-    if (dump != nullptr && !failed && ::rename(unfinished.c_str(), archive.c_str()) == 0) {
+    if (dump != nullptr && !failed && finish(unfinished, archive)) {
       remove_old(fs::path(archive).parent_path());
     }
   } catch (const std::exception&) {

@@ -18,12 +18,12 @@ std::string cache_folder(const Places& places);
 
 // The archive for a JVM that is started with these options; "" when there is no folder, or the
 // options say something about archives themselves. Its name stands for all that an archive depends
-// on.
+// on; that of its file has its size, too.
 std::string class_archive(const std::string& folder, const std::string& libjvm,
                           const std::vector<std::string>& options);
 
-// Adds what uses the archive if it is there, else what lets the JVM make it. Returns the archive
-// that is to be made, or "".
+// Adds what uses the archive if it is there and whole, else what lets the JVM make it. Returns the
+// archive that is to be made, or "".
 std::string use_class_archive(const std::string& archive, std::vector<std::string>& options);
 
 // Makes it, of the classes that are loaded now; about a second. Several processes may do so at a

@@ -10,7 +10,6 @@ namespace deisa {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::StartsWith;
 
 TEST(CacheFolder, IsTheFirstThatIsNamed) {
@@ -85,18 +84,35 @@ TEST(ClassArchive, LeavesTheUsersOwnAlone) {
   EXPECT_EQ(class_archive("", "/jvm", {}), "");
 }
 
+TEST(ClassArchive, IsNotForAJavaWhoseOptionsAreNotKnown) {
+  Machine machine;
+  EXPECT_NE(archive_of(machine.java("a", "21.0.2"), "/a.jar"), "");
+  EXPECT_EQ(archive_of(machine.java("b", "25"), "/a.jar"), "");
+}
+
 TEST(ClassArchive, IsUsedWhenItIsThereAndElseMade) {
   Machine machine;
   std::vector<std::string> options;
-  EXPECT_EQ(use_class_archive(machine.path("x.jsa"), options), machine.path("x.jsa"));
+  const std::string archive = machine.path("x");
+  EXPECT_EQ(use_class_archive(archive, options), archive);
   EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo"));
   options.clear();
-  const std::string there = machine.file("x.jsa");
-  EXPECT_EQ(use_class_archive(there, options), "");
-  EXPECT_THAT(options, ElementsAre(HasSubstr("SharedArchiveFile=" + there)));
+  const std::string there = machine.file("x-7.jsa", "classes");
+  EXPECT_EQ(use_class_archive(archive, options), "");
+  EXPECT_THAT(options, ElementsAre("-XX:SharedArchiveFile=" + there, "-XX:+VerifySharedSpaces"));
   options.clear();
   EXPECT_EQ(use_class_archive("", options), "");
   EXPECT_THAT(options, ElementsAre());
+}
+
+// The JVM would crash, and the simulation with it.
+TEST(ClassArchive, IsMadeAgainWhenItIsCutShort) {
+  Machine machine;
+  std::vector<std::string> options;
+  machine.file("x-7.jsa", "class");
+  machine.file("x.unfinished.12", "cl");
+  EXPECT_EQ(use_class_archive(machine.path("x"), options), machine.path("x"));
+  EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo"));
 }
 
 }  // namespace
