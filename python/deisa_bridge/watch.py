@@ -60,9 +60,10 @@ class Watch:
         if self._analytics_gone:
             return
         if await head_actor.in_thread(driver_is_gone, self._head):
+            # First, so that an announcement that fails because of the removal does not say another cause.
+            self._lose_analytics("the analytics have ended")
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 await head_actor.in_thread(ray.kill, self._head)
-            self._lose_analytics("the analytics have ended")
             return
         try:
             await head_actor.call(self._head.ready.remote(), SILENT, "asking the head actor")
