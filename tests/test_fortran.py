@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, mpirun, run
 
 RANKS, NX, NY, NZ, STEPS = 2, 4, 3, 2, 2  # of programs/sections.f90
-# Bytes that one rank copies in a timestep: 12 elements of each but "lent", 24 of the complex array, one scalar.
+# Bytes that one rank copies in a timestep: 12 elements of each but "lent", 24 complex ones, one scalar.
 STEP_BYTES = 12 * (8 + 4 + 8 + 1) + 24 * 16 + 4
 
 

@@ -26,12 +26,12 @@ struct ArrayMetadata {
   size_t bytes = 0;                                  // of the chunk
 };
 
-// The JSON text of arrays_metadata. A key that is there twice, of which a parser keeps one, is a problem.
-// Throws Error(DEISA_ERROR_ARGUMENT) if it is not JSON.
+// The JSON text of arrays_metadata. A key that is there twice, of which a parser keeps one, is a
+// problem. Throws Error(DEISA_ERROR_ARGUMENT) if it is not JSON.
 nlohmann::json parse_arrays(const std::string& text, Problems& problems);
 
-// Checks name and metadata (a JSON object with the keys that deisa_define_json names). Every problem
-// is added with array, key, value and what was expected; then the result is empty.
+// Checks name and metadata (a JSON object with the keys that deisa_define_json names). Every
+// problem is added with array, key, value and what was expected; then the result is empty.
 std::optional<ArrayMetadata> parse_metadata(const std::string& name, const nlohmann::json& metadata,
                                             Problems& problems);
 

@@ -57,7 +57,8 @@ deisa_status deisa_fortran_get_text(deisa_bridge* bridge, const char* key, int64
                                     int flags, const char** text, size_t* length,
                                     deisa_error* error);
 
-/* The whole-number counters of deisa_bridge_status in their order, as many as `count`; and the seconds. */
+/* The whole-number counters of deisa_bridge_status in their order, as many as `count`; and the
+ * seconds. */
 deisa_status deisa_fortran_status(deisa_bridge* bridge, int64_t* counters, int32_t count,
                                   double* seconds_blocked, deisa_error* error);
 

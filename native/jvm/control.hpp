@@ -23,8 +23,8 @@ class Control {
     int rank = 0;
   };
 
-  // Starts or finds the JVM and connects to Ray. Throws Error(DEISA_ERROR_CONNECTION) when Java, Ray's
-  // jar or a running cluster is missing, and says how to get it; DEISA_ERROR_TIMEOUT past the
+  // Starts or finds the JVM and connects to Ray. Throws Error(DEISA_ERROR_CONNECTION) when Java,
+  // Ray's jar or a running cluster is missing, and says how to get it; DEISA_ERROR_TIMEOUT past the
   // deadline.
   static std::unique_ptr<Control> connect(const Settings& settings, const Deadline& deadline);
   // Leaves Ray, if it was joined by connect(). Never throws, never waits more than a few seconds.

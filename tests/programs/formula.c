@@ -1,5 +1,5 @@
-/* A simulation whose every value follows from rank, array, timestep and place, so that whoever reads
- * a chunk knows whether it is right. For tests that kill it.
+/* A simulation whose every value follows from rank, array, timestep and place, so that whoever
+ * reads a chunk knows whether it is right. For tests that kill it.
  *
  *   formula [name=value]...
  *
@@ -79,8 +79,7 @@ static void check(const char* call, deisa_status status, const deisa_error* erro
 }
 
 static void wait_seconds(double seconds) {
-  const struct timespec time = {(time_t)seconds,
-                                (long)((seconds - (double)(time_t)seconds) * 1e9)};
+  const struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
   nanosleep(&time, NULL);
 }
 

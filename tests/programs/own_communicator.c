@@ -1,8 +1,10 @@
-/* Ranks as processes of one program, which meet through a communicator of its own: socket pairs with rank 0.
+/* Ranks as processes of one program, which meet through a communicator of its own: socket pairs
+ * with rank 0.
  *
  *   own_communicator RANKS
  *
- * Each rank sends three timesteps of its row of the array "rows", and closes. Prints "done" when all did. */
+ * Each rank sends three timesteps of its row of the array "rows", and closes. Prints "done" when
+ * all did. */
 #include <deisa/deisa.h>
 #include <poll.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* A simulation of one rank: three timesteps of an array of 2 x 3 elements, element i of timestep t is
- * 1000000 t + i. */
+/* A simulation of one rank: three timesteps of an array of 2 x 3 elements, element i of timestep t
+ * is 1000000 t + i. */
 #include <deisa/deisa.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 // A simulation of some MPI ranks side by side, each with ghost cells around its chunk.
-#include <deisa/deisa.hpp>
 #include <deisa/deisa_gloo.h>
 #include <deisa/deisa_mpi.h>
 #include <mpi.h>
 
 #include <cstdio>
+#include <deisa/deisa.hpp>
 #include <vector>
 
 namespace {
