@@ -164,6 +164,8 @@ TEST_F(ApiTest, CloseMayNotBeOlderThanTheData) {
   ASSERT_EQ(rank.send("t", 0, 5), DEISA_OK);
   expect_contract(rank.close(4), "expected at least the newest timestep that was sent, 5");
   EXPECT_NE(rank.bridge, nullptr);
+  expect_contract(rank.close(INT64_MAX), "expected at least the newest timestep that was sent, 5");
+  EXPECT_NE(rank.bridge, nullptr);
   EXPECT_EQ(rank.close(5), DEISA_OK);
 }
 
@@ -563,6 +565,14 @@ TEST_F(ApiTest, NullArguments) {
   EXPECT_EQ(deisa_define_json(rank.bridge, nullptr, &rank.error), DEISA_ERROR_ARGUMENT);
   EXPECT_EQ(deisa_close(nullptr, 0, nullptr), DEISA_OK);
   deisa_abandon(nullptr);
+}
+
+TEST_F(ApiTest, JsonDefinitionsAreAnObject) {
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  for (const char* text : {"[]", "null", "3", "\"t\""}) {
+    EXPECT_EQ(deisa_define_json(rank.bridge, text, &rank.error), DEISA_ERROR_ARGUMENT) << text;
+    EXPECT_TRUE(contains(rank.message(), "expected an object, array name -> metadata"));
+  }
 }
 
 TEST_F(ApiTest, JsonDefinitionsAreAllOrNothing) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstring>
 #include <map>
 
@@ -196,14 +197,25 @@ TEST_F(OptionsTest, CommunicatorGivesRankAndSize) {
   given.world_size = 4;
   expect_refused("world_size = 4: expected the communicator's size, 3");
   given.world_size = -1;
-  table.gather = nullptr;
-  expect_refused("communicator: a function is NULL");
-  table.gather = no_gather;
+  const deisa_communicator whole = table;
+  for (const size_t function :
+       {offsetof(deisa_communicator, rank), offsetof(deisa_communicator, size),
+        offsetof(deisa_communicator, barrier), offsetof(deisa_communicator, gather),
+        offsetof(deisa_communicator, broadcast)}) {
+    std::memset(reinterpret_cast<char*>(&table) + function, 0, sizeof(table.rank));
+    expect_refused("communicator: a function is NULL");
+    table = whole;
+  }
   table.struct_size = 8;
   expect_refused("communicator: struct_size = 8");
   table.struct_size = sizeof(table);
   table.rank = three;
   expect_refused("communicator: rank 3 of 3");
+  table.rank = [](void*) -> int32_t { return -1; };
+  expect_refused("communicator: rank -1 of 3");
+  table.rank = [](void*) -> int32_t { return -2; };
+  table.size = [](void*) -> int32_t { return 0; };
+  expect_refused("communicator: rank -2 of 0");
 }
 
 TEST_F(OptionsTest, Disable) {

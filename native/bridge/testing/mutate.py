@@ -26,11 +26,13 @@ from pathlib import Path
 
 ROOM = Path(__file__).resolve().parents[1]
 ROOT = ROOM.parents[1]
+# In the order in which they are tried: the first that notices ends the search.
 TESTS = {
-    "metadata.cc": ["metadata_test"],
-    "options.cc": ["options_test"],
-    "plan.cc": ["plan_test"],
-    "bridge.cc": ["api_test", "world_test"],
+    "metadata.cc": ["metadata_test", "api_test"],
+    "options.cc": ["options_test", "settings_test"],
+    "plan.cc": ["plan_test", "world_test", "admission_test"],
+    "bridge.cc": ["memory_test", "lent_test", "api_test", "world_test"],
+    "end.cc": ["api_test", "world_test"],
 }
 CHECK = re.compile(r"\b(problem|missing|problems_?\.add|throw contract|throw failed_before)\(")
 REPORTER = re.compile(r"^ *(void (problem|missing)|Error Bridge::contract)\(.*$", re.MULTILINE)
@@ -209,7 +211,10 @@ def noticed_by(build: Build, check: Check, text: str) -> list[str]:
         folder = Path(name)
         compiled = build.compile(ROOM / check.source, mutant, folder)
         tests = TESTS[check.source]
-        return [failed for test in tests for failed in build.failed_tests(test, compiled, folder)]
+        for test in tests:
+            if failed := build.failed_tests(test, compiled, folder):
+                return failed
+        return []
 
 
 def main() -> int:
