@@ -1,4 +1,4 @@
-"""A cluster for all tests of this folder, of which this process is a driver, and a simulation for each."""
+"""A cluster for the tests of a module, of which this process is a driver, and a simulation for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local_ray import LocalRay
 from simulation import NAMESPACE, Simulation
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
     with LocalRay(object_store_bytes=256 << 20) as local:
         ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
