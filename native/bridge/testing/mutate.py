@@ -30,7 +30,7 @@ ROOT = ROOM.parents[1]
 TESTS = {
     "metadata.cc": ["metadata_test", "api_test"],
     "options.cc": ["options_test", "settings_test"],
-    "plan.cc": ["plan_test", "world_test", "admission_test"],
+    "plan.cc": ["plan_test", "backends_test", "world_test", "admission_test"],
     "bridge.cc": ["memory_test", "lent_test", "api_test", "world_test"],
     "end.cc": ["api_test", "world_test"],
 }
