@@ -38,8 +38,9 @@ def locate(array: DeisaArray) -> list[list[str]]:
     import ray
 
     references = [array.dask[(array.name, i)] for i in range(array.numblocks[0])]
-    found = ray.experimental.get_object_locations(references)
-    return [sorted(found[reference]["node_ids"]) for reference in references]
+    # One by one: asked for objects of several owners, Ray 2.60 may abort when their answers come at once
+    # (std::future_error in CoreWorker::GetLocationFromOwner).
+    return [sorted(ray.experimental.get_object_locations([one])[one]["node_ids"]) for one in references]
 
 
 def callback_of(name: str):
