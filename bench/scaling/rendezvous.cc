@@ -57,6 +57,9 @@ bool own_network() {
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   const bool up = fd >= 0 && ::ioctl(fd, SIOCSIFFLAGS, &request) == 0;
   ::close(fd);
+  // All nodes' ports are of this one machine, and the kernel looks for free ones the longer the
+  // fewer there are.
+  std::ofstream("/proc/sys/net/ipv4/ip_local_port_range") << "1024 65535";
   return up;
 }
 
