@@ -7,13 +7,13 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launch import free_port
 from processes import Child
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -33,12 +33,6 @@ def until(condition: Callable[[], object], what: str, seconds: float = LONG) -> 
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.01)
     return result
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ import contextlib
 import json
 import queue
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
+from launch import free_port
 from local_ray import LocalRay
 from processes import Child, kill_tree
 from ray._raylet import GcsClientOptions, GlobalStateAccessor
@@ -37,12 +37,6 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
         assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.02)
     return result
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Rank:
@@ -219,6 +213,17 @@ def together(ranks: list[Rank], call: str) -> list[dict[str, Any]]:
 def succeed(results: list[dict[str, Any]]) -> None:
     for result in results:
         assert result["status"] == OK, result
+
+
+@contextlib.contextmanager
+def joined(object_store_bytes: int, variables: dict[str, str] | None = None) -> Iterator[LocalRay]:
+    """A Ray of the caller's own, of which this process is a driver."""
+    with LocalRay(object_store_bytes=object_store_bytes, variables=variables) as local:
+        ray.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
+        try:
+            yield local
+        finally:
+            ray.shutdown()
 
 
 def control_store(address: str = "") -> GlobalStateAccessor:

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray as ray_api
 from deisa_bridge.store import Store
 from local_ray import LocalRay
 from processes import Child
 from simulation import (
     CONTRACT,
-    NAMESPACE,
     OK,
     PATIENCE,
     PROGRAMS,
@@ -22,6 +20,7 @@ from simulation import (
     Rank,
     Simulation,
     Watch,
+    joined,
     succeed,
     together,
     until,
@@ -41,12 +40,8 @@ ALL = 10**9
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
     reports = {"RAY_debug_dump_period_milliseconds": "500"}
-    with LocalRay(object_store_bytes=STORE, variables=reports) as local:
-        ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
-        try:
-            yield local
-        finally:
-            ray_api.shutdown()
+    with joined(STORE, reports) as local:
+        yield local
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from conftest import ROOT
 from local_ray import LocalRay
 from processes import Child
 from programs.feedback_values import VALUES, text
-from simulation import CONTRACT, NAMESPACE, OK, PROGRAMS, Rank, Simulation, succeed, together
+from simulation import CONTRACT, NAMESPACE, OK, PROGRAMS, Rank, Simulation, joined, succeed, together
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -28,12 +28,8 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
-    with LocalRay(object_store_bytes=128 << 20) as local:
-        ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
-        try:
-            yield local
-        finally:
-            ray_api.shutdown()
+    with joined(128 << 20) as local:
+        yield local
 
 
 @pytest.fixture

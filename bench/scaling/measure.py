@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from launch import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -44,12 +45,6 @@ def memory(pid: int) -> Memory:
             elif match[1].startswith("Private"):
                 private += size
     return Memory(private, slots, "libjvm.so" in text)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Ranks:

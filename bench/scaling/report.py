@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,10 @@ def meeting(found: dict[str, Any]) -> str:
         "| nodes x ranks | order | met in | barrier | over TCP | bytes a rank |",
         "|---|---|---|---|---|---|",
     ]
-    groups: dict[tuple, list[dict[str, Any]]] = {}
-    for one in found["meeting"]:
-        groups.setdefault((one["nodes"], one["per_node"], one["order"]), []).append(one)
-    for (nodes, per_node, order), some in groups.items():
-        seconds, barrier, sent = (
-            statistics.median(one[name] for one in some) for name in ("seconds", "barrier", "bytes")
-        )
+    names = ("seconds", "barrier", "bytes")
+    values = [medians(found["meeting"], ("nodes", "per_node", "order"), name) for name in names]
+    for nodes, per_node, order in values[0]:
+        seconds, barrier, sent = (of_name[nodes, per_node, order] for of_name in values)
         lines.append(
             f"| {nodes} x {per_node} | {order} | {seconds:.2f} s | {1e3 * barrier:.1f} ms "
             f"| {sent / 1e6:.2f} MB | {sent / nodes / per_node:.0f} |"

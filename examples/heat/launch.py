@@ -38,10 +38,10 @@ def place_ranks(arguments: argparse.Namespace) -> list[Rank]:
     return ranks
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+def free_port(address: str = "127.0.0.1") -> int:
+    """A TCP port of an address of this machine that nobody listens on at the moment."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 

@@ -6,19 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray as ray_api
 from local_ray import LocalRay
-from simulation import NAMESPACE, Simulation
+from simulation import Simulation, joined
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
-    with LocalRay(object_store_bytes=256 << 20) as local:
-        ray_api.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
-        try:
-            yield local
-        finally:
-            ray_api.shutdown()
+    with joined(256 << 20) as local:
+        yield local
 
 
 @pytest.fixture
