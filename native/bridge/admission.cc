@@ -1,20 +1,15 @@
 #include "bridge/admission.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
+
+#include "base/number.hpp"
 
 namespace deisa {
 namespace {
 
 constexpr const char* kYes = "1";
 constexpr const char* kNo = "0";
-
-std::string seconds_text(double seconds) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%g s", seconds);
-  return text;
-}
 
 }  // namespace
 
@@ -24,9 +19,9 @@ Error not_admitted(const Options& options, int64_t timestep, const std::string& 
   std::string text = "timestep " + std::to_string(timestep) + " may not begin: " + full + ". ";
   if (fails) {
     text += "when_full is fail";
-    if (waited > 0) text += ", and block_timeout, " + seconds_text(waited) + ", has passed";
+    if (waited > 0) text += ", and block_timeout, " + number_text(waited) + " s, has passed";
   } else {
-    text += "This rank has waited for " + seconds_text(waited) + " (" +
+    text += "This rank has waited for " + number_text(waited) + " s (" +
             (options.when_full == DEISA_FULL_DROP ? "send_timeout" : "block_timeout") + ")";
   }
   text +=

@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "base/testing/other_locale.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "bridge/testing/rank.hpp"
 #include "bridge/testing/thread_communicator.hpp"
@@ -272,6 +273,24 @@ TEST_F(BackendsTest, NamesThatAreNoFileNames) {
                            "ck"}) {
     EXPECT_TRUE(fs::is_directory(folder + "/" + name)) << name;
   }
+}
+
+TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
+  choose("file");
+  ::setenv("DEISA_STATUS", "1", 1);
+  const OtherLocale locale("de_DE");
+  ASSERT_TRUE(locale.is_there());
+  ::testing::internal::CaptureStderr();
+  run(1, [](Rank& rank, int) {
+    ASSERT_EQ(rank.define("t"), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.send("t", 1.0, 1234567), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.close(1234568), DEISA_OK) << rank.message();
+  });
+  EXPECT_TRUE(contains(::testing::internal::GetCapturedStderr(), "0.0 MiB sent, 0.0 MiB copied"));
+  ::unsetenv("DEISA_STATUS");
+  EXPECT_EQ(files(), (std::set<std::string>{"closed", "deisa.json", "t/001234567.npy"}));
+  EXPECT_EQ(read(folder + "/closed"), "1234568\n");
 }
 
 TEST_F(BackendsTest, UnknownBackend) {

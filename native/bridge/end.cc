@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "base/number.hpp"
 #include "bridge/bridge.hpp"
 
 namespace deisa {
@@ -97,20 +98,22 @@ void Bridge::print_status(const char* how) noexcept {
     const deisa_bridge_status now = status();
     char text[1024];
     const auto number = [](int64_t value) { return static_cast<long long>(value); };
-    constexpr double kMebi = 1024.0 * 1024.0;
+    const auto mebi = [](int64_t bytes) {
+      return fixed_text(static_cast<double>(bytes) / (1024.0 * 1024.0), 1);
+    };
     const int length = std::snprintf(
         text, sizeof(text),
         "deisa: rank %d of %d %s\n"
         "  timesteps  %lld sent, %lld dropped\n"
         "  chunks     %lld sent, %lld stored, %lld announced, %lld failed, %lld in flight, "
         "%lld left out by the settings\n"
-        "  bytes      %.1f MiB sent, %.1f MiB copied\n"
-        "  blocked    %.3f s\n",
+        "  bytes      %s MiB sent, %s MiB copied\n"
+        "  blocked    %s s\n",
         options_.bridge_id, options_.world_size, how, number(now.steps_sent),
         number(now.steps_dropped), number(now.chunks_sent), number(now.chunks_stored),
         number(now.chunks_announced), number(now.chunks_failed), number(now.chunks_in_flight),
-        number(now.chunks_left_out), static_cast<double>(now.bytes_sent) / kMebi,
-        static_cast<double>(now.bytes_copied) / kMebi, now.seconds_blocked);
+        number(now.chunks_left_out), mebi(now.bytes_sent).c_str(), mebi(now.bytes_copied).c_str(),
+        fixed_text(now.seconds_blocked, 3).c_str());
     // In one piece, so that the ranks' blocks do not mix.
     if (length > 0 && ::write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) return;
   } catch (...) {

@@ -203,7 +203,7 @@ void FileBackend::sign(const Target& target, const std::string& path) const {
 void FileBackend::end(int64_t timestep, const Deadline&) {
   const std::string path = (fs::path(folder_) / "closed").string();
   std::ofstream file(path);
-  file << timestep << "\n";
+  file << std::to_string(timestep) << "\n";
   file.close();
   if (!file) throw failed("write to", path, errno);
 }

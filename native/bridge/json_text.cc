@@ -3,6 +3,8 @@
 #include <set>
 #include <vector>
 
+#include "base/number.hpp"
+
 namespace deisa {
 
 using nlohmann::json;
@@ -27,6 +29,7 @@ json parse_json(const std::string& text,
     }
     return true;
   };
+  const PlainNumbers whatever_the_locale;
   return json::parse(text, look);
 }
 

@@ -1,11 +1,9 @@
 #include "bridge/setting_value.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 
+#include "base/number.hpp"
 #include "bridge/json_text.hpp"
 
 namespace deisa {
@@ -24,12 +22,6 @@ bool allows(const Setting& setting, double value) {
          (setting.type != Type::kInteger || value == std::trunc(value));
 }
 
-// A number as the caller gave it: 5, not 5.000000.
-std::string number_text(const Setting& setting, double value) {
-  return setting.type == Type::kInteger ? std::to_string(static_cast<int64_t>(value))
-                                        : std::to_string(value);
-}
-
 // In the place of a value with a problem.
 double some_value(const Setting& setting) {
   return setting.type == Type::kInteger || setting.type == Type::kNumber ? setting.least : 1.0;
@@ -46,8 +38,9 @@ std::string expected(const Setting& setting) {
 
 std::optional<bool> switch_of(const std::string& text) {
   std::string lower = text;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
   for (const char* yes : {"1", "true", "yes", "on"}) {
     if (lower == yes) return true;
   }
@@ -96,17 +89,14 @@ double Resolver::in_range(const Setting& one, double given) const {
     result = good ? value->get<double>() : some_value(one);
   }
   if (const char* text = variable_of(one)) {
-    char* end = nullptr;
-    const double value = std::strtod(text, &end);
-    // strtod() also reads hexadecimal numbers.
-    const bool good =
-        end != text && *end == '\0' && std::strpbrk(text, "xX") == nullptr && allows(one, value);
+    const std::optional<double> value = parse_number(text);
+    const bool good = value && allows(one, *value);
     if (!good) problem(one, text);
-    result = good ? value : some_value(one);
+    result = good ? *value : some_value(one);
   }
   if (result) return *result;
   if (allows(one, given)) return given;
-  problem(one, number_text(one, given));
+  problem(one, number_text(given));
   return some_value(one);
 }
 

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <set>
 
+#include "base/testing/other_locale.hpp"
 #include "bridge/options.hpp"
 #include "bridge/testing/rank.hpp"
 
@@ -257,6 +258,26 @@ TEST_F(SettingsTest, Yaml) {
   expect_refused("node_id: a\nnode_id: b", "FILE: the key \"node_id\" is there twice",
                  "twice.yaml");
   expect_refused("comm_timeout: soon", "comm_timeout = \"soon\" (from FILE)", "soon.yaml");
+}
+
+TEST_F(SettingsTest, WhateverTheLocale) {
+  for (const char* name : {"de_DE", "ps_AF"}) {
+    const testing::OtherLocale locale(name);
+    ASSERT_TRUE(locale.is_there());
+    for (const char* file : {"settings.json", "settings.yaml"}) {
+      write("{\"block_timeout\": 0.5, \"arrays\": {\"t\": {\"every\": 12345}}}", file);
+      variables()["DEISA_COMM_TIMEOUT"] = "30.5";
+      EXPECT_EQ(resolve().block_timeout, 0.5) << name << " " << file;
+      EXPECT_EQ(resolve().comm_timeout, 30.5);
+      EXPECT_TRUE(contains(resolve().arrays.text(), "12345"));
+      variables()["DEISA_COMM_TIMEOUT"] = "30,5";
+      EXPECT_TRUE(contains(refused(), "comm_timeout = '30,5'"));
+      variables().erase("DEISA_COMM_TIMEOUT");
+      given.send_timeout = -1234.5;
+      EXPECT_TRUE(contains(refused(), "send_timeout = -1234.5: expected"));
+      given.send_timeout = 10;
+    }
+  }
 }
 
 TEST_F(SettingsTest, OneFileOfYamlLeavesNoLibraryBehind) {

@@ -1,6 +1,7 @@
 #include "comm/node_map.hpp"
 
 #include <algorithm>
+#include <locale>
 #include <map>
 #include <sstream>
 
@@ -45,6 +46,7 @@ std::string NodeMap::to_text() const {
 NodeMap NodeMap::from_text(const std::string& text, int size) {
   NodeMap map;
   std::istringstream runs(text);
+  runs.imbue(std::locale::classic());  // whatever the program has made the default
   int node = 0, step = 0, count = 0;
   bool good = true;
   while (good && !(runs >> std::ws).eof()) {

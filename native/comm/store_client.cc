@@ -7,10 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <ctime>
 #include <system_error>
 #include <thread>
+
+#include "base/number.hpp"
 
 namespace deisa {
 namespace {
@@ -285,9 +286,7 @@ std::string StoreClient::who_and_where() const {
 
 std::string StoreClient::elapsed() const {
   const std::chrono::duration<double> seconds = Deadline::Clock::now() - start_;
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1f s", seconds.count());
-  return text;
+  return fixed_text(seconds.count(), 1) + " s";
 }
 
 Error StoreClient::unreachable(const std::string& last_problem) const {

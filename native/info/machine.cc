@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/number.hpp"
 #include "comm/listening_socket.hpp"
 #include "jvm/cluster.hpp"
 
@@ -26,9 +26,7 @@ std::string size_text(double bytes) {
   const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   size_t unit = 0;
   for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
-  char text[32];
-  std::snprintf(text, sizeof(text), unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
-  return text;
+  return fixed_text(bytes, unit == 0 ? 0 : 1) + " " + units[unit];
 }
 
 ClusterAddress cluster(const Places& places) {
@@ -75,9 +73,8 @@ Finding check_port(const Places& places, bool needed) {
   const char* const what = "master port";
   const std::string text = places.variable("DEISA_MASTER_PORT").value_or("29400");
   const std::string address = places.variable("DEISA_MASTER_ADDRESS").value_or("127.0.0.1");
-  char* end = nullptr;
-  const long port = std::strtol(text.c_str(), &end, 10);
-  if (*end != '\0' || port < 1 || port > 65535) {
+  const int64_t port = parse_integer(text).value_or(0);
+  if (port < 1 || port > 65535) {
     return Finding::missing(what, "DEISA_MASTER_PORT is '" + text + "'",
                             "Set it to a port, 1 ... 65535.");
   }

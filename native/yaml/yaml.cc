@@ -3,7 +3,6 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +14,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/number.hpp"
 
 namespace {
 
@@ -130,13 +131,13 @@ class Writer : public YAML::EventHandler {
     if (std::regex_match(text, truth)) return text[0] == 't' || text[0] == 'T';
     const bool other = std::regex_match(text, other_base);
     if (other || std::regex_match(text, integer)) {
-      const char* digits = other ? text.c_str() + 2 : text.c_str();
-      errno = 0;
-      const long long value = std::strtoll(digits, nullptr, !other ? 10 : text[1] == 'x' ? 16 : 8);
-      if (errno == 0) return value;
-      return std::strtod(text.c_str(), nullptr);
+      const std::string digits = other ? text.substr(2) : text;
+      const int base = !other ? 10 : text[1] == 'x' ? 16 : 8;
+      if (const auto value = deisa::parse_integer(digits, base)) return *value;
     }
-    if (std::regex_match(text, real)) return std::strtod(text.c_str(), nullptr);
+    if (std::regex_match(text, real)) {
+      if (const auto value = deisa::parse_number(text)) return *value;
+    }
     return text;
   }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/number.hpp"
 #include "comm/c_table.hpp"
 #include "comm/gloo/gloo_communicator.hpp"
 #include "comm/listening_socket.hpp"
@@ -39,7 +40,7 @@ void validate(int rank, int size, const char* master_address, int port, double t
     problem("master_port is " + std::to_string(port) + ", expected 1 ... 65535");
   }
   if (!(timeout > 0) || !std::isfinite(timeout)) {
-    problem("timeout is " + std::to_string(timeout) + ", expected seconds above 0");
+    problem("timeout is " + number_text(timeout) + ", expected seconds above 0");
   }
   if (secret().size() > store::kMaxSecret) {
     problem("DEISA_SECRET has " + std::to_string(secret().size()) + " bytes, expected at most " +

@@ -13,6 +13,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import java.util.Locale;
 import java.util.Set;
 import java.util.jar.JarEntry;
 import java.util.stream.Stream;
@@ -58,7 +59,8 @@ final class CachedLibrary {
     /** The file in the cache. It is named after its contents, and is there whole or not at all. */
     static Path unpacked(URL packed, Path cache) throws IOException {
         JarEntry entry = ((JarURLConnection) packed.openConnection()).getJarEntry();
-        Path file = cache.resolve(String.format("%s%08x-%d.so", PREFIX, entry.getCrc(), entry.getSize()));
+        Path file = cache.resolve(
+            String.format(Locale.ROOT, "%s%08x-%d.so", PREFIX, entry.getCrc(), entry.getSize()));
         if (Files.isRegularFile(file) && Files.size(file) == entry.getSize()) {
             Files.setLastModifiedTime(file, FileTime.from(Instant.now())); // it is in use
             return file;
