@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bridge/call.hpp"
+#include "bridge/misspelt.hpp"
 
 using deisa::Bridge;
 using deisa::Error;
@@ -48,6 +49,7 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
           deisa::resolve_options(options != nullptr ? *options : defaults, &read_environment);
       handle->reporter = std::make_unique<deisa::Reporter>(
           resolved.error_mode, resolved.error_handler, resolved.error_handler_data);
+      if (resolved.bridge_id == 0) deisa::warn_of_unknown_variables();
       handle->bridge = std::make_unique<Bridge>(std::move(resolved));
     } else if (options != nullptr && options->communicator != nullptr) {
       handle->unused_communicator = *options->communicator;

@@ -293,6 +293,27 @@ TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
   EXPECT_EQ(read(folder + "/closed"), "1234568\n");
 }
 
+TEST_F(BackendsTest, RankZeroWarnsOnceOfAVariableThatNobodyReads) {
+  choose("null");
+  ::setenv("DEISA_MAX_INFLIGHT", "4", 1);
+  ::testing::internal::CaptureStderr();
+  for (int time = 0; time < 2; ++time) {
+    run(3, [](Rank&, int) {});
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "deisa: the environment variable DEISA_MAX_INFLIGHT has no effect: there is no such "
+            "setting. Did you mean DEISA_MAX_IN_FLIGHT?\n");
+  ::unsetenv("DEISA_MAX_INFLIGHT");
+}
+
+TEST_F(BackendsTest, ASwitchThatIsNeitherOnNorOffIsRefused) {
+  ::setenv("DEISA_DISABLE", "banana", 1);
+  Rank rank;
+  EXPECT_EQ(rank.open(), DEISA_ERROR_ARGUMENT);
+  EXPECT_TRUE(contains(rank.message(), "DEISA_DISABLE = 'banana' (from DEISA_DISABLE): expected"));
+  ::unsetenv("DEISA_DISABLE");
+}
+
 TEST_F(BackendsTest, UnknownBackend) {
   choose("files");
   Rank rank;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/number.hpp"
+#include "base/truth.hpp"
 
 namespace deisa {
 
@@ -13,6 +14,12 @@ std::string shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
   if (text.size() > 120) text = text.substr(0, 117) + "...";
   return text;
+}
+
+std::optional<bool> truth_of(const json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_string()) return parse_truth(value.get<std::string>());
+  return value.is_number_integer() ? parse_truth(value.dump()) : std::nullopt;
 }
 
 json parse_json(const std::string& text,

@@ -1,11 +1,11 @@
 #include "bridge/options.hpp"
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "bridge/json_text.hpp"
 #include "bridge/setting_value.hpp"
+#include "jvm/cluster.hpp"
 
 namespace deisa {
 namespace {
@@ -43,28 +43,8 @@ void adopt_communicator(const deisa_communicator& table, Options& options, Probl
   options.communicator = table;
 }
 
-}  // namespace
-
-bool is_disabled(Environment environment) {
-  const char* value = environment("DEISA_DISABLE");
-  return value != nullptr && switch_of(value).value_or(false);
-}
-
-std::string Options::place(const std::string& variable) const {
-  const char* value = std::getenv(variable.c_str());
-  if (value != nullptr && *value != '\0') return value;
-  const auto found = places.find(variable);
-  return found != places.end() ? found->second : "";
-}
-
-Options resolve_options(const deisa_options& given, Environment environment) {
-  if (given.struct_size < sizeof(deisa_options)) {
-    throw Error(DEISA_ERROR_ARGUMENT,
-                "options: struct_size = " + std::to_string(given.struct_size) + ": expected " +
-                    std::to_string(sizeof(deisa_options)) +
-                    "; start from DEISA_OPTIONS_INIT, and compile with this library's deisa.h");
-  }
-  Problems problems;
+// Everything but what follows from the communicator.
+Options read_settings(const deisa_options& given, Environment environment, Problems& problems) {
   const char* config = environment("DEISA_CONFIG");
   const SettingsFile file(config != nullptr ? config : "", problems);
   const Resolver resolve(environment, file, problems);
@@ -105,7 +85,54 @@ Options resolve_options(const deisa_options& given, Environment environment) {
   options.status = resolve.on("status", false);
   options.announce_delay = resolve.number("announce_delay", 0);
   options.places = resolve.places();
+  const char* address = environment("RAY_ADDRESS");
+  const bool ray_finds_it = options.backend == BackendKind::kRay && options.ray_address.empty();
+  if (address != nullptr && ray_finds_it) {
+    const std::string why = why_no_address(address);
+    if (!why.empty()) {
+      problems.add("RAY_ADDRESS = '" + std::string(address) + "' " + why + ": expected " +
+                   setting("ray_address").expected);
+    }
+  }
+  return options;
+}
 
+}  // namespace
+
+bool is_disabled(Environment environment) {
+  Problems problems;
+  const SettingsFile none;
+  const bool disabled = Resolver(environment, none, problems).on("DEISA_DISABLE", false);
+  problems.raise(DEISA_ERROR_ARGUMENT, "invalid options:");
+  return disabled;
+}
+
+std::string Options::place(const std::string& variable) const {
+  const auto found = places.find(variable);
+  return found != places.end() ? found->second : "";
+}
+
+std::vector<std::string> problems_of_settings(Environment environment) {
+  Problems problems;
+  try {
+    if (is_disabled(environment)) return {};
+  } catch (const Error& error) {
+    problems.add(error.what());
+  }
+  const deisa_options nothing = DEISA_OPTIONS_INIT;
+  read_settings(nothing, environment, problems);
+  return problems.texts();
+}
+
+Options resolve_options(const deisa_options& given, Environment environment) {
+  if (given.struct_size < sizeof(deisa_options)) {
+    throw Error(DEISA_ERROR_ARGUMENT,
+                "options: struct_size = " + std::to_string(given.struct_size) + ": expected " +
+                    std::to_string(sizeof(deisa_options)) +
+                    "; start from DEISA_OPTIONS_INIT, and compile with this library's deisa.h");
+  }
+  Problems problems;
+  Options options = read_settings(given, environment, problems);
   if (given.communicator != nullptr) {
     adopt_communicator(*given.communicator, options, problems);
   } else {

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "bridge/settings_file.hpp"
@@ -51,18 +52,20 @@ struct Options {
   std::string file_folder;
   bool status = false;
   double announce_delay = 0;  // seconds
-  // The places that the settings file names, by variable: see place().
+  // By variable: see place().
   std::map<std::string, std::string> places;
 
-  // A setting of the group "where things are found", by its variable: from the environment, else
-  // from the file, else "".
+  // A setting of the group "where things are found", by its variable; "" if nobody set it.
   std::string place(const std::string& variable) const;
 };
 
 // Throws Error(DEISA_ERROR_ARGUMENT) that lists every invalid option and setting.
 Options resolve_options(const deisa_options& given, Environment environment);
 
-// DEISA_DISABLE=1 (also true, yes, on).
+// What is wrong with the environment and its settings file, whatever a program gives.
+std::vector<std::string> problems_of_settings(Environment environment);
+
+// DEISA_DISABLE=1 (also true, yes, on). Throws Error(DEISA_ERROR_ARGUMENT) if it is no such word.
 bool is_disabled(Environment environment);
 
 }  // namespace deisa

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <map>
 
+#include "bridge/testing/rank.hpp"
+
 namespace deisa {
 namespace {
 
@@ -224,6 +226,18 @@ TEST_F(OptionsTest, Disable) {
   EXPECT_FALSE(is_disabled(&environment));
   variables() = {{"DEISA_DISABLE", "1"}};
   EXPECT_TRUE(is_disabled(&environment));
+  for (const char* word : {"2", "banana", "y", "1 "}) {
+    variables() = {{"DEISA_DISABLE", word}};
+    try {
+      is_disabled(&environment);
+      ADD_FAILURE() << word << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.status(), DEISA_ERROR_ARGUMENT);
+      EXPECT_TRUE(
+          testing::contains(error.what(), "DEISA_DISABLE = '" + std::string(word) +
+                                              "' (from DEISA_DISABLE): expected true, yes, on, 1"));
+    }
+  }
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ class Problems {
  public:
   void add(std::string text) { texts_.push_back(std::move(text)); }
   bool empty() const noexcept { return texts_.empty(); }
+  const std::vector<std::string>& texts() const noexcept { return texts_; }
   size_t size() const noexcept { return texts_.size(); }
 
   // Throws one Error with `heading` and every problem, if there is any.

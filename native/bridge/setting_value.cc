@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "base/number.hpp"
+#include "base/truth.hpp"
 #include "bridge/json_text.hpp"
+#include "jvm/cluster.hpp"
 
 namespace deisa {
 namespace {
@@ -36,28 +39,14 @@ std::string expected(const Setting& setting) {
 
 }  // namespace
 
-std::optional<bool> switch_of(const std::string& text) {
-  std::string lower = text;
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  for (const char* yes : {"1", "true", "yes", "on"}) {
-    if (lower == yes) return true;
-  }
-  for (const char* no : {"0", "false", "no", "off"}) {
-    if (lower == no) return false;
-  }
-  return std::nullopt;
-}
-
 const char* Resolver::variable_of(const Setting& setting) const {
   const char* value = environment_(setting.variable);
   return value != nullptr && *value != '\0' ? value : nullptr;
 }
 
 void Resolver::problem(const Setting& setting, const std::string& shown_value) const {
-  problems_.add(std::string(setting.name) + " = " + shown_value + ": expected " +
-                expected(setting));
+  const char* name = *setting.name != '\0' ? setting.name : setting.variable;
+  problems_.add(std::string(name) + " = " + shown_value + ": expected " + expected(setting));
 }
 
 void Resolver::problem(const Setting& setting, const char* text) const {
@@ -68,16 +57,45 @@ void Resolver::problem(const Setting& setting, const json& value) const {
   problem(setting, shown(value) + " (from " + file_.path() + ")");
 }
 
+std::string Resolver::good_text(const Setting& one, const std::string& value,
+                                const std::string& from) const {
+  const std::string shown_value = "'" + value + "'" + (from.empty() ? "" : " (from " + from + ")");
+  if (value.empty()) return value;
+  if (one.type == Type::kAddress) {
+    const std::string why = why_no_address(value);
+    if (!why.empty()) problem(one, shown_value + " " + why);
+  } else if (one.type == Type::kClass) {
+    const size_t colon = value.find(':');
+    const bool good = colon != std::string::npos && colon > 0 && colon + 1 < value.size() &&
+                      value.find(':', colon + 1) == std::string::npos;
+    if (!good) problem(one, shown_value);
+  } else if (one.type == Type::kPath || one.type == Type::kFolder) {
+    // The program may change its folder before the path is used.
+    std::error_code failed;
+    const std::filesystem::path path = std::filesystem::absolute(value, failed);
+    if (failed) {
+      problem(one, shown_value + " cannot be made absolute, " + failed.message());
+    } else if (one.type == Type::kFolder && !std::filesystem::is_directory(path, failed)) {
+      problem(one, shown_value);
+    }
+    return path.string();
+  }
+  return value;
+}
+
 std::string Resolver::text(const char* name, const char* given, const char* otherwise) const {
   const Setting& one = setting(name);
-  const json* in_file = file_.find(name);
-  if (in_file != nullptr && !in_file->is_string()) problem(one, *in_file);
-  if (const char* value = variable_of(one)) return value;
-  if (in_file != nullptr && in_file->is_string() &&
-      !in_file->get_ref<const std::string&>().empty()) {
-    return in_file->get<std::string>();
+  std::optional<std::string> result;
+  if (const json* in_file = file_.find(one.name)) {
+    if (!in_file->is_string()) {
+      problem(one, *in_file);
+    } else if (const std::string& value = in_file->get_ref<const std::string&>(); !value.empty()) {
+      result = good_text(one, value, file_.path());
+    }
   }
-  return given != nullptr && *given != '\0' ? given : otherwise;
+  if (const char* value = variable_of(one)) result = good_text(one, value, one.variable);
+  if (result) return *result;
+  return good_text(one, given != nullptr && *given != '\0' ? given : otherwise, "");
 }
 
 double Resolver::in_range(const Setting& one, double given) const {
@@ -111,17 +129,15 @@ double Resolver::number(const char* name, double given) const {
 bool Resolver::on(const char* name, bool given) const {
   const Setting& one = setting(name);
   bool result = given;
-  if (const json* value = file_.find(name)) {
-    if (value->is_boolean()) {
-      result = value->get<bool>();
-    } else {
-      problem(one, *value);
-    }
+  if (const json* value = file_.find(one.name)) {
+    const std::optional<bool> truth = truth_of(*value);
+    if (!truth) problem(one, *value);
+    result = truth.value_or(result);
   }
   if (const char* text = variable_of(one)) {
-    const std::optional<bool> value = switch_of(text);
-    if (!value) problem(one, text);
-    result = value.value_or(result);
+    const std::optional<bool> truth = parse_truth(text);
+    if (!truth) problem(one, text);
+    result = truth.value_or(result);
   }
   return result;
 }
@@ -135,7 +151,7 @@ int Resolver::choice_index(const char* name, int given) const {
                                 : std::nullopt;
   };
   std::optional<int> result;
-  if (const json* value = file_.find(name)) {
+  if (const json* value = file_.find(one.name)) {
     result = value->is_string() ? index_of(value->get<std::string>()) : std::nullopt;
     if (!result) problem(one, *value);
     result = result.value_or(0);
@@ -154,14 +170,11 @@ int Resolver::choice_index(const char* name, int given) const {
 std::map<std::string, std::string> Resolver::places() const {
   std::map<std::string, std::string> found;
   for (const Setting& one : all_settings()) {
-    if (one.group != Setting::Group::kPlace || *one.name == '\0') continue;
-    const json* value = file_.find(one.name);
-    if (value == nullptr) continue;
-    if (one.type == Type::kSwitch) {
-      found[one.variable] = on(one.name, false) ? "1" : "0";
-    } else {
-      found[one.variable] = text(one.name, nullptr, "");
-    }
+    if (one.group != Setting::Group::kPlace) continue;
+    const bool is_switch = one.type == Type::kSwitch;
+    const std::string value =
+        is_switch ? (on(one.variable, false) ? "1" : "0") : text(one.variable, nullptr, "");
+    if (!value.empty()) found[one.variable] = value;
   }
   return found;
 }

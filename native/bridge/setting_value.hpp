@@ -14,9 +14,6 @@
 
 namespace deisa {
 
-// true, yes, on and 1; false, no, off and 0; in any case of letters. Empty: another text.
-std::optional<bool> switch_of(const std::string& text);
-
 // Each function names a setting of the table and takes the value that the caller gave. Every value
 // of the file and of the environment is checked by the table, also one that another replaces; the
 // caller's where it counts. A value with a problem is added to the problems, and the result is then
@@ -35,10 +32,13 @@ class Resolver {
   Enum choice(const char* name, Enum given) const {
     return static_cast<Enum>(choice_index(name, static_cast<int>(given)));
   }
-  // What the file says about the settings of the group kPlace, by variable.
+  // The settings of the group kPlace that have a value, by variable.
   std::map<std::string, std::string> places() const;
 
  private:
+  // The value as it is used. `from`: where it stands; "": in the program.
+  std::string good_text(const Setting& setting, const std::string& value,
+                        const std::string& from) const;
   int choice_index(const char* name, int given) const;
   double in_range(const Setting& setting, double given) const;
   // The environment's value, or NULL.

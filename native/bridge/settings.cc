@@ -24,7 +24,8 @@ std::vector<Setting> make_table() {
        "host of bridge 0, where ranks without a communicator meet"},
       {Group::kOption, Type::kInteger, "master_port", "DEISA_MASTER_PORT", "1 ... 65535", "29400",
        "its port", 1, 65535},
-      {Group::kOption, Type::kText, "ray_address", "DEISA_RAY_ADDRESS", "text",
+      {Group::kOption, Type::kAddress, "ray_address", "DEISA_RAY_ADDRESS",
+       "host:port of a running cluster, such as 192.0.2.1:6379, or auto",
        "`RAY_ADDRESS`, else the cluster that runs here", "`host:port` of Ray"},
       {Group::kOption, Type::kSeconds, "comm_timeout", "DEISA_COMM_TIMEOUT", "seconds, more than 0",
        "120", "for the rendezvous and a meeting of all ranks"},
@@ -36,7 +37,7 @@ std::vector<Setting> make_table() {
        "120", "for one wait in a send, a step or a flush"},
       {Group::kOption, Type::kText, "node_id", "DEISA_NODE_ID", "text", "this node of Ray",
        "name of the node; tests name several on one machine"},
-      {Group::kOption, Type::kText, "node_actor", "DEISA_NODE_ACTOR", "text",
+      {Group::kOption, Type::kClass, "node_actor", "DEISA_NODE_ACTOR", "module:Class",
        "deisa-ray's own, extended", "`module:Class` of the node actor"},
       {Group::kOption, Type::kInteger, "init_retries", "DEISA_INIT_RETRIES", "1 ... 1000", "3",
        "attempts to create the node actor", 1, 1000},
@@ -78,7 +79,8 @@ std::vector<Setting> make_table() {
        "only: the one that makes the environment"},
       {Group::kPlace, Type::kText, "ray_jar", "DEISA_RAY_JAR", "text", "that of this Python",
        "Ray's `ray_dist.jar`"},
-      {Group::kPlace, Type::kSwitch, "ray_any", "DEISA_RAY_ANY", "true or false", "false",
+      {Group::kPlace, Type::kSwitch, "ray_any", "DEISA_RAY_ANY",
+       "true, yes, on, 1, false, no, off or 0", "false",
        "also a Ray outside of the supported versions, which is refused otherwise; `./run` and "
        "`./test` understand `DEISA_RAY_ANY=1` too"},
       {Group::kPlace, Type::kText, "jar", "DEISA_JAR", "text", "beside the library",
@@ -89,31 +91,32 @@ std::vector<Setting> make_table() {
        "beside `libdeisa.so`", "`libdeisa_node.so`"},
       {Group::kPlace, Type::kText, "", "DEISA_GLOO_LIBRARY", "text", "beside `libdeisa.so`",
        "`libdeisa_gloo.so`"},
-      {Group::kPlace, Type::kText, "socket_dir", "DEISA_SOCKET_DIR", "text",
+      {Group::kPlace, Type::kFolder, "socket_dir", "DEISA_SOCKET_DIR", "a folder that is there",
        "that of the sockets of Ray's session, or the one for temporary files if the path would be "
        "too long",
        "folder of the node actor's socket; ranks and node actor must share it"},
       {Group::kPlace, Type::kText, "jvm_options", "DEISA_JVM_OPTIONS", "text", "none",
        "further options of the JVM that the library starts"},
-      {Group::kPlace, Type::kText, "jvm_log", "DEISA_JVM_LOG", "text", "none: it is dropped",
+      {Group::kPlace, Type::kPath, "jvm_log", "DEISA_JVM_LOG", "a path", "none: it is dropped",
        "file for what the JVM and Ray's Java part print"},
       {Group::kPlace, Type::kText, "cache", "DEISA_CACHE", "text",
        "`deisa` in `XDG_CACHE_HOME`, else in `~/.cache`",
        "folder for what makes the next start shorter: Ray's native library, Java's classes; "
        "`none`: "
        "nothing is kept"},
-      {Group::kPlace, Type::kText, "trace", "DEISA_TRACE", "text", "none: nothing is recorded",
+      {Group::kPlace, Type::kPath, "trace", "DEISA_TRACE", "a path", "none: nothing is recorded",
        "file for what every process did when, in Chrome's trace format; see `docs/performance.md`"},
 
-      {Group::kBeyond, Type::kSwitch, "", "DEISA_DISABLE", "true or false", "false",
-       "`1`: every call is a cheap success, and the settings file is not read"},
+      {Group::kBeyond, Type::kSwitch, "", "DEISA_DISABLE", "true, yes, on, 1, false, no, off or 0",
+       "false", "`1`: every call is a cheap success, and the settings file is not read"},
       {Group::kBeyond, Type::kText, "", "DEISA_CONFIG", "text", "none",
        "the settings file: `.json`, `.yaml` or `.yml`"},
       {Group::kBeyond, Type::kChoice, "backend", "DEISA_BACKEND", "ray | null | file", "ray",
        "where chunks go: to the analytics; nowhere; into NumPy files"},
-      {Group::kBeyond, Type::kText, "file_folder", "DEISA_FILE_FOLDER", "text", "deisa-files",
+      {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
        "the folder of `backend: file`, empty or not there yet"},
-      {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS", "true or false", "false",
+      {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",
+       "true, yes, on, 1, false, no, off or 0", "false",
        "print the counters of each rank on stderr when it closes"},
       {Group::kBeyond, Type::kText, "", "DEISA_SECRET", "text", "none",
        "refuse ranks that do not have the same one, at most 256 bytes; it travels in the clear"},
@@ -129,6 +132,14 @@ const char* type_name(Type type) {
   switch (type) {
     case Type::kText:
       return "text";
+    case Type::kClass:
+      return "`module:Class`";
+    case Type::kAddress:
+      return "`host:port`, `auto`";
+    case Type::kPath:
+      return "path";
+    case Type::kFolder:
+      return "folder";
     case Type::kSwitch:
       return "true, false";
     case Type::kInteger:
@@ -183,6 +194,19 @@ const Setting& setting(const std::string& name) {
     if (!name.empty() && (name == one.name || name == one.variable)) return one;
   }
   throw Error(DEISA_ERROR_INTERNAL, "there is no setting '" + name + "'");
+}
+
+bool is_text(const Setting& setting) {
+  switch (setting.type) {
+    case Type::kText:
+    case Type::kClass:
+    case Type::kAddress:
+    case Type::kPath:
+    case Type::kFolder:
+      return true;
+    default:
+      return false;
+  }
 }
 
 std::vector<std::string> choices(const Setting& setting) {

@@ -17,6 +17,10 @@ struct Setting {
   };
   enum class Type {
     kText,
+    kClass,    // module:Class
+    kAddress,  // of Ray: host:port, or auto
+    kPath,     // of a file or folder; made absolute
+    kFolder,   // as kPath, and there already
     kSwitch,
     kInteger,
     kNumber,
@@ -43,6 +47,9 @@ struct Setting {
 const std::vector<Setting>& all_settings();
 // By its name, or by its variable. Throws Error(DEISA_ERROR_INTERNAL) if there is none.
 const Setting& setting(const std::string& name);
+
+// Whether its value is some text, which a settings file must quote as such.
+bool is_text(const Setting& setting);
 
 // The words of a setting of type kChoice, in order.
 std::vector<std::string> choices(const Setting& setting);

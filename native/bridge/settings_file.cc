@@ -9,6 +9,7 @@
 
 #include "base/file_descriptor.hpp"
 #include "bridge/json_text.hpp"
+#include "bridge/misspelt.hpp"
 #include "bridge/settings.hpp"
 #include "bridge/yaml_library.hpp"
 
@@ -44,8 +45,13 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-std::string known_keys() {
-  std::string keys;
+std::string known_keys(const std::string& given) {
+  std::vector<std::string> names = {"arrays"};
+  for (const Setting& one : all_settings()) {
+    if (*one.name != '\0') names.push_back(one.name);
+  }
+  const std::string near = nearest(given, names);
+  std::string keys = near.empty() ? "" : near + "? Else one of ";
   for (const Setting& one : all_settings()) {
     const bool common =
         one.group == Setting::Group::kOption || one.group == Setting::Group::kBeyond;
@@ -98,7 +104,7 @@ SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(
       read_arrays(value, problems);
     } else if (!is_setting(key)) {
       problems.add(path + ": " + shown(key) + " = " + shown(value) +
-                   ": there is no such setting: expected " + known_keys());
+                   ": there is no such setting: expected " + known_keys(key));
     } else if (!value.is_null()) {
       values_[key] = value;
     } else if (key == "backend") {
@@ -151,8 +157,8 @@ void SettingsFile::read_arrays(const json& arrays, Problems& problems) {
     }
     for (const auto& [key, value] : of_array.items()) {
       if (key == "send") {
-        if (value.is_boolean()) {
-          choice.send = value.get<bool>();
+        if (const auto truth = truth_of(value)) {
+          choice.send = *truth;
         } else {
           problem(where + ".send", value, "true or false");
         }

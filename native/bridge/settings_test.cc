@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/testing/other_locale.hpp"
+#include "bridge/misspelt.hpp"
 #include "bridge/options.hpp"
 #include "bridge/testing/rank.hpp"
 
@@ -75,6 +76,14 @@ std::string good_value(const Setting& one) {
   switch (one.type) {
     case Setting::Type::kText:
       return "some-text";
+    case Setting::Type::kClass:
+      return "module:Class";
+    case Setting::Type::kAddress:
+      return "some-host:1";
+    case Setting::Type::kPath:
+      return "/some/path";
+    case Setting::Type::kFolder:
+      return "/tmp";
     case Setting::Type::kSwitch:
       return "true";
     case Setting::Type::kChoice:
@@ -91,7 +100,7 @@ std::string good_value(const Setting& one) {
 }
 
 nlohmann::json as_json(const Setting& one, const std::string& value) {
-  const bool quoted = one.type == Setting::Type::kText || one.type == Setting::Type::kChoice;
+  const bool quoted = is_text(one) || one.type == Setting::Type::kChoice;
   return quoted ? nlohmann::json(value) : nlohmann::json::parse(value);
 }
 
@@ -116,12 +125,12 @@ TEST_F(SettingsTest, EverySettingCanStandInTheFile) {
   EXPECT_EQ(options.world_size, 7);
   EXPECT_EQ(options.master_address, "some-text");
   EXPECT_EQ(options.master_port, 7);
-  EXPECT_EQ(options.ray_address, "some-text");
+  EXPECT_EQ(options.ray_address, "some-host:1");
   EXPECT_EQ(options.comm_timeout, 7);
   EXPECT_EQ(options.ready_timeout, 7);
   EXPECT_EQ(options.send_timeout, 7);
   EXPECT_EQ(options.node_id, "some-text");
-  EXPECT_EQ(options.node_actor, "some-text");
+  EXPECT_EQ(options.node_actor, "module:Class");
   EXPECT_EQ(options.init_retries, 7);
   EXPECT_EQ(options.acknowledge, DEISA_ANNOUNCED);
   EXPECT_EQ(options.max_in_flight, 7);
@@ -132,7 +141,7 @@ TEST_F(SettingsTest, EverySettingCanStandInTheFile) {
   EXPECT_EQ(options.window, 7);
   EXPECT_EQ(options.error_mode, DEISA_ERRORS_RAISE);
   EXPECT_EQ(options.announce_delay, 0.5);
-  EXPECT_EQ(options.place("DEISA_JVM_LOG"), "some-text");
+  EXPECT_EQ(options.place("DEISA_JVM_LOG"), "/some/path");
   EXPECT_EQ(options.place("DEISA_RAY_ANY"), "1");
 }
 
@@ -149,7 +158,8 @@ TEST_F(SettingsTest, EverySettingOfATypeIsCheckedInTheFileAndInTheEnvironment) {
     write(nlohmann::json{{one.name, {1, 2}}}.dump());
     EXPECT_TRUE(
         contains(refused(), std::string(one.name) + " = [1,2] (from " + path + "): expected "));
-    if (one.type == Setting::Type::kText || one.group == Setting::Group::kPlace) continue;
+    using Type = Setting::Type;
+    if (one.type == Type::kText || one.type == Type::kPath || one.type == Type::kAddress) continue;
     variables() = {{one.variable, "[1, 2]"}};
     EXPECT_TRUE(contains(
         refused(), std::string(one.name) + " = '[1, 2]' (from " + one.variable + "): expected "));
@@ -184,7 +194,8 @@ TEST_F(SettingsTest, AllProblemsAtOnce) {
   variables()["DEISA_MAX_IN_FLIGHT"] = "many";
   const std::string message = refused();
   for (const std::string& text : {
-           path + ": \"comm_timout\" = 5: there is no such setting: expected bridge_id, ",
+           path +
+               ": \"comm_timout\" = 5: there is no such setting: expected comm_timeout? Else one ",
            "send_timeout = -1 (from " + path + "): expected seconds, more than 0",
            "acknowledge = 3 (from " + path + "): expected one of received stored announced",
            "master_port = \"x\" (from " + path + "): expected 1 ... 65535",
@@ -210,8 +221,8 @@ TEST_F(SettingsTest, WrongFiles) {
   expect_refused("[1]", "FILE: it holds [1]: expected an object");
   expect_refused(R"({"node_id": "a", "node_id": "b"})", "FILE: the key \"node_id\" is there twice");
   expect_refused(R"({"arrays": []})", "FILE: arrays = []: expected an object");
-  expect_refused(R"({"arrays": {"t": {"send": "no"}}})",
-                 "arrays.t.send = \"no\": expected true or false");
+  expect_refused(R"({"arrays": {"t": {"send": "none"}}})",
+                 "arrays.t.send = \"none\": expected true or false");
   expect_refused(R"({"arrays": {"t": {"every": 1.5}}})",
                  "arrays.t.every = 1.5: expected an integer");
   expect_refused(R"({"arrays": {"t": {"every": 18446744073709551615}}})", "arrays.t.every = 1844");
@@ -258,6 +269,102 @@ TEST_F(SettingsTest, Yaml) {
   expect_refused("node_id: a\nnode_id: b", "FILE: the key \"node_id\" is there twice",
                  "twice.yaml");
   expect_refused("comm_timeout: soon", "comm_timeout = \"soon\" (from FILE)", "soon.yaml");
+}
+
+TEST_F(SettingsTest, TheSameWordsOfTruthEverywhere) {
+  for (const char* yes : {"\"yes\"", "\"On\"", "1", "true", "\"TRUE\""}) {
+    write("{\"status\": " + std::string(yes) + ", \"arrays\": {\"t\": {\"send\": " + yes + "}}}");
+    EXPECT_TRUE(resolve().status) << yes;
+    EXPECT_TRUE(resolve().arrays.of("t").send) << yes;
+  }
+  write("status: off\nray_any: yes\narrays: {t: {send: no}}\n", "settings.yaml");
+  variables()["DEISA_STATUS"] = "oN";
+  EXPECT_TRUE(resolve().status);
+  EXPECT_EQ(resolve().place("DEISA_RAY_ANY"), "1");
+  EXPECT_FALSE(resolve().arrays.of("t").send);
+  for (const char* none : {"\"maybe\"", "2", "1.0", "[true]"}) {
+    expect_refused("{\"status\": " + std::string(none) + "}",
+                   "status = " + std::string(none) + " (from FILE): expected true, yes, on, 1, ");
+  }
+}
+
+TEST_F(SettingsTest, WhatCannotWorkIsRefusedAtOpen) {
+  for (const char* name : {"Class", ":Class", "module:", "a:b:c"}) {
+    variables() = {{"DEISA_NODE_ACTOR", name}};
+    EXPECT_TRUE(contains(refused(), "node_actor = '" + std::string(name) +
+                                        "' (from DEISA_NODE_ACTOR): expected module:Class"));
+  }
+  variables() = {{"DEISA_SOCKET_DIR", folder_ + "/none"}};
+  EXPECT_TRUE(contains(refused(), "socket_dir = '" + folder_ +
+                                      "/none' (from DEISA_SOCKET_DIR): "
+                                      "expected a folder that is there"));
+  variables() = {{"DEISA_SOCKET_DIR", folder_}};
+  EXPECT_EQ(resolve().place("DEISA_SOCKET_DIR"), folder_);
+  for (const auto& [address, why] : std::map<std::string, std::string>{
+           {"ray://head:1", "is a URL"},
+           {"head", "has no port"},
+           {"head:x", "has no port between"},
+           {"head:65536", "has no port between"},
+           {"::1:1", "is ambiguous: write an IPv6 address in brackets"},
+           {":1", "has no host"},
+           {"local", "asks for a cluster of its own"}}) {
+    variables() = {{"DEISA_RAY_ADDRESS", address}};
+    EXPECT_TRUE(
+        contains(refused(), "ray_address = '" + address + "' (from DEISA_RAY_ADDRESS) " + why));
+    variables() = {{"RAY_ADDRESS", address}};
+    EXPECT_TRUE(contains(refused(), "RAY_ADDRESS = '" + address + "' " + why));
+    variables()["DEISA_BACKEND"] = "null";
+    EXPECT_EQ(resolve().ray_address, "") << "nobody asks for it";
+  }
+  for (const char* address : {"auto", "[::1]:6379", "head.cluster:1"}) {
+    variables() = {{"DEISA_RAY_ADDRESS", address}};
+    EXPECT_EQ(resolve().ray_address, address);
+  }
+  given.ray_address = "head";
+  EXPECT_EQ(resolve().ray_address, "head.cluster:1") << "the program's is not used";
+  variables().clear();
+  EXPECT_TRUE(contains(refused(), "ray_address = 'head' has no port: expected host:port"));
+}
+
+TEST_F(SettingsTest, PathsAreMadeAbsolute) {
+  const std::string here = std::filesystem::current_path().string();
+  write(R"({"trace": "t.json"})");
+  variables()["DEISA_JVM_LOG"] = "logs/jvm";
+  variables()["DEISA_SOCKET_DIR"] = ".";
+  const Options options = resolve();
+  EXPECT_EQ(options.file_folder, here + "/deisa-files");
+  EXPECT_EQ(options.place("DEISA_TRACE"), here + "/t.json");
+  EXPECT_EQ(options.place("DEISA_JVM_LOG"), here + "/logs/jvm");
+  EXPECT_EQ(options.place("DEISA_SOCKET_DIR"), here + "/.");
+}
+
+TEST_F(SettingsTest, UnknownVariablesAreNamed) {
+  const char* const environment[] = {"HOME=/",
+                                     "DEISA_MAX_INFLIGHT=4",
+                                     "DEISA_MAX_IN_FLIGHT=4",
+                                     "DEISA_DISTRIBUTED_SCHEDULING=1",
+                                     "DEISA_TEST_KIND=1",
+                                     "DEISA_=",
+                                     "DEISA_SOMETHING_ELSE_ENTIRELY=1",
+                                     nullptr};
+  const std::vector<std::string> texts = unknown_variables(environment);
+  ASSERT_EQ(texts.size(), 3u);
+  EXPECT_EQ(texts[0],
+            "the environment variable DEISA_MAX_INFLIGHT has no effect: there is no such setting. "
+            "Did you mean DEISA_MAX_IN_FLIGHT?");
+  EXPECT_TRUE(contains(texts[1], "variable DEISA_ has no effect"));
+  EXPECT_TRUE(contains(texts[2], "no such setting. docs/settings.md lists all"));
+}
+
+TEST_F(SettingsTest, WhateverTheProgramGivesItsSettingsCanBeChecked) {
+  EXPECT_TRUE(problems_of_settings(&environment).empty());
+  variables() = {{"DEISA_BRIDGE_ID", "3"}, {"DEISA_MAX_AHEAD", "-1"}, {"DEISA_DISABLE", "maybe"}};
+  const auto problems = problems_of_settings(&environment);
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_TRUE(contains(problems[0], "DEISA_DISABLE = 'maybe'"));
+  EXPECT_TRUE(contains(problems[1], "max_ahead = '-1' (from DEISA_MAX_AHEAD)"));
+  variables()["DEISA_DISABLE"] = "1";
+  EXPECT_TRUE(problems_of_settings(&environment).empty()) << "nobody reads the others";
 }
 
 TEST_F(SettingsTest, WhateverTheLocale) {

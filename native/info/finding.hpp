@@ -10,6 +10,7 @@ struct Finding {
     kGood,     // it is there
     kNote,     // worth knowing; nothing is missing
     kMissing,  // a simulation would fail, or be slow
+    kWrong,    // what was set is refused
   };
   Level level;
   std::string what;    // "libjvm"
@@ -21,6 +22,9 @@ struct Finding {
   }
   static Finding note(std::string what, std::string text, std::string advice = "") {
     return {Level::kNote, std::move(what), std::move(text), std::move(advice)};
+  }
+  static Finding wrong(std::string what, std::string text) {
+    return {Level::kWrong, std::move(what), std::move(text), ""};
   }
   static Finding missing(std::string what, std::string text, std::string advice) {
     return {Level::kMissing, std::move(what), std::move(text), std::move(advice)};

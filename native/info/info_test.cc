@@ -8,6 +8,7 @@
 #include "info/languages.hpp"
 #include "info/libraries.hpp"
 #include "info/machine.hpp"
+#include "info/settings_check.hpp"
 #include "jvm/test_places.hpp"
 
 namespace deisa {
@@ -18,7 +19,7 @@ using Level = Finding::Level;
 
 // "what level" of each, in order.
 std::vector<std::string> summary(const std::vector<Finding>& findings) {
-  const char* const levels[] = {"ok", "note", "missing"};
+  const char* const levels[] = {"ok", "note", "missing", "wrong"};
   std::vector<std::string> lines;
   for (const Finding& finding : findings) {
     lines.push_back(finding.what + " " + levels[static_cast<size_t>(finding.level)]);
@@ -108,6 +109,20 @@ TEST(CheckJava, FindsJvmAndJarOrSaysWhatToDo) {
   findings = check_java(machine.places);
   EXPECT_EQ(summary(findings), (Lines{"libjvm ok", "control jar ok"}));
   EXPECT_EQ(findings[0].text, "Java 21, " + library);
+}
+
+TEST(CheckSettings, SaysWhatIsRefusedAndWhatHasNoEffect) {
+  const char* const names[] = {"DEISA_WINDOWS=4", nullptr};
+  auto findings = check_settings(
+      [](const char* name) -> const char* {
+        return std::string(name) == "DEISA_WINDOW" ? "0" : nullptr;
+      },
+      names);
+  EXPECT_EQ(summary(findings), (Lines{"settings wrong", "settings note"}));
+  EXPECT_THAT(findings[0].text, HasSubstr("window = '0' (from DEISA_WINDOW): expected at least 1"));
+  EXPECT_THAT(findings[1].text, HasSubstr("Did you mean DEISA_WINDOW?"));
+  findings = check_settings([](const char*) -> const char* { return nullptr; }, names + 1);
+  EXPECT_EQ(summary(findings), (Lines{"settings ok"}));
 }
 
 TEST(CheckLibraries, LooksBesideLibdeisa) {

@@ -1,8 +1,11 @@
 // deisa-info: what the library would use here, what is missing, and how to get it. Looks only;
-// starts neither Java nor Ray. Exit status 0: all is there; 1: something is missing; 2: wrong
-// usage.
+// starts neither Java nor Ray. Exit status 0: all is there; 1: something is missing or wrong;
+// 2: wrong usage.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <string>
@@ -13,8 +16,7 @@
 #include "info/languages.hpp"
 #include "info/libraries.hpp"
 #include "info/machine.hpp"
-
-extern char** environ;
+#include "info/settings_check.hpp"
 
 namespace {
 
@@ -31,29 +33,31 @@ constexpr const char* kUsage =
     "  --settings    every setting, as a table in Markdown\n"
     "  --version     the version of the library\n"
     "\n"
-    "Exit status 0: all is there; 1: something is missing.\n";
+    "Exit status 0: all is there; 1: something is missing or wrong.\n";
 
 class Report {
  public:
   void section(const char* name) { std::printf("\n%s\n", name); }
 
   void add(const Finding& finding) {
-    const char* const levels[] = {"ok", "note", "MISSING"};
+    const char* const levels[] = {"ok", "note", "MISSING", "WRONG"};
     std::printf("  %-8s %-14s %s\n", levels[static_cast<size_t>(finding.level)],
                 finding.what.c_str(), indented(finding.text).c_str());
     if (!finding.advice.empty()) {
       std::printf("  %-8s %-14s -> %s\n", "", "", indented(finding.advice).c_str());
     }
     if (finding.level == Finding::Level::kMissing) missing_.push_back(finding.what);
+    if (finding.level == Finding::Level::kWrong) wrong_ = finding.what;
   }
   void add(const std::vector<Finding>& findings) {
     for (const Finding& finding : findings) add(finding);
   }
 
   int conclude() const {
+    if (!wrong_.empty()) std::printf("\nwrong: %s\n", wrong_.c_str());
     if (missing_.empty()) {
-      std::printf("\nall is there\n");
-      return 0;
+      if (wrong_.empty()) std::printf("\nall is there\n");
+      return wrong_.empty() ? 0 : 1;
     }
     std::string names;
     for (const std::string& name : missing_) names += (names.empty() ? "" : ", ") + name;
@@ -69,10 +73,13 @@ class Report {
     return result;
   }
   std::vector<std::string> missing_;
+  std::string wrong_;
 };
 
+const char* read_environment(const char* name) { return std::getenv(name); }
+
 // What is set of the variables that the library and Ray read. Secrets are not shown.
-std::vector<std::string> settings() {
+std::vector<std::string> variables_set() {
   std::vector<std::string> found;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string text = *entry;
@@ -115,9 +122,10 @@ int report(bool look_for_cluster) {
     if (cluster.level == Finding::Level::kGood) report.add(check_node(places));
   }
   report.section("settings");
-  const std::vector<std::string> variables = settings();
+  const std::vector<std::string> variables = variables_set();
   for (const std::string& variable : variables) std::printf("  %s\n", variable.c_str());
   if (variables.empty()) std::printf("  none\n");
+  report.add(deisa::check_settings(&read_environment, environ));
   return report.conclude();
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/number.hpp"
 
 namespace deisa {
 namespace {
@@ -52,35 +53,33 @@ std::string first_line(const fs::path& path) {
   return strip(line);
 }
 
-[[noreturn]] void refuse(const std::string& text, const std::string& origin,
-                         const std::string& why) {
-  throw Error(DEISA_ERROR_ARGUMENT, "The Ray address '" + text + "' (from " + origin + ") " + why +
-                                        "; expected host:port of a running cluster, such as "
-                                        "192.0.2.1:6379.");
+// Cuts host:port in two. What is wrong with the text; "": nothing.
+std::string cut(const std::string& text, std::string* host, std::string* port) {
+  if (text.find("://") != std::string::npos) return "is a URL, which only Ray Client uses";
+  if (text == "local") return "asks for a cluster of its own, which cannot be shared";
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return "has no port";
+  *host = text.substr(0, colon);
+  *port = text.substr(colon + 1);
+  if (host->size() > 2 && host->front() == '[' && host->back() == ']') {
+    *host = host->substr(1, host->size() - 2);
+  } else if (host->find(':') != std::string::npos) {
+    return "is ambiguous: write an IPv6 address in brackets";
+  }
+  if (host->empty()) return "has no host";
+  const bool digits = !port->empty() && port->size() <= 5 &&
+                      port->find_first_not_of("0123456789") == std::string::npos;
+  const int64_t number = digits ? parse_integer(*port).value_or(0) : 0;
+  return number < 1 || number > 65535 ? "has no port between 1 and 65535" : "";
 }
 
 ClusterAddress parse(const std::string& text, const std::string& origin) {
-  if (text.find("://") != std::string::npos)
-    refuse(text, origin, "is a URL, which only Ray Client uses");
-  if (text == "local")
-    refuse(text, origin, "asks for a cluster of its own, which cannot be shared");
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos) refuse(text, origin, "has no port");
-  ClusterAddress address{text.substr(0, colon), text.substr(colon + 1), origin};
-  const bool brackets =
-      address.host.size() > 2 && address.host.front() == '[' && address.host.back() == ']';
-  if (brackets) {
-    address.host = address.host.substr(1, address.host.size() - 2);
-  } else if (address.host.find(':') != std::string::npos) {
-    refuse(text, origin, "is ambiguous: write an IPv6 address in brackets");
-  }
-  if (address.host.empty()) refuse(text, origin, "has no host");
-  const bool digits = !address.port.empty() && address.port.size() <= 5 &&
-                      address.port.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || std::stoi(address.port) < 1 || std::stoi(address.port) > 65535) {
-    refuse(text, origin, "has no port between 1 and 65535");
-  }
-  return address;
+  ClusterAddress address{"", "", origin};
+  const std::string why = cut(text, &address.host, &address.port);
+  if (why.empty()) return address;
+  throw Error(DEISA_ERROR_ARGUMENT, "The Ray address '" + text + "' (from " + origin + ") " + why +
+                                        "; expected host:port of a running cluster, such as "
+                                        "192.0.2.1:6379.");
 }
 
 bool is_loopback(const std::string& host) {
@@ -170,6 +169,12 @@ std::string running_here(const Places& places) {
 
 std::string ClusterAddress::text() const {
   return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + port;
+}
+
+std::string why_no_address(const std::string& text) {
+  const std::string plain = strip(text);
+  std::string host, port;
+  return plain.empty() || plain == "auto" ? "" : cut(plain, &host, &port);
 }
 
 ClusterAddress find_cluster(const Places& places, const std::string& given) {

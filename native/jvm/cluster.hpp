@@ -25,6 +25,10 @@ struct ClusterAddress {
 // when there is none, DEISA_ERROR_ARGUMENT when it is not host:port.
 ClusterAddress find_cluster(const Places& places, const std::string& given);
 
+// Why a text is no address of a cluster, neither host:port nor "auto", as the end of a sentence; ""
+// if it is one, or empty.
+std::string why_no_address(const std::string& text);
+
 // Throws Error(DEISA_ERROR_CONNECTION) unless something accepts TCP connections there within
 // a few seconds: Ray itself takes 41 s to notice.
 void check_reachable(const ClusterAddress& address, const Deadline& deadline);

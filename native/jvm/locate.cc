@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/truth.hpp"
 
 namespace deisa {
 namespace {
@@ -193,7 +194,8 @@ std::string ray_version(const std::string& ray_jar) {
 // A jar of unknown version passes: the cluster's own version is checked later.
 void check_ray_version(const Places& places, const std::string& ray_jar) {
   const std::string version = ray_version(ray_jar);
-  if (version.empty() || places.variable("DEISA_RAY_ANY") == "1") return;
+  if (version.empty() || parse_truth(places.variable("DEISA_RAY_ANY").value_or("0")) == true)
+    return;
   const Release found = release(version);
   if (!(found < release(DEISA_OLDEST_RAY)) && !(release(DEISA_NEWEST_RAY) < found)) return;
   throw Error(DEISA_ERROR_UNSUPPORTED,
@@ -205,14 +207,13 @@ void check_ray_version(const Places& places, const std::string& ray_jar) {
 
 }  // namespace
 
-Places Places::of_this_process(const std::map<std::string, std::string>& otherwise) {
+Places Places::of_this_process(const std::map<std::string, std::string>& chosen) {
   Places places;
-  places.variable = [otherwise](const char* name) -> std::optional<std::string> {
+  places.variable = [chosen](const char* name) -> std::optional<std::string> {
+    const auto found = chosen.find(name);
+    if (found != chosen.end() && !found->second.empty()) return found->second;
     const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0') return value;
-    const auto found = otherwise.find(name);
-    if (found == otherwise.end() || found->second.empty()) return std::nullopt;
-    return found->second;
+    return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
   };
   Dl_info info;
   // Any address of this code will do; a variable's is a data pointer, which a function's is not.

@@ -23,8 +23,8 @@ struct Places {
   std::string build_python;
   std::string proc = "/proc";
 
-  // `otherwise`: values of variables that are not set.
-  static Places of_this_process(const std::map<std::string, std::string>& otherwise = {});
+  // `chosen`: values of variables that count more than the environment.
+  static Places of_this_process(const std::map<std::string, std::string>& chosen = {});
 };
 
 // All four throw Error(DEISA_ERROR_CONNECTION) that lists where they looked and says what to do.
@@ -39,7 +39,7 @@ int java_version(const std::string& libjvm);
 
 // ray_dist.jar of the installed Ray: DEISA_RAY_JAR; the Python of DEISA_PYTHON; VIRTUAL_ENV;
 // the ray, then the python3 on PATH. Throws Error(DEISA_ERROR_UNSUPPORTED) if it is of a Ray
-// outside the range of python/deisa_bridge/versions.py, unless DEISA_RAY_ANY is 1.
+// outside the range of python/deisa_bridge/versions.py, unless DEISA_RAY_ANY is true.
 std::string find_ray_jar(const Places& places);
 
 // The jar with io.deisa.bridge.control: DEISA_JAR; deisa-bridge.jar in `share`; the build tree.

@@ -1,0 +1,19 @@
+// Names of settings that do not exist.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace deisa {
+
+// The one of `words` that `word` was probably meant to be; "" if none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& words);
+
+// A sentence for each variable of an `environ` that begins with DEISA_ and that nobody reads: not
+// this library, not deisa-ray, not this project's scripts and tests.
+std::vector<std::string> unknown_variables(const char* const* environment);
+
+// Says on stderr what unknown_variables() finds, each once in a process.
+void warn_of_unknown_variables();
+
+}  // namespace deisa
