@@ -1,134 +1,235 @@
-"""How a driver gets the node actor of its node: `prepare`, run as a Ray task.
+"""The control process in Python (`python -m deisa_bridge.control`), see docs/control.md, and the functions
+that it and the one in Java run. The latter names `run` by module and function, as a Ray task.
 
-The Java control class names it by module and function. It imports neither deisa-ray nor Dask, which would
-take more than a second: the node actor does, in the background.
+Nothing of Ray is imported with this module: the process must first be able to end when its parent does.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-import logging
-import time
+import os
+import queue
+import re
+import sys
+import threading
 import traceback
 from typing import Any
 
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from deisa_bridge.status import NAMESPACE
 
-from deisa_bridge.node_actor import make_actor_class
-from deisa_bridge.starting import process_began
-from deisa_bridge.status import NAMESPACE, BridgeError, actor_name, creation_failed
-from deisa_bridge.versions import check_ray
+FUNCTIONS = {"prepare": "preparing"}
+"""What `run` can run, and the module of this package that it is in. Each takes and returns a JSON object as
+text; "ray_node_id" is added to the request. It never raises, and keeps to the "deadline" in its request
+(seconds), since nothing here can interrupt it."""
 
-logger = logging.getLogger(__name__)
-
-BUSY_WAIT = 60.0
-"""Seconds to wait until the analytics of the simulation before have ended."""
-RETRY_WAIT = 10.0
-"""Seconds to wait, at most, between two attempts to make a node actor."""
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+LONGEST = 3500
 
 
-def prepare(request_json: str) -> str:
-    """Creates or gets the node actor, and has it open its socket. Request and reply as in
-    docs/architecture.md; "ray_node_id" in the request is the node to pin the actor to, else that of this
-    task. Never raises."""
-    try:
-        task = {"process": process_began(), "begin": time.monotonic_ns()}
-        return json.dumps(_prepare(json.loads(request_json) | {"task": task}))
-    except BridgeError as error:
-        return json.dumps({"error": str(error), "kind": error.kind})
-    except Exception as error:
-        trace = "".join(traceback.format_exception(error)[-2:])
-        return json.dumps({"error": f"prepare failed: {error}\n{trace}", "kind": "connection"})
+class ControlError(Exception):
+    """An error with its kind of docs/control.md."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
-def _prepare(request: dict) -> dict:
-    check_ray(ray.__version__, bool(request.get("any_ray")))
-    # A little earlier than the caller's own wait, so that it gets the reply.
-    deadline = time.monotonic() + float(request.get("deadline", 600.0)) * 0.95
-    ray_node = request.get("ray_node_id") or ray.get_runtime_context().get_node_id()
-    node = request.get("node_id") or ray_node
-    try:
-        return _create(request, node, ray_node, deadline)
-    except BridgeError as error:
-        raise creation_failed(node, error) from error
+def run(function: str, request_json: str) -> str:
+    """Runs a function of FUNCTIONS."""
+    if function not in FUNCTIONS:
+        text = f'there is no function "{function}" to run: expected one of {", ".join(FUNCTIONS)}'
+        raise ControlError("unsupported", text)
+    module = importlib.import_module(f"deisa_bridge.{FUNCTIONS[function]}")
+    return getattr(module, function)(request_json)
 
 
-def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
-    options = actor_options(node)
-    # A name that was made up is no node of Ray's: then the actor may be anywhere.
-    if not request.get("node_id") or any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
-        place = node if request.get("node_id") else ray_node
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=place, soft=False)
-    actor_class = ray.remote(make_actor_class(request.get("node_actor") or ""))
-    busy_until = time.monotonic() + min(BUSY_WAIT, (deadline - time.monotonic()) / 2)
-    failed: list[Exception] = []
-    attempts = max(1, int(request.get("init_retries", 3)))
-    while len(failed) < attempts and time.monotonic() < deadline:
+def describe(error: BaseException) -> str:
+    """The reason first, which for an error from another process is its last line; then all of it."""
+    text = COLOUR.sub("", str(error)).strip() or type(error).__name__
+    reason = text.splitlines()[-1].strip()
+    text = text if text == reason else f"{reason}\n{text}"
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
+class Requests:
+    """Answers requests, line by line. Made when Ray has been loaded, as far as it can be."""
+
+    def __init__(self) -> None:
+        self._ray: Any = None
+        self._load_error = ""
+        self._node = ""  # of this driver; "" when it has not joined Ray
         try:
-            reply = _serve(actor_class, options, node, request, deadline)
-        except ray.exceptions.GetTimeoutError:
-            raise BridgeError(
-                f"{actor_name(node)} did not answer in time. Is the node overloaded, or is no worker process "
-                "free?",
-                "timeout",
+            import ray
+
+            for module in FUNCTIONS.values():
+                importlib.import_module(f"deisa_bridge.{module}")
+            self._ray = ray
+        except Exception as error:
+            self._load_error = (
+                f"{sys.executable} cannot import the Python package ray ({type(error).__name__}: {error}): "
+                "install it there, or set DEISA_PYTHON to the Python that Ray is installed in"
+            )
+
+    def answer(self, line: bytes) -> str:
+        """The reply to one request."""
+        identity = None
+        try:
+            request = _parse(line)
+            if isinstance(request.get("id"), (int, float, str)):
+                identity = request["id"]
+            return json.dumps({"id": identity, "result": self._result(request)})
+        except ControlError as error:
+            return _error(identity, error.kind, str(error))
+        except Exception as error:
+            trace = "".join(traceback.format_exception(error)[-2:])
+            return _error(identity, "internal", f"{describe(error)}\n{trace}")
+
+    def _result(self, request: dict[str, Any]) -> dict[str, Any]:
+        method = _member(request, "method", str)
+        known = {"connect": self._connect, "run": self._run, "call": self._call}
+        if method not in known:
+            raise ControlError("argument", f'the method is "{method}": expected connect, run or call')
+        if method != "connect" and not self._node:
+            raise ControlError("argument", f"{method}: connect comes first")
+        return known[method](request, _timeout(request))
+
+    def _connect(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        if self._node:
+            raise ControlError("argument", "connect: this process has joined Ray before")
+        address = _member(request, "address", str)
+        node_ip = _member(request, "node_ip", str)
+        _member(request, "python_path", str)  # this package is in the path that Ray hands to its workers
+        if self._load_error:
+            raise ControlError("connection", self._load_error)
+        try:
+            self._ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                configure_logging=False,
+                **({"_node_ip_address": node_ip} if node_ip else {}),
+            )
+            self._node = self._ray.get_runtime_context().get_node_id()
+        except Exception as error:
+            self._ray.shutdown()
+            text = f"joining Ray at {address} failed: {type(error).__name__}: {describe(error)}"
+            raise ControlError("connection", text) from error
+        return {"ray_node_id": self._node}
+
+    def _run(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        function = _member(request, "function", str)
+        wanted = _member(request, "request", dict)
+        return _reply(run(function, json.dumps(wanted | {"ray_node_id": self._node})))
+
+    def _call(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
+        name = _member(request, "actor", str)
+        method = _member(request, "actor_method", str)
+        wanted = json.dumps(_member(request, "request", dict))
+        what = f"the call of {method} of the actor {name}"
+        try:
+            actor = self._ray.get_actor(name, NAMESPACE)
+        except ValueError:
+            raise ControlError(
+                "connection",
+                f"there is no actor {name} in Ray's namespace {NAMESPACE}: "
+                "it was never created, or it has ended",
             ) from None
-        except (ray.exceptions.RayError, ValueError) as error:
-            failed.append(error)
-            logger.warning("the node actor of node %s could not be made: %s", node, error)
-            _wait_until_free(actor_name(node), min(RETRY_WAIT, deadline - time.monotonic()))
-            continue
-        if "error" not in reply:
-            return reply
-        if reply.get("kind") == "busy" and time.monotonic() < busy_until:
-            time.sleep(0.25)  # until its analytics have ended; then it ends too
-            continue
-        raise BridgeError(
-            reply["error"], "contract" if reply.get("kind") == "busy" else reply.get("kind", "connection")
-        )
-    if not failed:
-        raise BridgeError("the deadline has passed", "timeout")
-    raise BridgeError(f"attempt {len(failed)} of {attempts} failed: {failed[-1]}") from failed[-1]
-
-
-def _wait_until_free(name: str, seconds: float) -> None:
-    """Returns when no actor has the name, or after so many seconds. One that is ending, after the simulation
-    before, keeps it for a moment."""
-    end, delay = time.monotonic() + seconds, 0.1
-    while (left := end - time.monotonic()) > 0:
-        time.sleep(min(delay, left))
-        delay = min(2 * delay, 1.0)
+        if not hasattr(actor, method):
+            raise ControlError("connection", f"{what} failed: it has no such method")
         try:
-            ray.get_actor(name, NAMESPACE)
-        except (ray.exceptions.RayError, ValueError):
-            return
+            return _reply(self._ray.get(getattr(actor, method).remote(wanted), timeout=timeout))
+        except self._ray.exceptions.GetTimeoutError:
+            raise ControlError("timeout", f"{what} did not return within {timeout} s") from None
+        except self._ray.exceptions.RayError as error:
+            raise ControlError("connection", f"{what} failed: {describe(error)}") from error
 
 
-def actor_options(node: str) -> dict[str, Any]:
-    """As deisa.ray.utils.get_node_actor_options, which cannot be imported without Dask."""
-    return {
-        "name": actor_name(node),
-        "namespace": NAMESPACE,
-        "lifetime": "detached",
-        "get_if_exists": True,
-        "max_concurrency": 1_000_000_000,
-        "num_cpus": 0,
-        "enable_task_events": False,
-    }
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ControlError("argument", f"not a JSON object: {error}") from None
+    if not isinstance(request, dict):
+        raise ControlError("argument", "not a JSON object")
+    return request
 
 
-def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: float) -> dict:
-    actor = actor_class.options(**options).remote(node)
-    if not hasattr(actor, "deisa_serve"):
-        raise BridgeError(
-            f"the actor {actor_name(node)} of node {node} is deisa-ray's own, made by its Python bridge: "
-            "it has no socket. Let that simulation end and remove the actor, or use another Ray cluster.",
-            "contract",
-        )
-    keys = ("session", "library", "socket_dir", "trace", "announce_delay", "deadline", "init_retries")
-    wanted = {key: request.get(key) for key in keys}
-    wanted["task"] = request.get("task")
-    wanted["job"] = ray.get_runtime_context().get_job_id()  # of the rank that asks, since this is its task
-    return json.loads(
-        ray.get(actor.deisa_serve.remote(json.dumps(wanted)), timeout=deadline - time.monotonic())
-    )
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _reply(text: str) -> dict[str, Any]:
+    try:
+        reply = json.loads(text)
+    except (TypeError, ValueError):
+        reply = None
+    if not isinstance(reply, dict):
+        raise ControlError("internal", f"the reply is not a JSON object: {text}")
+    return reply
+
+
+def _member(request: dict[str, Any], name: str, kind: type) -> Any:
+    value = request.get(name)
+    if isinstance(value, kind):
+        return value
+    found = json.dumps(value) if name in request else "missing"
+    expected = "a string" if kind is str else "an object"
+    raise ControlError("argument", f'"{name}" is {found}: expected {expected}')
+
+
+def _timeout(request: dict[str, Any]) -> float:
+    value = request.get("timeout")
+    if type(value) in (int, float) and 0 < value < 1e9:
+        return float(value)
+    found = json.dumps(value) if "timeout" in request else "missing"
+    raise ControlError("argument", f'"timeout" is {found}: expected seconds, more than 0')
+
+
+def _error(identity: Any, kind: str, text: str) -> str:
+    return json.dumps({"id": identity, "error": {"kind": kind, "message": text}})
+
+
+def _read(connection: int, lines: queue.SimpleQueue[bytes]) -> None:
+    """Until the end of the connection, which is that of this process: at once, whatever it does. Leaving Ray
+    may take long, and nobody waits for it."""
+    try:
+        rest = b""
+        while received := os.read(connection, 1 << 16):
+            *complete, rest = (rest + received).split(b"\n")
+            for line in complete:
+                lines.put(line)
+    finally:
+        os._exit(0)
+
+
+def main() -> None:
+    """Answers what comes on descriptor 0. Never returns."""
+    connection = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)  # nothing that Ray starts keeps the connection open
+    os.close(null)
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(connection, lines), daemon=True).start()
+    try:
+        requests = Requests()
+        _send(connection, json.dumps({"hello": "deisa-control", "version": 1, "language": "python"}))
+        while True:
+            _send(connection, requests.answer(lines.get()))
+    except OSError:
+        os._exit(0)  # the parent has gone
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _send(connection: int, line: str) -> None:
+    data = line.encode() + b"\n"
+    while data:
+        data = data[os.write(connection, data) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -165,7 +165,7 @@ class Simulation:
     def prepare(self, node: str = "", **request) -> dict:
         import ray
 
-        from deisa_bridge import control
+        from deisa_bridge import preparing
 
         wanted = {
             "node_id": node,
@@ -176,7 +176,7 @@ class Simulation:
             "library": node_library(),
             "socket_dir": self.folder,
         } | request
-        task = ray.remote(num_cpus=0)(control.prepare)
+        task = ray.remote(num_cpus=0)(preparing.prepare)
         reply = json.loads(ray.get(task.remote(json.dumps(wanted)), timeout=90))
         self.nodes[node] = reply
         return reply

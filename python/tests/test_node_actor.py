@@ -53,7 +53,7 @@ def test_every_method_is_a_coroutine_so_that_the_actor_is_asynchronous():
 
 def test_making_the_class_imports_neither_deisa_ray_nor_dask():
     program = (
-        "import sys; from deisa_bridge import control; control.make_actor_class(); "
+        "import sys; from deisa_bridge import preparing; preparing.make_actor_class(); "
         "print([m for m in ('dask', 'deisa.ray', 'deisa_bridge.service') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -77,7 +77,7 @@ def test_the_methods_passed_on_are_all_that_deisa_ray_has():
 def test_the_actor_options_are_deisa_rays():
     from deisa.ray.utils import get_node_actor_options
 
-    from deisa_bridge.control import actor_options
+    from deisa_bridge.preparing import actor_options
 
     assert actor_options("n") == get_node_actor_options("sched-n", "deisa_ray")
 

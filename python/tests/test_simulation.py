@@ -293,7 +293,7 @@ def test_deisa_rays_own_actor_is_told_apart(simulation):
     import ray
     from deisa.ray.scheduling_actor import SchedulingActor
 
-    from deisa_bridge.control import actor_options
+    from deisa_bridge.preparing import actor_options
 
     SchedulingActor.options(**actor_options("theirs")).remote(actor_id="theirs")
     reply = simulation.prepare("theirs")

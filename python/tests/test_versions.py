@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from deisa_bridge import control, versions
+from deisa_bridge import preparing, versions
 from deisa_bridge.node_actor import load_base
 from deisa_bridge.status import BridgeError
 
@@ -27,7 +27,7 @@ def test_versions_outside_the_range(version, caplog):
 
 def test_prepare_refuses_a_cluster_outside_the_range(monkeypatch):
     monkeypatch.setattr("ray.__version__", "2.61.0")
-    reply = json.loads(control.prepare(json.dumps({"session": "00", "any_ray": False})))
+    reply = json.loads(preparing.prepare(json.dumps({"session": "00", "any_ray": False})))
     assert reply["kind"] == "unsupported"
     assert "2.61.0" in reply["error"]
 

@@ -15,7 +15,8 @@ class Echo:
         ray.actor.exit_actor()
 
 
-def prepare(request: str) -> str:
+def run(function: str, request: str) -> str:
+    assert function == "prepare"
     wishes = json.loads(request)
     if "fail" in wishes:
         raise ValueError(wishes["fail"])

@@ -44,6 +44,39 @@ public final class Control implements AutoCloseable {
     }
 
     /**
+     * Loads Ray's library ahead of Ray.
+     *
+     * @param cache a folder to unpack it into once and for all, or ""
+     * @return why {@link #connect} would fail, or ""
+     */
+    static String load(String cache) {
+        try {
+            Ray.isInitialized();
+        } catch (LinkageError e) {
+            return missing(e);
+        }
+        if (!cache.isEmpty() && !CachedLibrary.load(Path.of(cache)).isEmpty()) {
+            return "";
+        }
+        String reason = UnpackedLibrary.loadAhead();
+        if (reason.isEmpty()) {
+            return "";
+        }
+        String advice = reason.contains("failed to map segment") || reason.contains("noexec")
+                ? "\nIs the file system mounted noexec? Set TMPDIR, or DEISA_CACHE, to a folder from which libraries can be"
+                        + " loaded."
+                : "\nSet TMPDIR, or DEISA_CACHE, to a folder that can be written to.";
+        return "Ray's native library cannot be loaded, neither from "
+                + (cache.isEmpty() ? "a cache (there is none)" : "the cache " + cache)
+                + " nor from the folder for temporary files: " + reason + advice;
+    }
+
+    private static String missing(LinkageError e) {
+        return "Ray's Java library is not on the class path (" + e.getMessage() + " is missing): add ray_dist.jar,"
+                + " which is in the folder ray/jars of the installed Python package ray";
+    }
+
+    /**
      * Joins Ray as a driver, or uses the Ray that this JVM has initialised before and leaves it alone at close. May
      * wait as long as Ray does: the caller watches the time.
      *
@@ -67,9 +100,7 @@ public final class Control implements AutoCloseable {
             }
             return new Control(true);
         } catch (NoClassDefFoundError e) {
-            throw new ControlException(ControlException.Kind.CONNECTION,
-                    "Ray's Java library is not on the class path (" + e.getMessage() + " is missing): add ray_dist.jar,"
-                            + " which is in the folder ray/jars of the installed Python package ray", e);
+            throw new ControlException(ControlException.Kind.CONNECTION, missing(e), e);
         } catch (RuntimeException | LinkageError e) {
             String reason = Failures.describe(e);
             String advice = reason.contains("InvalidAuthToken")
@@ -82,16 +113,26 @@ public final class Control implements AutoCloseable {
     }
 
     /**
-     * Runs {@code deisa_bridge.control.prepare(request)} as a Ray task without CPUs and returns its reply. The
+     * Runs a function of the table in {@code deisa_bridge.control} as a Ray task without CPUs and returns its reply. The
      * request gets the driver's node as {@code "ray_node_id"}.
      *
      * @param request a JSON object
      * @param timeoutMs milliseconds, at least 1
      */
+    public String run(String function, String request, long timeoutMs) throws ControlException {
+        return ask("the Ray task " + function + " of " + MODULE, timeoutMs, () -> { },
+                () -> Ray.task(PyFunction.of(MODULE, "run", String.class), function,
+                        JsonObject.with(request, "ray_node_id", nodeId())).setResource("CPU", 0.0).remote());
+    }
+
+    /** Runs the function "prepare". */
     public String prepare(String request, long timeoutMs) throws ControlException {
-        return run("the Ray task " + MODULE + ".prepare", timeoutMs,
-                () -> Ray.task(PyFunction.of(MODULE, "prepare", String.class),
-                        Requests.with(request, "ray_node_id", nodeId())).setResource("CPU", 0.0).remote());
+        return run("prepare", request, timeoutMs);
+    }
+
+    /** As below. */
+    public String call(String actor, String method, String request, long timeoutMs) throws ControlException {
+        return call(actor, method, request, timeoutMs, () -> { });
     }
 
     /**
@@ -99,10 +140,12 @@ public final class Control implements AutoCloseable {
      *
      * @param actor the actor's name in {@link #NAMESPACE}
      * @param timeoutMs milliseconds, at least 1
+     * @param meanwhile is run when the actor has been asked
      */
-    public String call(String actor, String method, String request, long timeoutMs) throws ControlException {
+    String call(String actor, String method, String request, long timeoutMs, Runnable meanwhile)
+            throws ControlException {
         String what = "the call of " + method + " of the actor " + actor;
-        return run(what, timeoutMs, () -> {
+        return ask(what, timeoutMs, meanwhile, () -> {
             Optional<PyActorHandle> handle = Ray.getActor(actor, NAMESPACE);
             return handle.orElseThrow(() -> new ControlException(ControlException.Kind.CONNECTION,
                             "there is no actor " + actor + " in Ray's namespace " + NAMESPACE
@@ -139,12 +182,15 @@ public final class Control implements AutoCloseable {
         ObjectRef<String> submit() throws ControlException;
     }
 
-    private String run(String what, long timeoutMs, Submission submission) throws ControlException {
+    private String ask(String what, long timeoutMs, Runnable meanwhile, Submission submission) throws ControlException {
         if (closed) {
             throw new ControlException(ControlException.Kind.INTERNAL, what + ": the connection to Ray is closed");
         }
         try {
-            return submission.submit().get(timeoutMs);
+            long end = System.nanoTime() + timeoutMs * 1_000_000;
+            ObjectRef<String> reply = submission.submit();
+            meanwhile.run();
+            return reply.get(Math.max(1, (end - System.nanoTime()) / 1_000_000));
         } catch (RayTimeoutException e) {
             throw new ControlException(ControlException.Kind.TIMEOUT,
                     what + " did not return within " + timeoutMs / 1000.0 + " s", e);

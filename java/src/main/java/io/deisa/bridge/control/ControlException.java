@@ -6,6 +6,8 @@ public final class ControlException extends Exception {
 
     /** The kinds that the native library tells apart, with their value of {@code deisa_status}. */
     public enum Kind {
+        /** A request is not as it must be. */
+        ARGUMENT(-1),
         /** A wait ended. */
         TIMEOUT(-3),
         /** Ray, the task or the actor cannot be reached, or failed. */

@@ -1,6 +1,7 @@
 package io.deisa.bridge.control;
 
 import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -32,16 +33,23 @@ final class UnpackedLibrary {
     /**
      * Loads Ray's library ahead of Ray, from a folder that is removed at once, so that the caller can reach it before Ray
      * uses it. Goes by an internal class of Ray: when that has changed, this does nothing, and Ray loads it itself.
+     *
+     * @return why no library can be loaded from there, or ""
      */
-    static void loadAhead() {
+    static String loadAhead() {
         Path folder = null;
         try {
             Method load = Class.forName("io.ray.runtime.util.JniUtils")
                     .getMethod("loadLibrary", String.class, String.class, boolean.class);
             folder = Files.createTempDirectory("deisa-ray-");
             load.invoke(null, folder.toString(), NAME, true);
-        } catch (IOException | ReflectiveOperationException | LinkageError e) {
-            // Ray will say what is wrong, if anything is.
+            return "";
+        } catch (InvocationTargetException e) {
+            return Failures.describe(e.getCause());
+        } catch (IOException e) {
+            return Failures.describe(e);
+        } catch (ReflectiveOperationException | LinkageError e) {
+            return ""; // Ray will say what is wrong, if anything is
         } finally {
             if (folder != null) {
                 remove(folder.resolve(System.mapLibraryName(NAME)));
