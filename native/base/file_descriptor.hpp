@@ -1,16 +1,18 @@
-// Owns a file descriptor.
+// Owns a file descriptor, which no forked child keeps open.
 #pragma once
 
 #include <unistd.h>
 
 #include <utility>
 
+#include "base/fork.hpp"
+
 namespace deisa {
 
 class FileDescriptor {
  public:
   FileDescriptor() = default;
-  explicit FileDescriptor(int fd) noexcept : fd_(fd) {}
+  explicit FileDescriptor(int fd) noexcept : fd_(fd) { close_in_children(fd_); }
   FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileDescriptor& operator=(FileDescriptor&& other) noexcept {
     if (this != &other) {
@@ -25,10 +27,13 @@ class FileDescriptor {
 
   int get() const noexcept { return fd_; }
   explicit operator bool() const noexcept { return fd_ >= 0; }
-  int release() noexcept { return std::exchange(fd_, -1); }
+  int release() noexcept {
+    forget_descriptor(fd_);
+    return std::exchange(fd_, -1);
+  }
   void reset() noexcept {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
+    const int fd = release();
+    if (fd >= 0) ::close(fd);
   }
 
  private:

@@ -326,6 +326,11 @@ deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error) {
 
 deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* error) {
   if (bridge == nullptr || *bridge == nullptr) return DEISA_OK;
+  if (deisa::is_inherited(**bridge)) {
+    const deisa_status status = deisa::write_error(deisa::inherited(**bridge), error);
+    *bridge = nullptr;
+    return status;
+  }
   const deisa_status status = reported(*bridge, error, [&](Bridge& open) {
     open.close(timestep);
     return DEISA_OK;
@@ -341,7 +346,8 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
 
 void deisa_abandon(deisa_bridge** bridge) {
   if (bridge == nullptr || *bridge == nullptr) return;
-  delete *bridge;  // Bridge's destructor abandons
+  // Bridge's destructor abandons. A forked child leaves its copy as it is.
+  if (!deisa::is_inherited(**bridge)) delete *bridge;
   *bridge = nullptr;
 }
 
@@ -359,6 +365,7 @@ deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, de
     deisa_bridge_status status = {};
     status.struct_size = sizeof(status);
     if (bridge->bridge) {
+      if (deisa::is_inherited(*bridge)) throw deisa::inherited(*bridge);
       std::lock_guard<std::mutex> lock(bridge->mutex);
       status = bridge->bridge->status();
     }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fork.hpp"
 #include "bridge/bridge.hpp"
 #include "bridge/disabled.hpp"
 #include "bridge/feedback.hpp"
@@ -18,6 +19,7 @@
 
 // The handle. `bridge` is empty when DEISA_DISABLE is set: every call is then a success.
 struct deisa_bridge {
+  deisa::OwnProcess process;
   std::mutex mutex;
   deisa::Disabled disabled;
   std::unique_ptr<deisa::Bridge> bridge;
@@ -31,7 +33,7 @@ struct deisa_bridge {
   deisa_bridge(const deisa_bridge&) = delete;
   deisa_bridge& operator=(const deisa_bridge&) = delete;
   ~deisa_bridge() {
-    if (unused_communicator.release != nullptr) {
+    if (unused_communicator.release != nullptr && process.is_this()) {
       unused_communicator.release(unused_communicator.self);
     }
   }
@@ -70,12 +72,27 @@ inline Error no_bridge() {
                "bridge is NULL: it was never opened, or it was closed or abandoned");
 }
 
+// A forked child has a copy of the bridge, which is its parent's. That another thread of the parent
+// may hold the copy's mutex, for ever, is why this comes before it is locked.
+inline bool is_inherited(const deisa_bridge& handle) {
+  return handle.bridge != nullptr && !handle.process.is_this();
+}
+
+inline Error inherited(const deisa_bridge& handle) {
+  Error error(DEISA_ERROR_CONTRACT,
+              "this bridge was opened by process " + std::to_string(handle.process.pid()) +
+                  ", from which this one was forked: only the process that opened a bridge can "
+                  "use it. Nothing was done");
+  return error.at_rank(handle.bridge->options().bridge_id);
+}
+
 // A call on a bridge that is or will be open: `work` returns a status or throws.
 template <typename Work>
 deisa_status on_bridge(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
   return guarded(error, [&]() -> deisa_status {
     if (handle == nullptr) throw no_bridge();
     if (!handle->bridge) return DEISA_OK;
+    if (is_inherited(*handle)) throw inherited(*handle);
     std::lock_guard<std::mutex> lock(handle->mutex);
     try {
       return work(*handle->bridge);

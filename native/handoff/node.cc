@@ -7,11 +7,13 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/fork.hpp"
 #include "handoff/receiver.hpp"
 
 struct deisa_node_receiver {
   explicit deisa_node_receiver(const char* path) : receiver(path) {}
   deisa::Receiver receiver;
+  deisa::OwnProcess process;
 };
 
 namespace {
@@ -23,10 +25,11 @@ void copy_message(const char* text, char* message, size_t size) noexcept {
   message[kept] = '\0';
 }
 
-// Runs one call on a receiver; no exception leaves it.
+// Runs one call on a receiver, but not on a forked child's copy; no exception leaves it.
 template <typename Call>
 int32_t guarded(deisa_node_receiver* receiver, Call call) noexcept {
   if (receiver == nullptr) return DEISA_ERROR_ARGUMENT;
+  if (!receiver->process.is_this()) return DEISA_ERROR_CONTRACT;
   try {
     return call(receiver->receiver);
   } catch (const deisa::Error& error) {
@@ -70,6 +73,7 @@ void deisa_node_stop(deisa_node_receiver* receiver) {
 }
 
 void deisa_node_destroy(deisa_node_receiver* receiver) {
+  if (receiver == nullptr || !receiver->process.is_this()) return;
   deisa_node_stop(receiver);
   delete receiver;
 }

@@ -1,6 +1,8 @@
 // One rank of gloo_test, in a process of its own:
 //   gloo_rank RANK SIZE ADDRESS PORT TIMEOUT SCENARIO
 // Prints what went wrong, if anything. Exit code 0 means that all went as the scenario says.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -45,6 +47,17 @@ int exchange(Communicator& communicator, double timeout) {
   return 0;
 }
 
+// The child lives on until its input ends: it must not hide this process's death from the others.
+void die_with_a_child() {
+  if (::fork() == 0) {
+    ::close(STDOUT_FILENO);
+    ::close(STDERR_FILENO);
+    std::fgetc(stdin);
+    ::_exit(0);
+  }
+  std::raise(SIGKILL);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -59,7 +72,7 @@ int main(int argc, char** argv) {
     // The last rank does not take part in the second barrier.
     communicator->barrier(Deadline::after(timeout));
     if (rank == communicator->size() - 1) {
-      if (scenario == "dies") std::raise(SIGKILL);
+      if (scenario == "dies") die_with_a_child();
       if (scenario == "absent") {
         // Until the others have given up, so that they see silence and not the end of this process.
         std::fgetc(stdin);

@@ -1,8 +1,13 @@
 #include "comm/gloo/mesh.hpp"
 
+#include <gloo/transport/tcp/address.h>
 #include <gloo/transport/tcp/device.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <set>
 #include <vector>
 
 #include "base/error.hpp"
@@ -21,6 +26,30 @@ std::shared_ptr<gloo::transport::Context> make_context(int rank, int size, const
   // Gloo's thread gets none of the simulation's signals, nor SIGPIPE.
   const AllSignalsBlocked blocked;
   return gloo::transport::tcp::CreateDevice(attributes)->createContext(rank, size);
+}
+
+// Of one of Gloo's addresses, "host:port".
+std::string address_text(const std::vector<char>& bytes) {
+  Address address;
+  address.storage = gloo::transport::tcp::Address(bytes).getSockaddr();
+  address.length = address.family() == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  return address.text();
+}
+
+// The sockets of this process that have one of these addresses at either end.
+std::vector<int> sockets_between(const std::set<std::string>& addresses) {
+  std::vector<int> found;
+  std::error_code failed;
+  for (std::filesystem::directory_iterator entry("/proc/self/fd", failed), end;
+       !failed && entry != end; entry.increment(failed)) {
+    const int fd = std::atoi(entry->path().filename().c_str());
+    const auto here = socket_address(fd);
+    const auto there = peer_address(fd);
+    if (here && there && (addresses.count(here->text()) + addresses.count(there->text()) > 0)) {
+      found.push_back(fd);
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -66,6 +95,7 @@ Mesh::Mesh(int rank, int size, const Address& local, const Deadline& deadline)
 
 void Mesh::connect(const std::function<std::string(int peer)>& addresses_of,
                    const Deadline& deadline) {
+  std::set<std::string> listening;  // at which each connection was made, on either side
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_) continue;
     const std::string address = addresses_of(peer);
@@ -77,13 +107,21 @@ void Mesh::connect(const std::function<std::string(int peer)>& addresses_of,
     }
     try {
       const NoSigpipe no_sigpipe;
-      context_->getPair(peer)->connect(std::vector<char>(address.begin(), address.end()));
+      const std::vector<char> bytes(address.begin(), address.end());
+      auto& pair = *context_->getPair(peer);
+      pair.connect(bytes);
+      listening.insert(address_text(bytes));
+      listening.insert(address_text(pair.address().bytes()));
     } catch (const std::exception& exception) {
       throw Error(deadline.expired() ? DEISA_ERROR_TIMEOUT : DEISA_ERROR_COMMUNICATOR,
                   "no connection to rank " + std::to_string(peer) + " (" + gloo_message(exception) +
                       "): it crashed while the ranks were connecting, or a firewall closes the "
                       "ports between the machines");
     }
+  }
+  // A child of this process must not hide its death from the peers. Gloo does not show its sockets.
+  for (const int fd : sockets_between(listening)) {
+    sockets_.push_back(std::make_unique<ForeignSocket>(fd));
   }
 }
 

@@ -12,8 +12,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/deadline.hpp"
+#include "base/fork.hpp"
 #include "comm/address.hpp"
 
 namespace deisa {
@@ -45,6 +47,7 @@ class Mesh {
   size_t address_bytes_ = 0;
   // Holds the device, and closes the connections.
   std::shared_ptr<gloo::transport::Context> context_;
+  std::vector<std::unique_ptr<ForeignSocket>> sockets_;
 };
 
 // What is left of `deadline`, as Gloo wants it.
