@@ -21,6 +21,8 @@
  *  - "Collective" functions must be called by every rank, in the same order.
  *  - A bridge may be used from several threads; its calls are serialised. deisa_close()
  *    and deisa_abandon() must be the last call.
+ *  - A child that a program forks has copies of its bridges that do nothing: every call on them returns
+ *    DEISA_ERROR_CONTRACT. The child may open bridges of its own.
  *  - What fails after its call has returned is returned by the next call on the bridge, or given to the
  *    handler then. That call has done its own work all the same; but for deisa_begin_step, which has
  *    not begun the step when it returns such an error.
