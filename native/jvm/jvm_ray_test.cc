@@ -348,19 +348,19 @@ struct Outcome {
 Outcome run_process(const std::string& scenario) {
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return {-1, "no pipe"};
-  FileDescriptor reading(ends[0]), writing(ends[1]);
   const pid_t child = fork();
   if (child == 0) {
     rlimit stack{size_t{256} << 20, RLIM_INFINITY};
     getrlimit(RLIMIT_STACK, &stack);
     stack.rlim_cur = size_t{256} << 20;
     setrlimit(RLIMIT_STACK, &stack);
-    dup2(writing.get(), 1);
-    dup2(writing.get(), 2);
+    dup2(ends[1], 1);
+    dup2(ends[1], 2);
     execl("/proc/self/exe", "jvm_ray_test", "--scenario", scenario.c_str(), nullptr);
     _exit(127);
   }
-  writing.reset();
+  close(ends[1]);
+  const FileDescriptor reading(ends[0]);
   Outcome outcome{-1, ""};
   const Deadline deadline = Deadline::after(100);
   std::array<char, 4096> buffer;
