@@ -1,5 +1,5 @@
-// Numbers as text. Everything that the library reads or writes goes through here: strtod, printf and
-// C++ streams follow the locale that the program has set, in which 0.5 may be "0,5".
+// Numbers as text. Everything that the library reads or writes goes through here: strtod, printf
+// and C++ streams follow the locale that the program has set, in which 0.5 may be "0,5".
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/file_size.hpp"
 
 namespace deisa {
 namespace {
@@ -129,6 +130,7 @@ bool Trace::write(const std::string& events) const noexcept {
       text += kEnd;
       const off_t at = is_new ? 0 : status.st_size - end;
       written =
+          may_have_size(static_cast<uint64_t>(at) + text.size()) &&
           ::pwrite(file_.get(), text.data(), text.size(), at) == static_cast<ssize_t>(text.size());
       // A disk that is full: the end of before has to come back.
       if (!written && ::ftruncate(file_.get(), at) == 0 && !is_new) {

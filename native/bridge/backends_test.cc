@@ -1,5 +1,7 @@
 // DEISA_BACKEND=null and file: the whole interface without Ray or a node actor.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <complex>
@@ -8,10 +10,13 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "base/testing/other_locale.hpp"
+#include "bridge/file_backend.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "bridge/testing/rank.hpp"
 #include "bridge/testing/thread_communicator.hpp"
@@ -202,13 +207,18 @@ TEST_F(BackendsTest, FileOfAnUnevenGrid) {
 
 TEST_F(BackendsTest, AFileWithoutAllItsChunksSaysWhoWrote) {
   choose("file");
-  run(3, [](Rank& rank, int r) {
+  run(3, [this](Rank& rank, int r) {
     ASSERT_EQ(rank.define("t", r, 3), DEISA_OK);
     ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
     if (r != 1) {
       EXPECT_EQ(rank.send("t", r, 0), DEISA_OK) << rank.message();
     }
-    EXPECT_EQ(rank.close(1), DEISA_OK);
+    EXPECT_EQ(rank.close(1), r == 0 ? DEISA_ERROR_RESOURCE : DEISA_OK);
+    if (r == 0) {
+      EXPECT_TRUE(contains(rank.message(), "1 file(s) are not complete, the first is " + folder +
+                                               "/t/000000000.npy.part, into which only rank(s) "));
+      EXPECT_STREQ(rank.error.array, "t");
+    }
   });
   EXPECT_EQ(files(), (std::set<std::string>{"closed", "deisa.json", "t/000000000.npy.part",
                                             "t/000000000.npy.ranks"}));
@@ -256,23 +266,142 @@ TEST_F(BackendsTest, AWriteThatFailsIsAnErrorOfTheSend) {
   });
 }
 
-TEST_F(BackendsTest, NamesThatAreNoFileNames) {
+TEST_F(BackendsTest, EveryNameOfAnArrayWorks) {
   choose("file");
-  run(1, [](Rank& rank, int) {
-    for (const char* name : {"../up", "a b", ".hidden",
-                             "Dr\xc3\xbc"
-                             "ck"}) {
-      ASSERT_EQ(rank.define(name), DEISA_OK) << rank.message();
+  const std::map<std::string, std::string> folders = {
+      {"../up", "%2E.%2Fup"},
+      {"a b", "a%20b"},
+      {".hidden", "%2Ehidden"},
+      {"%2Ehidden", "%252Ehidden"},
+      {"deisa.json", "%64eisa.json"},
+      {"closed", "%63losed"},
+      {"Dr\xc3\xbc"
+       "ck",
+       "Dr\xc3\xbc"
+       "ck"},
+      {std::string(200, 'x'), std::string(200, 'x')},
+      {std::string(255, 'x'), std::string(183, 'x') + "~"},
+      {std::string(254, 'x') + "y", std::string(183, 'x') + "~"},
+      {std::string(255, '/'), ""},
+      {std::string(251, '\n') + "\xf0\x9f\x98\x80", ""},
+      {"a" + std::string(84, '\n') + "\xe2\x82\xac", ""},
+      {"CON", "CON"},
+      {"*", "%2A"},
+      {"t/000000000.npy", "t%2F000000000.npy"},
+  };
+  std::set<std::string> seen;
+  for (const auto& [name, expected] : folders) {
+    const std::string made = array_folder(name);
+    EXPECT_EQ(made.substr(0, expected.size()), expected) << name;
+    EXPECT_LE(made.size(), 200u) << name;
+    EXPECT_TRUE(seen.insert(made).second) << made << " is of two arrays";
+  }
+  run(1, [&](Rank& rank, int) {
+    for (const auto& [name, expected] : folders) {
+      ASSERT_EQ(rank.define(name.c_str()), DEISA_OK) << rank.message();
     }
     ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
-    EXPECT_EQ(rank.send("../up", 1.0, 0), DEISA_OK);
-    EXPECT_EQ(rank.close(1), DEISA_OK);
+    for (const auto& [name, expected] : folders) {
+      EXPECT_EQ(rank.send(name.c_str(), 1.0, 0), DEISA_OK) << rank.message();
+    }
+    EXPECT_EQ(rank.close(1), DEISA_OK) << rank.message();
   });
-  for (const char* name : {"%2E.%2Fup", "a%20b", "%2Ehidden",
-                           "Dr\xc3\xbc"
-                           "ck"}) {
-    EXPECT_TRUE(fs::is_directory(folder + "/" + name)) << name;
+  const auto owner = nlohmann::json::parse(read(folder + "/deisa.json"));
+  for (const auto& [name, expected] : folders) {
+    const std::string made = owner.at("arrays").at(name).at("folder");
+    EXPECT_TRUE(fs::is_regular_file(folder + "/" + made + "/000000000.npy")) << name;
   }
+}
+
+// A program that changes its folder, as one that gives each run a folder of its own.
+TEST_F(BackendsTest, ARelativeFolderStaysWhereItWasAtOpen) {
+  choose("file");
+  const fs::path before = fs::current_path(), parent = fs::path(folder).parent_path();
+  fs::current_path(parent);
+  ::setenv("DEISA_FILE_FOLDER", "files", 1);
+  ::setenv("DEISA_TRACE", "trace.json", 1);
+  fs::create_directory(parent / "elsewhere");
+  run(1, [&](Rank& rank, int) {
+    fs::current_path(parent / "elsewhere");
+    ASSERT_EQ(rank.define("t"), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.send("t", 1.0, 0), DEISA_OK) << rank.message();
+    fs::current_path("/");
+    EXPECT_EQ(rank.send("t", 1.0, 1), DEISA_OK) << rank.message();
+    EXPECT_EQ(rank.close(2), DEISA_OK) << rank.message();
+  });
+  fs::current_path(before);
+  ::unsetenv("DEISA_TRACE");
+  EXPECT_EQ(files(),
+            (std::set<std::string>{"closed", "deisa.json", "t/000000000.npy", "t/000000001.npy"}));
+  EXPECT_TRUE(fs::exists(parent / "trace.json"));
+  EXPECT_TRUE(fs::is_empty(parent / "elsewhere"));
+}
+
+TEST_F(BackendsTest, AFileInThePlaceOfAFolderIsRefused) {
+  choose("file");
+  Plan plan;
+  plan.session = "s";
+  plan.arrays["t"].global_shape = {2, 3};
+  plan.arrays["t"].extents = {{2}, {3}};
+  FileBackend::make_folder(folder, plan);
+  std::ofstream(folder + "/t") << "";
+  ArrayMetadata array;
+  array.name = "t";
+  array.layout = Layout::contiguous(DEISA_FLOAT64, {2, 3});
+  array.position = {0, 0};
+  array.bytes = 48;
+  try {
+    const FileBackend backend({array}, 0, folder, plan);
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_TRUE(contains(error.what(), "cannot make the folder " + folder + "/t: Not a directory"));
+  }
+}
+
+// Beyond the limit of file sizes the system sends a signal that ends the process.
+TEST_F(BackendsTest, TheLimitOfFileSizesIsAnError) {
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit low = {1 << 20, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  const auto define = [](Rank& rank, int64_t elements, int64_t position) {
+    const int64_t shape[] = {elements}, grid[] = {3}, at[] = {position};
+    deisa_layout layout = DEISA_LAYOUT_INIT;
+    layout.dtype = DEISA_FLOAT64;
+    layout.ndim = 1;
+    layout.chunk_shape = shape;
+    layout.nb_chunks_per_dim = grid;
+    layout.chunk_position = at;
+    ASSERT_EQ(deisa_define(rank.bridge, "t", &layout, &rank.error), DEISA_OK) << rank.message();
+  };
+  choose("null");
+  run(3, [&](Rank& rank, int r) {
+    define(rank, 1 << 20, r);
+    EXPECT_EQ(rank.ready(), DEISA_ERROR_RESOURCE);
+    EXPECT_TRUE(contains(rank.message(), "the memory that this rank shares needs 167"));
+    EXPECT_TRUE(contains(rank.message(), "a file of this process may have 1048576"));
+  });
+  choose("file");
+  const std::string trace = fs::path(folder).parent_path() / "trace.json";
+  ::setenv("DEISA_TRACE", trace.c_str(), 1);
+  std::ofstream(trace) << "[" << std::string((1 << 20) - 5, ' ') << "\n]\n";
+  run(3, [&](Rank& rank, int r) {
+    define(rank, 50000, r);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    const std::vector<double> data(50000);
+    EXPECT_EQ(deisa_send(rank.bridge, "t", data.data(), 7, &rank.error), DEISA_ERROR_RESOURCE);
+    EXPECT_TRUE(contains(rank.message(), "/t/000000007.npy.part needs 1200128 bytes"));
+    EXPECT_EQ(rank.close(8), DEISA_OK) << rank.message();
+  });
+  ::unsetenv("DEISA_TRACE");
+  rlimit after = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, low.rlim_cur);
+  struct sigaction action = {};
+  ASSERT_EQ(::sigaction(SIGXFSZ, nullptr, &action), 0);
+  EXPECT_EQ(action.sa_handler, SIG_DFL);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 
 TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {

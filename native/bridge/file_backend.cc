@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file_descriptor.hpp"
+#include "base/file_size.hpp"
 #include "bridge/npy.hpp"
 
 namespace deisa {
@@ -22,6 +24,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kOwner = "deisa.json";
+constexpr const char* kClosed = "closed";
 
 Error failed(const std::string& what, const std::string& path, int reason) {
   return Error(DEISA_ERROR_RESOURCE, "cannot " + what + " " + path + ": " + std::strerror(reason) +
@@ -29,18 +32,13 @@ Error failed(const std::string& what, const std::string& path, int reason) {
                                          "DEISA_FILE_FOLDER names another folder");
 }
 
-// An array's name as the name of a folder: what a shell or a path could misread becomes %XX.
-std::string folder_name(const std::string& array) {
-  std::string name;
-  for (const char c : array) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '-' || (c == '.' && !name.empty()) || byte >= 0x80;
-    char text[8] = {c, '\0'};
-    if (!plain) std::snprintf(text, sizeof(text), "%%%02X", byte);
-    name += text;
-  }
-  return name;
+// 64 bits that two names hardly share (FNV-1a), in hexadecimal.
+std::string hash(const std::string& text) {
+  uint64_t value = 0xcbf29ce484222325;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  char digits[17];
+  std::snprintf(digits, sizeof(digits), "%016" PRIx64, value);
+  return digits;
 }
 
 std::string file_name(int64_t timestep) {
@@ -62,7 +60,45 @@ void write_at(const FileDescriptor& file, const void* data, size_t bytes, size_t
   }
 }
 
+void write_text(const fs::path& path, const std::string& text) {
+  require_size(text.size(), "the file " + path.string());
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  if (!file) throw failed("write to", path.string(), errno);
+}
+
+// Which ranks have signed a list, such as "0, 2".
+std::string signatures(const std::string& list) {
+  std::ifstream file(list);
+  std::string ranks;
+  for (std::string line; std::getline(file, line);) ranks += (ranks.empty() ? "" : ", ") + line;
+  return ranks;
+}
+
 }  // namespace
+
+std::string array_folder(const std::string& array) {
+  constexpr size_t kMost = 200;  // bytes; file systems allow 255
+  std::string name;
+  for (const char c : array) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || (c == '.' && !name.empty()) || byte >= 0x80;
+    // The backend's own files.
+    const bool taken = name.empty() && (array == kOwner || array == kClosed);
+    char text[8] = {c, '\0'};
+    if (!plain || taken) std::snprintf(text, sizeof(text), "%%%02X", byte);
+    name += text;
+  }
+  if (name.size() <= kMost) return name;
+  // What is cut is neither a %XX nor a character of several bytes; no short name has a "~".
+  size_t end = kMost - 17;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
+  if (name[end - 1] == '%') end -= 1;
+  if (name[end - 2] == '%') end -= 2;
+  return name.substr(0, end) + "~" + hash(array);
+}
 
 void FileBackend::make_folder(const std::string& folder, const Plan& plan) {
   std::error_code error;
@@ -79,14 +115,11 @@ void FileBackend::make_folder(const std::string& folder, const Plan& plan) {
   json arrays = json::object();
   for (const auto& [name, array] : plan.arrays) {
     if (name != kEndMarkerArray)
-      arrays[name] = {{"folder", folder_name(name)}, {"shape", array.global_shape}};
+      arrays[name] = {{"folder", array_folder(name)}, {"shape", array.global_shape}};
   }
   const json owner = {
       {"session", plan.session}, {"ranks", plan.node_of.size()}, {"arrays", arrays}};
-  std::ofstream file(fs::path(folder) / kOwner);
-  file << owner.dump(1) << "\n";
-  file.close();
-  if (!file) throw failed("write to", (fs::path(folder) / kOwner).string(), errno);
+  write_text(fs::path(folder) / kOwner, owner.dump(1) + "\n");
 }
 
 FileBackend::FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std::string folder,
@@ -100,13 +133,22 @@ FileBackend::FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std
                     " not the folder that rank 0 made: expected one that all ranks share; give its "
                     "whole path");
   }
+  for (const auto& [name, array] : plan.arrays) {
+    if (name != kEndMarkerArray) all_arrays_.push_back(name);
+  }
   for (const ArrayMetadata& array : arrays) {
     Target target;
     if (array.name != kEndMarkerArray) {
       const Plan::Array& planned = plan.arrays.at(array.name);
-      target.folder = (fs::path(folder_) / folder_name(array.name)).string();
-      if (::mkdir(target.folder.c_str(), 0777) != 0 && errno != EEXIST) {
-        throw failed("make the folder", target.folder, errno).at_array(array.name);
+      target.folder = (fs::path(folder_) / array_folder(array.name)).string();
+      // Another rank may have made it.
+      struct stat there {};
+      int reason = ::mkdir(target.folder.c_str(), 0777) == 0 ? 0 : errno;
+      if (reason == EEXIST && ::stat(target.folder.c_str(), &there) == 0) {
+        reason = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;
+      }
+      if (reason != 0) {
+        throw failed("make the folder", target.folder, reason).at_array(array.name);
       }
       target.header = npy_header(array.layout.dtype, planned.global_shape);
       target.global_shape = planned.global_shape;
@@ -137,6 +179,7 @@ void FileBackend::take(uint32_t array, int64_t timestep, const void* data) {
 // Every rank writes the header and gives the file its size: the same for all, so in any order.
 void FileBackend::write_part(const Target& target, const ArrayMetadata& array,
                              const std::string& path, const void* data) const {
+  require_size(target.bytes, "the file " + path);
   FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
   if (!file) throw failed("make", path, errno);
   write_at(file, target.header.data(), target.header.size(), 0, path);
@@ -177,6 +220,7 @@ void FileBackend::sign(const Target& target, const std::string& path) const {
   const FileDescriptor file(::open(list.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
   if (!file) throw failed("make", list, errno);
   const std::string line = std::to_string(rank_) + "\n";
+  require_size(target.chunks * line.size(), "the file " + list);
   if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     throw failed("write to", list, errno);
   }
@@ -201,11 +245,35 @@ void FileBackend::sign(const Target& target, const std::string& path) const {
 }
 
 void FileBackend::end(int64_t timestep, const Deadline&) {
-  const std::string path = (fs::path(folder_) / "closed").string();
-  std::ofstream file(path);
-  file << std::to_string(timestep) << "\n";
-  file.close();
-  if (!file) throw failed("write to", path, errno);
+  write_text(fs::path(folder_) / kClosed, std::to_string(timestep) + "\n");
+  refuse_what_is_incomplete();
+}
+
+void FileBackend::refuse_what_is_incomplete() const {
+  const std::string part = ".part";
+  size_t count = 0;
+  std::string first, first_array;
+  for (const std::string& array : all_arrays_) {
+    std::error_code error;
+    for (fs::directory_iterator entry(fs::path(folder_) / array_folder(array), error), none;
+         !error && entry != none; entry.increment(error)) {
+      const std::string name = entry->path().string();
+      if (entry->path().extension() != part) continue;
+      ++count;
+      if (!first.empty() && name >= first) continue;
+      first = name;
+      first_array = array;
+    }
+    if (error) throw failed("read the folder of array '" + array + "',", folder_, error.value());
+  }
+  if (count == 0) return;
+  const std::string ranks = signatures(first.substr(0, first.size() - part.size()) + ".ranks");
+  throw Error(DEISA_ERROR_RESOURCE,
+              std::to_string(count) + " file(s) are not complete, the first is " + first +
+                  ", into which only rank(s) " + (ranks.empty() ? "none" : ranks) +
+                  " have written: the others' sends failed, or they did not send. See their "
+                  "errors; what ends in .npy is complete")
+      .at_array(first_array);
 }
 
 }  // namespace deisa

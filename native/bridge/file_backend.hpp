@@ -6,6 +6,10 @@
 
 namespace deisa {
 
+// The name of an array's folder. Letters that a shell or a path could misread become %XX; the end
+// of a long name becomes a hash of it.
+std::string array_folder(const std::string& array);
+
 // Each rank writes its part of <folder>/<array>/<timestep>.npy.part. The last one to do so gives
 // the file its name without .part: what ends in .npy is complete.
 class FileBackend : public NullBackend {
@@ -19,7 +23,8 @@ class FileBackend : public NullBackend {
   FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std::string folder,
               const Plan& plan);
 
-  // Writes the file `closed`, which holds the timestep.
+  // Writes the file `closed`, which holds the timestep. Throws Error(DEISA_ERROR_RESOURCE) if some
+  // file lacks a rank's part.
   void end(int64_t timestep, const Deadline& deadline) override;
 
  protected:
@@ -39,8 +44,11 @@ class FileBackend : public NullBackend {
                   const void* data) const;
   void sign(const Target& target, const std::string& path) const;
 
+  void refuse_what_is_incomplete() const;
+
   std::string folder_;
-  std::vector<Target> targets_;  // by array
+  std::vector<std::string> all_arrays_;  // also those of other ranks
+  std::vector<Target> targets_;          // by array
 };
 
 }  // namespace deisa

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/file_size.hpp"
 
 namespace deisa {
 namespace {
@@ -41,6 +42,7 @@ FileDescriptor make_memfd(const char* name, size_t bytes) {
         " if it is reached",
         errno);
   }
+  require_size(bytes, "the memory that this rank shares");
   int failed = -1;
   errno = EFBIG;
   if (bytes <= static_cast<size_t>(std::numeric_limits<off_t>::max())) {
