@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "bridge/admission.hpp"
 #include "chunk/arrow.hpp"

@@ -1,5 +1,6 @@
 #include "bridge/json_text.hpp"
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 

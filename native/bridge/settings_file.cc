@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "base/file_descriptor.hpp"
 #include "bridge/json_text.hpp"
@@ -99,6 +100,7 @@ SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(
     problems.add(path + ": it holds " + shown(parsed) + ": expected an object, setting -> value");
     return;
   }
+  json values = json::object();
   for (const auto& [key, value] : parsed.items()) {
     if (key == "arrays") {
       read_arrays(value, problems);
@@ -106,11 +108,12 @@ SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(
       problems.add(path + ": " + shown(key) + " = " + shown(value) +
                    ": there is no such setting: expected " + known_keys(key));
     } else if (!value.is_null()) {
-      values_[key] = value;
+      values[key] = value;
     } else if (key == "backend") {
-      values_[key] = "null";  // unquoted, it is the word of this backend all the same
+      values[key] = "null";  // unquoted, it is the word of this backend all the same
     }
   }
+  values_ = std::make_shared<const json>(std::move(values));
 }
 
 json SettingsFile::parse(Problems& problems) const {
@@ -135,8 +138,9 @@ json SettingsFile::parse(Problems& problems) const {
 }
 
 const json* SettingsFile::find(const std::string& name) const {
-  const auto found = values_.find(name);
-  return found != values_.end() ? &*found : nullptr;
+  if (values_ == nullptr) return nullptr;
+  const auto found = values_->find(name);
+  return found != values_->end() ? &*found : nullptr;
 }
 
 void SettingsFile::read_arrays(const json& arrays, Problems& problems) {

@@ -3,7 +3,8 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,7 @@ class SettingsFile {
   void read_arrays(const nlohmann::json& arrays, Problems& problems);
 
   std::string path_;
-  nlohmann::json values_ = nlohmann::json::object();
+  std::shared_ptr<const nlohmann::json> values_;  // an object; NULL: nothing
   ArrayChoices arrays_;
 };
 
