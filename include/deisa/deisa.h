@@ -213,12 +213,17 @@ typedef enum deisa_order {
  * `halo_after` and `order`: the chunk is then the inside of a contiguous block of shape halo_before
  * + chunk_shape + halo_after, and the pointer that is sent is the block's. Without any of them the
  * memory is contiguous, last dimension fastest. Whatever the layout, index (i, j, ...) of the chunk
- * is index [i, j, ...] in the analytics. */
+ * is index [i, j, ...] in the analytics.
+ *
+ * With global_shape and no grid all chunks are equal: chunk_shape must divide global_shape. Chunks of
+ * different extents need nb_chunks_per_dim. A rank that has no cells of an array does not define it;
+ * the grid is that of the ranks which do. Where the number of elements changes with the timestep,
+ * define the largest one, and send how many of them count in an array of its own. */
 typedef struct deisa_layout {
   size_t struct_size;
   deisa_dtype dtype;
   int32_t ndim;                     /* 1 ... DEISA_MAX_DIMENSIONS */
-  const int64_t* chunk_shape;       /* elements, > 0 */
+  const int64_t* chunk_shape;       /* elements, > 0, the same at every timestep */
   const int64_t* nb_chunks_per_dim; /* the chunk grid; or NULL with global_shape */
   const int64_t* global_shape;      /* or NULL with nb_chunks_per_dim */
   const int64_t* chunk_position;    /* in the grid, 0 <= position < nb_chunks_per_dim */
@@ -313,7 +318,8 @@ DEISA_EXPORT deisa_status deisa_send_strided_async(deisa_bridge* bridge, const c
                                                    const int64_t* strides, int64_t timestep,
                                                    deisa_request* request, deisa_error* error);
 /* Waits until the request has reached the level of `acknowledge`, up to send_timeout. Sets
- * `*request` to 0, unless it returns DEISA_ERROR_TIMEOUT: then wait again, or flush. */
+ * `*request` to 0, unless it returns DEISA_ERROR_TIMEOUT: then wait again, or flush. A number that was
+ * never a request of this bridge is DEISA_ERROR_ARGUMENT; one that is finished is a success. */
 DEISA_EXPORT deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request,
                                      deisa_error* error);
 /* The same without waiting: DEISA_PENDING while it is under way, and DEISA_ERROR_TIMEOUT each time

@@ -133,6 +133,36 @@ TEST_F(BackendsTest, Null) {
   EXPECT_FALSE(fs::exists(folder));
 }
 
+TEST_F(BackendsTest, OnlyWhatWasARequestCanBeWaitedFor) {
+  choose("null");
+  run(1, [](Rank& rank, int) {
+    ASSERT_EQ(rank.define("t"), DEISA_OK);
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    const auto data = Rank::values(1);
+    deisa_request request = 0;
+    EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK) << "none";
+    ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &request, &rank.error), DEISA_OK);
+    deisa_request copy = request;
+    EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK) << rank.message();
+    EXPECT_EQ(request, 0u);
+    EXPECT_EQ(deisa_test(rank.bridge, &copy, &rank.error), DEISA_OK) << "it is finished";
+    ASSERT_EQ(rank.send("t", 1, 2), DEISA_OK) << "gives no request";
+    for (const deisa_request never : {uint64_t{2}, uint64_t{12345}, UINT64_MAX}) {
+      deisa_request given = never;
+      EXPECT_EQ(deisa_wait(rank.bridge, &given, &rank.error), DEISA_ERROR_ARGUMENT);
+      EXPECT_TRUE(contains(rank.message(),
+                           "request " + std::to_string(never) + " was never given by this bridge"));
+      given = never;
+      EXPECT_EQ(deisa_test(rank.bridge, &given, &rank.error), DEISA_ERROR_ARGUMENT);
+    }
+    deisa_request dropped = 0;
+    ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 3, &dropped, &rank.error), DEISA_OK);
+    EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
+    EXPECT_EQ(deisa_wait(rank.bridge, &dropped, &rank.error), DEISA_OK) << "flushed";
+    EXPECT_EQ(rank.close(4), DEISA_OK);
+  });
+}
+
 TEST_F(BackendsTest, NullChecksWhatTheRanksAgreeAbout) {
   choose("null");
   run(2, [](Rank& rank, int r) {

@@ -15,6 +15,12 @@ constexpr double kFeedbackTimeout = 30.0;
 
 std::string timestep_text(int64_t timestep) { return std::to_string(timestep); }
 
+// What to do instead.
+constexpr const char* kFixedShape =
+    ". A shape cannot change with the timestep: define the largest one, and send beside it how "
+    "much "
+    "of it counts";
+
 // In a trace: what concerns a whole step.
 const std::string kEveryArray;
 
@@ -107,9 +113,11 @@ Layout Bridge::layout_for(const std::string& name, deisa_dtype dtype, int32_t nd
   if (!readable || dtype != defined.dtype || extents != defined.shape) {
     const std::string given =
         readable ? "shape " + shape_text(extents) : std::to_string(ndim) + " dimensions";
-    throw contract("array '" + name + "': a chunk of " + dtype_name(dtype) + ", " + given +
-                   ", was given: expected " + dtype_name(defined.dtype) + ", shape " +
-                   shape_text(defined.shape) + ", as it was defined")
+    throw contract(
+        "array '" + name + "': a chunk of " + dtype_name(dtype) + ", " + given +
+        ", was given: expected " + dtype_name(defined.dtype) + ", shape " +
+        shape_text(defined.shape) + ", as it was defined" +
+        (extents.size() == defined.shape.size() && extents != defined.shape ? kFixedShape : ""))
         .at_array(name);
   }
   Layout layout = Layout::contiguous(dtype, std::move(extents));
@@ -177,6 +185,10 @@ void Bridge::admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadl
 }
 
 uint64_t Bridge::send_async(const std::string& name, const Source& source, int64_t timestep) {
+  return request_of(hand_over_chunk(name, source, timestep));
+}
+
+uint64_t Bridge::hand_over_chunk(const std::string& name, const Source& source, int64_t timestep) {
   require_ready("send");
   if (step_ != Step::kNone) {
     throw contract("send of '" + name + "' inside the step " + timestep_text(step_timestep_) +
@@ -206,7 +218,7 @@ uint64_t Bridge::send_async(const std::string& name, const Source& source, int64
 void Bridge::send(const std::string& name, const Source& source, int64_t timestep) {
   const TraceCall call(trace_.get());
   const auto traced = span("send", name, timestep);
-  const uint64_t message = send_async(name, source, timestep);
+  const uint64_t message = hand_over_chunk(name, source, timestep);
   try {
     finish_now(message, name, timestep);
   } catch (Error& error) {
@@ -224,14 +236,41 @@ void Bridge::finish_now(uint64_t message, const std::string& array, int64_t time
   }
 }
 
+// Requests have numbers of their own, so that one which was never given is not taken for a message.
+uint64_t Bridge::request_of(uint64_t message) {
+  if (message == 0) return 0;
+  requests_.emplace(++newest_request_, message);
+  return newest_request_;
+}
+
+uint64_t Bridge::message_of(uint64_t request) const {
+  if (request > newest_request_) {
+    throw Error(DEISA_ERROR_ARGUMENT,
+                "request " + std::to_string(request) +
+                    " was never given by this bridge: expected one that deisa_send_async or "
+                    "deisa_end_step_async wrote, of which there are " +
+                    std::to_string(newest_request_) + ", or 0")
+        .at_rank(options_.bridge_id);
+  }
+  const auto open = requests_.find(request);
+  return open != requests_.end() ? open->second : 0;
+}
+
 void Bridge::wait(uint64_t request) {
   require_ready("wait");
-  sender_->finish(request, options_.acknowledge, send_deadline());
+  const uint64_t message = message_of(request);
+  try {
+    sender_->finish(message, options_.acknowledge, send_deadline());
+  } catch (const Error& error) {
+    if (error.status() != DEISA_ERROR_TIMEOUT) requests_.erase(request);
+    throw;
+  }
+  requests_.erase(request);
 }
 
 bool Bridge::test(uint64_t request) {
   require_ready("test");
-  return sender_->is_finished(request, options_.acknowledge, options_.send_timeout);
+  return sender_->is_finished(message_of(request), options_.acknowledge, options_.send_timeout);
 }
 
 void* Bridge::allocate(const std::string& name) {
@@ -374,11 +413,13 @@ void Bridge::put(const std::string& name, const Source& source) {
 void Bridge::end_step() {
   const TraceCall call(trace_.get());
   const auto traced = span("end step", kEveryArray, step_timestep_);
-  const uint64_t message = end_step_async();
+  const uint64_t message = hand_over_step();
   finish_now(message, kEveryArray, step_timestep_);
 }
 
-uint64_t Bridge::end_step_async() {
+uint64_t Bridge::end_step_async() { return request_of(hand_over_step()); }
+
+uint64_t Bridge::hand_over_step() {
   require_ready("end_step");
   if (step_ == Step::kNone) {
     throw contract("end_step outside a step: expected begin_step first");
@@ -406,6 +447,7 @@ uint64_t Bridge::end_step_async() {
 void Bridge::flush() {
   require_ready("flush");
   sender_->flush(send_deadline());
+  requests_.clear();
 }
 
 Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {

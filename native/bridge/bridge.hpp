@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -56,6 +57,7 @@ class Bridge {
   void end_step();
   uint64_t end_step_async();
   // Request 0, and every request that was waited for, is finished.
+  // Throws Error(DEISA_ERROR_ARGUMENT) for a number that was never a request.
   void wait(uint64_t request);
   bool test(uint64_t request);
   // The buffer to compute in, for Source::lent.
@@ -96,6 +98,12 @@ class Bridge {
  private:
   enum class State { kDefining, kReady, kFailed, kClosed };
   enum class Step { kNone, kOpen, kLeftOut };
+
+  // The same as send_async and end_step_async: the message, 0 for none.
+  uint64_t hand_over_chunk(const std::string& name, const Source& source, int64_t timestep);
+  uint64_t hand_over_step();
+  uint64_t request_of(uint64_t message);
+  uint64_t message_of(uint64_t request) const;
 
   void meet();
   void start_node(const Deadline& deadline);
@@ -144,6 +152,8 @@ class Bridge {
   int64_t step_timestep_ = DEISA_NO_TIMESTEP;
   std::vector<Backend::Prepared> step_chunks_;
   std::vector<uint32_t> step_left_out_;  // arrays that were put, and are not sent at this timestep
+  std::map<uint64_t, uint64_t> requests_;  // that nobody has waited for: message
+  uint64_t newest_request_ = 0;
   int64_t steps_sent_ = 0;
   int64_t steps_dropped_ = 0;
   int64_t chunks_left_out_ = 0;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bridge/json_text.hpp"
+#include "bridge/misspelt.hpp"
 
 namespace deisa {
 namespace {
@@ -14,6 +15,10 @@ using nlohmann::json;
 constexpr size_t kMaxNameBytes = 255;
 constexpr int64_t kMaxGrid = INT64_C(1) << 40;   // chunks of one array
 constexpr int64_t kMaxBytes = INT64_C(1) << 46;  // of one chunk
+
+constexpr const char* kDimensions = "ndim";
+constexpr const char* kShapeRule =
+    "positive integers; a rank that has no cells of an array does not define it";
 
 constexpr std::array<const char*, 11> kKeys = {
     "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
@@ -47,7 +52,14 @@ class Checker {
     }
     check_keys();
     result_.name = name_;
-    const auto shape = integers("chunk_shape", true, 1, "positive integers");
+    if (given("chunk_shape") && at("chunk_shape").is_object() &&
+        at("chunk_shape").contains(kDimensions)) {
+      // Of a deisa_layout whose lists cannot be read.
+      problem(kDimensions, at("chunk_shape").at(kDimensions), "1 ... 32 dimensions");
+      check_dtype();
+      return std::nullopt;
+    }
+    const auto shape = integers("chunk_shape", true, 1, kShapeRule);
     if (shape && (shape->empty() || shape->size() > DEISA_MAX_DIMENSIONS)) {
       problem("chunk_shape", at("chunk_shape"), "1 ... 32 dimensions");
     }
@@ -98,10 +110,12 @@ class Checker {
   void check_keys() {
     for (const auto& [key, value] : metadata_.items()) {
       if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
+        const std::string near = nearest(key, {kKeys.begin(), kKeys.end()});
         problem(key.c_str(), value,
-                "no such key; the keys are chunk_shape, nb_chunks_per_dim (or global_shape), "
-                "nb_chunks_of_node, dtype, chunk_position, strides, offset, halo_before, "
-                "halo_after and order");
+                (near.empty() ? "" : near + "? There is ") +
+                    "no such key; the keys are chunk_shape, nb_chunks_per_dim (or global_shape), "
+                    "nb_chunks_of_node, dtype, chunk_position, strides, offset, halo_before, "
+                    "halo_after and order");
       }
     }
   }
@@ -175,10 +189,13 @@ class Checker {
     }
     auto grid = integers("nb_chunks_per_dim", false, 1, "positive integers");
     auto global = integers("global_shape", false, 1, "positive integers");
-    if (!shape) return std::nullopt;
-    if (global && !same_length("global_shape", global->size(), *shape)) return std::nullopt;
-    if (grid && !same_length("nb_chunks_per_dim", grid->size(), *shape)) return std::nullopt;
-    if (global && !given("nb_chunks_per_dim")) {
+    bool good = true;
+    if (shape && global) good = same_length("global_shape", global->size(), *shape);
+    if (shape && grid) good = same_length("nb_chunks_per_dim", grid->size(), *shape) && good;
+    if (!good) return std::nullopt;
+    if (!shape) {
+      global.reset();  // what follows from it does not matter
+    } else if (global && !given("nb_chunks_per_dim")) {
       grid.emplace();
       for (size_t d = 0; d < shape->size(); ++d) {
         if ((*global)[d] % (*shape)[d] != 0) {
@@ -216,14 +233,16 @@ class Checker {
 
   void check_position(const std::optional<std::vector<int64_t>>& shape,
                       const std::optional<std::vector<int64_t>>& grid) {
-    auto position =
-        integers("chunk_position", true, 0, "integers, 0 <= position < nb_chunks_per_dim");
-    if (!position || !shape || !same_length("chunk_position", position->size(), *shape)) return;
-    if (grid) {
+    auto position = integers("chunk_position", true, 0,
+                             "integers, 0 <= position < nb_chunks_per_dim; positions count from 0");
+    if (!position) return;
+    if (shape && !same_length("chunk_position", position->size(), *shape)) return;
+    if (grid && grid->size() == position->size()) {
       for (size_t d = 0; d < grid->size(); ++d) {
         if ((*position)[d] >= (*grid)[d]) {
           problem("chunk_position", at("chunk_position"),
-                  "0 <= position < nb_chunks_per_dim " + shape_text(*grid));
+                  "0 <= position < nb_chunks_per_dim " + shape_text(*grid) +
+                      "; positions count from 0");
           return;
         }
       }
@@ -354,9 +373,9 @@ json metadata_from_layout(const deisa_layout& layout) {
     metadata["dtype"] = static_cast<int64_t>(layout.dtype);
   }
   if (layout.nb_chunks_of_node != -1) metadata["nb_chunks_of_node"] = layout.nb_chunks_of_node;
-  if (layout.ndim < 0 || layout.ndim > DEISA_MAX_DIMENSIONS) {
+  if (layout.ndim < 1 || layout.ndim > DEISA_MAX_DIMENSIONS) {
     // Nothing can be read safely: say the number of dimensions in the place of the shape.
-    metadata["chunk_shape"] = "ndim = " + std::to_string(layout.ndim);
+    metadata["chunk_shape"] = {{kDimensions, layout.ndim}};
     return metadata;
   }
   const auto list = [&](const char* key, const int64_t* values) {
