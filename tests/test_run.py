@@ -68,19 +68,20 @@ def test_simulation_that_ends_before_its_analytics(tmp_path):
     done = run_example(tmp_path, "--slow-analytics", "1")
     assert_complete(done, tmp_path, 20)
     lines = done.stdout.splitlines()
-    ended = lines.index("the simulation has ended; the analytics go on with what it left")
+    said = "the simulation has ended; the analytics go on with what it left"
+    ended = next(number for number, line in enumerate(lines) if line.endswith(said))
     later = [line for line in lines[ended:] if re.match(r"\[analytics\] timestep \d+ analysed", line)]
     assert len(later) >= 5, "the simulation was meant to end long before"
 
 
-# A /tmp of its own for a command, listed at the end. A checkout that lies below /tmp stays where it is.
+# A /tmp and a /dev/shm of its own for a command, listed at the end. A checkout below /tmp stays where it is.
 PRIVATE_TMP = """
 root=$1; shift; own=
 if [[ $root == /tmp/* ]]; then own=${root#/tmp/}; own=${own%%/*}; mount --bind "$root" /mnt || exit 125; fi
-mount -t tmpfs tmpfs /tmp || exit 125
+mount -t tmpfs tmpfs /tmp && mount -t tmpfs tmpfs /dev/shm || exit 125
 if [[ $own ]]; then mkdir -p "$root" && mount --bind /mnt "$root" || exit 125; fi
 "$@"; status=$?
-echo "left in /tmp: [$(ls -A -I "$own" /tmp | xargs)]"
+echo "left in /tmp: [$(ls -A -I "$own" /tmp | xargs)], in /dev/shm: [$(ls -A /dev/shm | xargs)]"
 exit $status
 """
 
@@ -94,13 +95,11 @@ def in_private_tmp(root: Path, command: list[str]) -> list[str]:
 @pytest.mark.parametrize("language", ["c", "java"])
 def test_nothing_is_left_behind(root, language):
     """Neither below /tmp nor in shared memory."""
-    before = set(os.listdir("/dev/shm"))
     output = root / "build" / "results" / f"left-{language}"  # not below the private /tmp
     command = [str(root / "run"), "--steps", "3", "--size", "32", "--language", language]
     done = run(in_private_tmp(root, [*command, "--output", str(output)]), timeout=120)
     assert done.returncode == 0, done.stdout[-6000:]
-    assert done.stdout.splitlines()[-1] == "left in /tmp: []"
-    assert not [name for name in set(os.listdir("/dev/shm")) - before if "plasma" in name or "deisa" in name]
+    assert done.stdout.splitlines()[-1] == "left in /tmp: [], in /dev/shm: []"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Of the mean temperature, in kelvin; it starts at 0.24 and gains 0.07 per timestep.
 THRESHOLD = 0.5
 
+BEGIN = time.monotonic()
+
 
 def read_arguments() -> argparse.Namespace:
     ray = importlib.metadata.version("ray")
@@ -92,6 +94,11 @@ def read_arguments() -> argparse.Namespace:
     return arguments
 
 
+def say(what: str) -> None:
+    """One line about a step, with the seconds since this program began."""
+    print(f"run: [{time.monotonic() - BEGIN:3.0f} s] {what}", flush=True)
+
+
 def wait(analytics: Child, simulation: list[Child], deadline: float) -> None:
     """Until all have ended well. Fails as soon as one of them fails, or at the deadline."""
     everyone = [analytics, *simulation]
@@ -106,7 +113,7 @@ def wait(analytics: Child, simulation: list[Child], deadline: float) -> None:
             latest_end = min(latest_end, time.monotonic() + 30.0)
         if not simulation_ended and running == [analytics]:
             simulation_ended = True
-            print("the simulation has ended; the analytics go on with what it left", flush=True)
+            say("the simulation has ended; the analytics go on with what it left")
         if time.monotonic() > latest_end:
             names = ", ".join(child.name for child in running)
             why = "within --timeout" if latest_end == deadline else "30 s after the analytics"
@@ -155,8 +162,9 @@ def run(arguments: argparse.Namespace, scratch: Path) -> str:
     """The whole run. Returns the last line to print."""
     deadline = time.monotonic() + arguments.timeout
     fields, report = scratch / "fields", scratch / "report.json"
+    say("starting Ray")
     with LocalRay() as ray, contextlib.ExitStack() as cleanup:
-        print(f"Ray runs at {ray.address}", flush=True)
+        say(f"Ray runs at {ray.address}; starting the analytics and {arguments.ranks} ranks")
         start = time.monotonic()
         analytics = start_analytics(arguments, ray.environment, fields, THRESHOLD)
         cleanup.callback(analytics.end)
@@ -165,7 +173,9 @@ def run(arguments: argparse.Namespace, scratch: Path) -> str:
             cleanup.callback(child.end)
         wait(analytics, simulation, deadline)
         seconds = time.monotonic() - start
+        say("stopping Ray")
 
+    say("comparing what the analytics got with a serial computation")
     comparison, off = check(arguments, fields, report)
     summarise(arguments, comparison, off, report, seconds)
     if comparison.means:

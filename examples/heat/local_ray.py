@@ -14,6 +14,8 @@ from typing import Self
 
 from processes import Child
 
+LOGS = Path(__file__).resolve().parent.parent.parent / "build" / "logs"
+
 
 class LocalRay:
     """Starts a one-node Ray on entry of its `with` block, and stops it on exit.
@@ -73,6 +75,16 @@ class LocalRay:
         self._stop()
 
     def _start(self) -> None:
+        """With one more try: on a busy machine Ray's parts sometimes miss each other."""
+        try:
+            self._start_once()
+        except RuntimeError as error:
+            print(f"{error}\nRay is started once more.", file=sys.stderr, flush=True)
+            self._stop()
+            os.mkdir(self.folder, mode=0o700)
+            self._start_once()
+
+    def _start_once(self) -> None:
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -82,6 +94,9 @@ class LocalRay:
         # A token of the user's is for other clusters, and a driver that is given an address ignores it.
         environment.setdefault("RAY_AUTH_MODE", "disabled")
         environment["RAY_USAGE_STATS_ENABLED"] = "0"
+        # What Ray waits for its own parts, 10 and 30 s, is too short when the machine is busy.
+        environment.setdefault("RAY_raylet_start_wait_time_s", str(round(self._timeout / 2)))
+        environment.setdefault("RAY_gcs_server_port_wait_time_s", str(round(self._timeout / 2)))
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
         # Port 0 everywhere: Ray takes free ones, so several Rays can live side by side.
         command = [
@@ -96,19 +111,30 @@ class LocalRay:
         deadline = time.monotonic() + self._timeout
         while not (found.exists() and any("Ray runtime started" in line for line in self._child.lines)):
             if self._child.status() is not None or time.monotonic() > deadline:
-                self._child.wait_output()
-                what = (
-                    f"did not start within {self._timeout:.0f} s"
-                    if self._child.status() is None
-                    else "ended at once"
-                )
-                raise RuntimeError("\n".join([f"Ray {what}. It said:", *self._child.lines]))
+                raise RuntimeError(self._failure())
             time.sleep(0.05)
         self.address = found.read_text().strip()
         self.environment = environment | {
             "RAY_ADDRESS": self.address,
             "DEISA_PYTHON": sys.executable,
         }
+
+    def _failure(self) -> str:
+        """Why Ray did not start, in a few lines; all that it said goes to a file."""
+        assert self._child is not None
+        what = f"did not start within {self._timeout:.0f} s"
+        if self._child.status() is not None:
+            self._child.wait_output()
+            what = f"ended while it started, with exit status {self._child.status()}"
+        said = [line.strip() for line in self._child.lines if line.strip()] or ["nothing"]
+        reason = next(
+            (line for line in reversed(said) if re.match(r"[\w.]*(Error|Exception)\b", line)), said[-1]
+        )
+        log = LOGS / "ray-start.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("\n".join([*self._child.lines, ""]))
+        load = f"the machine has {os.cpu_count()} processors and a load of {os.getloadavg()[0]:.0f}"
+        return f"Ray {what}: {reason}\n({load}. Try it when it is less busy; all that Ray said: {log})"
 
     def _stop(self) -> None:
         try:
