@@ -66,8 +66,10 @@ void Bridge::define(const nlohmann::json& metadata, Problems problems) {
   try {
     problems.raise(DEISA_ERROR_ARGUMENT, "invalid arrays_metadata:");
   } catch (Error& error) {
-    throw error.at_rank(options_.bridge_id);
+    undefined_ = error.at_rank(options_.bridge_id);
+    throw;
   }
+  undefined_.reset();
   std::move(defined.begin(), defined.end(), std::back_inserter(arrays_));
 }
 

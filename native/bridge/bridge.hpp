@@ -16,6 +16,7 @@
 #include "bridge/options.hpp"
 #include "bridge/plan.hpp"
 #include "comm/communicator.hpp"
+#include "comm/refusal.hpp"
 #include "jvm/control.hpp"
 
 namespace deisa {
@@ -105,6 +106,8 @@ class Bridge {
   uint64_t request_of(uint64_t message);
   uint64_t message_of(uint64_t request) const;
 
+  void open_communicator();
+  void refuse_others(const Error& why) noexcept;
   void meet();
   void start_node(const Deadline& deadline);
   void register_arrays(const Deadline& deadline);
@@ -136,6 +139,8 @@ class Bridge {
   State state_ = State::kDefining;
   std::vector<ArrayMetadata> arrays_;
   std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<Refusal> refusal_;  // on rank 0, when the rendezvous has failed
+  std::optional<Error> undefined_;    // why an array could not be defined
   std::unique_ptr<Control> control_;  // on the node's leader only
   std::unique_ptr<Backend> sender_;
   Plan plan_;

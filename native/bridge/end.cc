@@ -60,7 +60,9 @@ void Bridge::abandon() noexcept {
     print_status("abandoned");
     sender_->leave(false);
   }
+  if (state_ == State::kDefining && undefined_) refuse_others(*undefined_);
   state_ = State::kClosed;
+  refusal_.reset();
   // The sender stays, for its counters and late failures; its socket is closed with it.
   control_.reset();
   communicator_.reset();

@@ -155,14 +155,58 @@ TEST_F(RendezvousTest, APortInUse) {
   const Port taken;
   ASSERT_EQ(::listen(taken.socket.get(), 1), 0);
   port = taken.number;
-  // The other rank meets a listener that is none of us.
-  const auto results =
-      meet({0, 1}, 2, [](int, deisa_options& options) { options.comm_timeout = 2; });
+  // The other rank meets a listener that says nothing, and hears of rank 0 nevertheless.
+  const auto results = meet({0, 1}, 2);
   EXPECT_EQ(results[0].status, DEISA_ERROR_COMMUNICATOR);
-  EXPECT_TRUE(contains(results[0].message, "master_port " + std::to_string(port)));
-  EXPECT_TRUE(contains(results[0].message, "in use"));
-  EXPECT_EQ(results[1].status, DEISA_ERROR_TIMEOUT);
-  EXPECT_TRUE(contains(results[1].message, place()));
+  EXPECT_EQ(results[1].status, DEISA_ERROR_COMMUNICATOR);
+  EXPECT_TRUE(contains(results[1].message, "rank 0 has given up"));
+  for (const Result& result : results) {
+    EXPECT_TRUE(contains(result.message, "master_port " + std::to_string(port)));
+    EXPECT_TRUE(contains(result.message, "in use by another program"));
+    EXPECT_LT(result.seconds, 50) << "nobody waits for the time-out";
+  }
+}
+
+// A rank that comes when rank 0 has failed already, for a reason of rank 0's own.
+TEST_F(RendezvousTest, ALateRankHearsWhyRankZeroHasGivenUp) {
+  Rank zero;
+  zero.options.bridge_id = 0;
+  zero.options.world_size = 3;
+  zero.options.master_port = port;
+  zero.options.comm_timeout = 0.2;
+  zero.options.error_mode = DEISA_ERRORS_RAISE;
+  ASSERT_EQ(zero.open(), DEISA_OK) << zero.message();
+  ASSERT_EQ(zero.define("t", 0, 3), DEISA_OK) << zero.message();
+  EXPECT_EQ(zero.ready(), DEISA_ERROR_TIMEOUT);
+  const auto results = meet({1, 2}, 3);
+  for (const Result& result : results) {
+    EXPECT_EQ(result.status, DEISA_ERROR_TIMEOUT);
+    EXPECT_TRUE(contains(result.message, "rank 0 has given up"));
+    EXPECT_TRUE(contains(result.message, "2 did not come: 1-2"));
+    EXPECT_LT(result.seconds, 50) << "nobody waits for the time-out";
+  }
+}
+
+// Rank 0 never comes to deisa_ready.
+TEST_F(RendezvousTest, TheOthersHearOfAnArrayThatRankZeroCannotDefine) {
+  std::vector<Result> results;
+  std::atomic<bool> over{false};
+  std::thread others([&] {
+    results = meet({1}, 2);
+    over = true;
+  });
+  while (!over) {  // it stays for a moment only, in which the other may not have come
+    Rank zero;
+    zero.options.bridge_id = 0;
+    zero.options.world_size = 2;
+    zero.options.master_port = port;
+    ASSERT_EQ(zero.open(), DEISA_OK) << zero.message();
+    EXPECT_EQ(zero.define("t", 7, 2), DEISA_ERROR_ARGUMENT);
+  }
+  others.join();
+  EXPECT_EQ(results[0].status, DEISA_ERROR_ARGUMENT) << results[0].message;
+  EXPECT_TRUE(contains(results[0].message, "rank 0 has given up"));
+  EXPECT_TRUE(contains(results[0].message, "array 't'"));
 }
 
 TEST_F(RendezvousTest, AMasterThatCannotBeResolved) {

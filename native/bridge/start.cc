@@ -23,6 +23,9 @@ using nlohmann::json;
 // they get its error and not their own.
 constexpr double kGrace = 20.0;
 
+// Rank 0 stays for so long to tell the others why it gives up. They ask every half second.
+constexpr double kTelling = 1.0;
+
 // In a trace: what concerns no array.
 const std::string kNoArray;
 
@@ -84,17 +87,7 @@ void Bridge::ready() {
   const TraceCall call(trace_.get());
   const auto traced = span("ready", kNoArray, DEISA_NO_TIMESTEP);
   try {
-    if (options_.communicator) {
-      communicator_ = std::make_unique<Communicator>(*options_.communicator);
-      options_.communicator.reset();  // it is communicator_ that releases it
-    } else if (options_.world_size == 1) {
-      communicator_ = Communicator::single();
-    } else {
-      const auto meeting = span("rendezvous", kNoArray, DEISA_NO_TIMESTEP);
-      communicator_ = Communicator::gloo(
-          {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
-          Deadline::after(options_.comm_timeout));
-    }
+    open_communicator();
     meet();
     // From here on, where all have met, it is one deadline for every rank.
     const Deadline deadline = Deadline::after(plan_.ready_timeout);
@@ -124,6 +117,41 @@ void Bridge::ready() {
     choices_.push_back(marker ? ArrayChoice() : options_.arrays.of(array.name));
   }
   state_ = State::kReady;
+}
+
+// Phase 1: the communicator that was given, or one through Gloo.
+void Bridge::open_communicator() {
+  if (options_.communicator) {
+    communicator_ = std::make_unique<Communicator>(*options_.communicator);
+    options_.communicator.reset();  // it is communicator_ that releases it
+    return;
+  }
+  if (options_.world_size == 1) {
+    communicator_ = Communicator::single();
+    return;
+  }
+  const auto traced = span("rendezvous", kNoArray, DEISA_NO_TIMESTEP);
+  const Deadline deadline = Deadline::after(options_.comm_timeout);
+  try {
+    communicator_ = Communicator::gloo(
+        {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
+        deadline);
+  } catch (const Error& error) {
+    refuse_others(error);
+    throw;
+  }
+}
+
+// On rank 0, when no rendezvous will come of it: the others need not wait for their time-out.
+void Bridge::refuse_others(const Error& why) noexcept {
+  if (options_.bridge_id != 0 || options_.communicator || options_.world_size == 1) return;
+  try {
+    refusal_ = std::make_unique<Refusal>(options_.master_address, options_.master_port,
+                                         options_.world_size, why);
+    refusal_->wait_until_told(Deadline::after(kTelling));
+  } catch (const std::exception&) {
+    // They wait.
+  }
 }
 
 // Phase 2: every rank says where it is and what it has; rank 0 checks and plans.

@@ -75,6 +75,10 @@ bool Address::is_link_local() const {
   return family() == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&as_v6(*this).sin6_addr);
 }
 
+int Address::port() const {
+  return ntohs(family() == AF_INET6 ? as_v6(*this).sin6_port : as_v4(*this).sin_port);
+}
+
 std::string Address::host() const {
   char text[NI_MAXHOST] = "?";
   ::getnameinfo(get(), length, text, sizeof(text), nullptr, 0, NI_NUMERICHOST);
@@ -87,9 +91,19 @@ std::string Address::text() const {
   return family() == AF_INET6 ? "[" + host() + "]:" + port : host() + ":" + port;
 }
 
+bool is_local_name(const std::string& host) {
+  std::string lower = host;
+  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (!lower.empty() && lower.back() == '.') lower.pop_back();
+  return lower == "localhost" || lower == "ip6-localhost" || lower == "localhost.localdomain";
+}
+
 std::optional<Address> parse_address(const std::string& host, int port) {
   std::vector<Address> addresses;
-  if (look_up(host, port, AI_NUMERICHOST, &addresses) != 0) return std::nullopt;
+  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (look_up(brackets ? host.substr(1, host.size() - 2) : host, port, AI_NUMERICHOST,
+              &addresses) != 0)
+    return std::nullopt;
   return addresses.front();
 }
 

@@ -19,6 +19,7 @@ struct Address {
   int family() const { return storage.ss_family; }
   bool is_loopback() const;
   bool is_link_local() const;
+  int port() const;
   // Numeric, without the port: "192.0.2.1" or "fd00::1".
   std::string host() const;
   // Numeric, with the port: "192.0.2.1:29400" or "[fd00::1]:29400".
@@ -30,7 +31,10 @@ struct Address {
 // when the name service does not answer by the deadline.
 std::vector<Address> resolve(const std::string& host, int port, const Deadline& deadline);
 
-// A numeric address, or nothing when `host` is a name.
+// Whether a host means this machine by its name: "localhost" in any spelling.
+bool is_local_name(const std::string& host);
+
+// A numeric address, in brackets or not, or nothing when `host` is a name.
 std::optional<Address> parse_address(const std::string& host, int port);
 
 // The address of this machine from which packets to `to` leave, with port 0. Sends nothing. Nothing

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -23,6 +24,8 @@ using store::Type;
 constexpr double kAttempt = 5.0;
 constexpr double kFirstPause = 0.02;
 constexpr double kLongestPause = 0.5;
+// After which a silent program is doubted to be rank 0.
+constexpr double kSilence = 0.5;
 // For the last exchange with the master after a deadline.
 constexpr double kLastWords = 2.0;
 
@@ -60,10 +63,12 @@ void StoreClient::connect(const Deadline& deadline) {
     throw Error(error.status(), who_and_where() + ": " + error.what()).at_rank(options_.rank);
   }
   std::string problem = "no attempt was made";
+  RefusalQuestion question(options_.rank, options_.size);
   // Ranks that start together must not come back together.
   double pause = kFirstPause * (1.0 + 0.01 * (options_.rank % 100));
   while (true) {
     for (const Address& address : addresses) {
+      question.ask(address);
       try {
         fd_ = FileDescriptor(
             ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -85,7 +90,7 @@ void StoreClient::connect(const Deadline& deadline) {
         const auto peer = peer_address(fd_.get());
         if (!local || !peer || local->text() == peer->text()) throw Lost{describe(ECONNREFUSED)};
         local_ = *local;
-        if (check_in(deadline)) return;
+        if (check_in(address, question, deadline)) return;
       } catch (const Late&) {
         problem = address.text() + " did not answer";
       } catch (const Lost& lost) {
@@ -94,21 +99,42 @@ void StoreClient::connect(const Deadline& deadline) {
       fd_.reset();
       if (deadline.expired()) throw unreachable(problem);
     }
-    std::this_thread::sleep_for(std::chrono::duration<double>(std::min(pause, deadline.seconds())));
+    if (const auto why = question.answer(Deadline::after(std::min(pause, deadline.seconds())))) {
+      refused(*why);
+    }
     if (deadline.expired()) throw unreachable(problem);
     pause = std::min(pause * 1.5, kLongestPause);
   }
 }
 
-bool StoreClient::check_in(const Deadline& deadline) {
+void StoreClient::refused(const Error& why) const {
+  throw Error(why.status(), who_and_where() + ": rank 0 has given up: " + why.what())
+      .at_rank(options_.rank);
+}
+
+bool StoreClient::check_in(const Address& address, RefusalQuestion& question,
+                           const Deadline& deadline) {
   send_all(Encoder(Type::kHello)
                .raw(store::kMagic)
                .u16(store::kVersion)
                .i32(options_.rank)
                .i32(options_.size)
+               .i32(static_cast<int32_t>(::getpid()))
                .text(options_.secret)
                .frame(),
            deadline);
+  // One that says nothing may be another program, for which rank 0 has given up; or rank 0, which
+  // has much to do.
+  for (bool silent = true; silent;) {
+    try {
+      wait_for(POLLIN, Deadline::after(std::min(kSilence, deadline.seconds())));
+      silent = false;
+    } catch (const Late&) {
+      if (const auto why = question.answer(Deadline::after(0))) refused(*why);
+      if (deadline.expired()) throw;
+      question.ask(address);
+    }
+  }
   try {
     const Frame frame = receive(deadline);
     if (frame.type == Type::kWelcome) return true;

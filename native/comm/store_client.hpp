@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
 #include "comm/address.hpp"
+#include "comm/refusal.hpp"
 #include "comm/store_protocol.hpp"
 
 namespace deisa {
@@ -56,7 +57,8 @@ class StoreClient {
     std::string payload;
   };
   void connect(const Deadline& deadline);
-  bool check_in(const Deadline& deadline);
+  bool check_in(const Address& address, RefusalQuestion& question, const Deadline& deadline);
+  [[noreturn]] void refused(const Error& why) const;
   std::string request(std::string frame, store::Type expected, const Deadline& deadline);
   void send_all(const std::string& frame, const Deadline& deadline);
   Frame receive(const Deadline& deadline);

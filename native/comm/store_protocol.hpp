@@ -1,12 +1,18 @@
 // What the rendezvous store and its clients say to each other over TCP.
 //
+// PROBE may be a first frame in the place of HELLO: it asks who hosts, and takes part in nothing.
+// WHY and GAVE_UP are datagrams, see refusal.hpp: magic, u64 number, and i32 rank, i32 size; or i32
+// status, text reason.
+//
 // A frame is: uint32 length of the rest, uint8 type, payload. Integers are little-endian; a text is
 // a uint32 length and its bytes. A client's first frame is HELLO; it then has at most one request
 // open, and every request has one answer. FAILED may come at any time after HELLO, and is the last.
 //
 //   client                                          server
 //   HELLO    magic, u16 version, i32 rank,          WELCOME
-//            i32 size, text secret
+//            i32 size, i32 process, text secret
+//   PROBE    magic                                  HOST     i32 process, u8 failed, text refused,
+//                                                            i32 size, ranges; then closes
 //   MEET                                            MET      text host, once every rank has come
 //   SET      text key, text value                   DONE
 //   GET      text key, u64 offset, u64 length       VALUE    text, once the key is there
@@ -29,7 +35,7 @@
 namespace deisa::store {
 
 constexpr std::string_view kMagic = "DEISAst\n";
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 // Ranks that one rendezvous may have.
 constexpr int kMaxRanks = 1 << 20;
 constexpr size_t kMaxSecret = 256;
@@ -48,12 +54,16 @@ enum class Type : uint8_t {
   kWho = 6,
   kGiveUp = 7,
   kBye = 8,
+  kProbe = 9,
+  kWhy = 10,
   kWelcome = 65,
   kMet = 66,
   kDone = 67,
   kValue = 68,
   kCame = 69,
   kFailed = 70,
+  kHost = 71,
+  kGaveUp = 72,
 };
 
 // Bytes that do not follow the protocol.

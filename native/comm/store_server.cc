@@ -55,12 +55,12 @@ class StoreServer::Impl {
         deadline_(deadline),
         state_(options.size, options.secret, options.max_bytes,
                [this](uint64_t id, const std::string& frame) { queue(id, frame); }) {
-    listener_ = listen_for_ranks(options.master_address, options.port);
+    listeners_ = bind_for_ranks(options.master_address, options.port, SOCK_STREAM);
     allow_files(static_cast<size_t>(options.size),
                 "rank 0, to which all " + std::to_string(options.size) + " ranks connect to meet");
     epoll_ = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
     wake_up_ = FileDescriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    if (!epoll_ || !wake_up_ || !watch(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) ||
+    if (!epoll_ || !wake_up_ || !watch_listeners(EPOLL_CTL_ADD, EPOLLIN) ||
         !watch(EPOLL_CTL_ADD, wake_up_.get(), kWakeUp, EPOLLIN)) {
       throw Error(DEISA_ERROR_RESOURCE,
                   "rank 0 cannot host the rendezvous: " + std::generic_category().message(errno));
@@ -76,7 +76,7 @@ class StoreServer::Impl {
     thread_.join();
   }
 
-  std::optional<Address> address() const { return socket_address(listener_.get()); }
+  std::optional<Address> address() const { return socket_address(listeners_.front().get()); }
 
  private:
   void run() noexcept {
@@ -122,16 +122,28 @@ class StoreServer::Impl {
     return ::epoll_ctl(epoll_.get(), operation, fd, &event) == 0;
   }
 
+  bool watch_listeners(int operation, uint32_t events) {
+    bool all = true;
+    for (const FileDescriptor& one : listeners_) {
+      all = watch(operation, one.get(), kListener, events) && all;
+    }
+    return all;
+  }
+
   void accept_all() {
+    for (const FileDescriptor& one : listeners_) accept_all(one);
+  }
+
+  void accept_all(const FileDescriptor& listener) {
     while (true) {
-      FileDescriptor fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      FileDescriptor fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
           hint_ = "rank 0 could not accept every connection (" +
                   std::generic_category().message(errno) +
                   "): raise its limit of open files (ulimit -n)";
           // Looked at again at the next tick, rather than in a busy loop.
-          watch(EPOLL_CTL_MOD, listener_.get(), kListener, 0);
+          watch_listeners(EPOLL_CTL_MOD, 0);
           listener_paused_ = true;
         } else if (errno == ECONNABORTED || errno == EINTR) {
           continue;
@@ -275,7 +287,7 @@ class StoreServer::Impl {
   void look_at_deadlines() {
     if (listener_paused_) {
       listener_paused_ = false;
-      watch(EPOLL_CTL_MOD, listener_.get(), kListener, EPOLLIN);
+      watch_listeners(EPOLL_CTL_MOD, EPOLLIN);
     }
     if (!next_look_.expired()) return;
     next_look_ = Deadline::after(kTick * 1e-3);
@@ -309,7 +321,7 @@ class StoreServer::Impl {
 
   const Options options_;
   const Deadline deadline_;
-  FileDescriptor listener_;
+  std::vector<FileDescriptor> listeners_;
   FileDescriptor epoll_;
   FileDescriptor wake_up_;
   store::State state_;
@@ -333,8 +345,7 @@ StoreServer::~StoreServer() = default;
 int StoreServer::port() const {
   const auto address = impl_->address();
   if (!address) return -1;
-  // The port has the same place in both families.
-  return ntohs(reinterpret_cast<const sockaddr_in&>(address->storage).sin_port);
+  return address->port();
 }
 
 std::string StoreServer::local_host() const {

@@ -14,7 +14,7 @@ class StoreServer {
  public:
   struct Options {
     int size = 1;                // ranks that are expected
-    std::string master_address;  // with localhost, 127.0.0.1 or ::1 only this machine gets in
+    std::string master_address;  // with one of this machine only, only that gets in
     int port = 0;                // 0: any free one
     std::string secret;          // that clients must give
     double hello_seconds = 10;   // for a connection to check in

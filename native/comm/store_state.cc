@@ -1,11 +1,15 @@
 #include "comm/store_state.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
 namespace deisa::store {
 namespace {
 
+// Bytes of text about who was refused, after which no more is added.
+constexpr size_t kMostRefused = 400;
 // What one key costs beside its bytes.
 constexpr size_t kPerKey = 128;
 
@@ -45,26 +49,44 @@ State::State(int size, std::string secret, size_t max_bytes,
 bool State::hello(uint64_t connection, std::string_view frame, const std::string& from,
                   const std::optional<Address>& reached) {
   Decoder decoder(frame);
-  if (static_cast<Type>(decoder.u8()) != Type::kHello || decoder.raw(kMagic.size()) != kMagic) {
+  const auto type = static_cast<Type>(decoder.u8());
+  if ((type != Type::kHello && type != Type::kProbe) || decoder.raw(kMagic.size()) != kMagic) {
     throw Malformed("not a rank of deisa");
   }
+  if (type == Type::kProbe) {
+    send_(connection, Encoder(Type::kHost)
+                          .i32(static_cast<int32_t>(::getpid()))
+                          .u8(failed() ? 1 : 0)
+                          .text(refused_)
+                          .attendance(attendance())
+                          .frame());
+    return false;
+  }
   const uint16_t version = decoder.u16();
+  std::string who = "the process at " + from;
+  // It may be nobody of ours: only it is told, and rank 0 keeps it in mind for when a rank is
+  // missed.
   const auto refuse = [&](deisa_status status, const std::string& reason) {
-    send_(connection, failure_frame(status, false, reason));
+    send_(connection, failure_frame(status, false, "rank 0 " + reason));
+    if (refused_.size() < kMostRefused) {
+      refused_ += (refused_.empty() ? "" : "; ") + who + " was refused: rank 0 " + reason;
+    }
     return false;
   };
   if (version != kVersion) {
     return refuse(DEISA_ERROR_UNSUPPORTED,
-                  "rank 0 speaks version " + std::to_string(kVersion) + " of the rendezvous, not " +
+                  "speaks version " + std::to_string(kVersion) + " of the rendezvous, not " +
                       std::to_string(version) + ": use the same libdeisa_gloo.so everywhere");
   }
   const int rank = decoder.i32();
   const int size = decoder.i32();
+  const std::string process = "process " + std::to_string(decoder.i32()) + " at " + from;
+  who = process + ", which came as " + rank_text(rank, size) + ",";
   const std::string_view secret = decoder.text(kMaxSecret);
   decoder.end();
   if (!equal_in_constant_time(secret, secret_)) {
     return refuse(DEISA_ERROR_ARGUMENT,
-                  "rank 0 refused the secret: set DEISA_SECRET to the same value for every rank");
+                  "has another secret: set DEISA_SECRET to the same value for every rank");
   }
   if (failed()) {
     send_(connection, failure_);
@@ -73,7 +95,7 @@ bool State::hello(uint64_t connection, std::string_view frame, const std::string
   if (size != size_ || rank < 0 || rank >= size_) {
     // Told to all: no rendezvous can come of it, and waiting would only hide the reason.
     fail(DEISA_ERROR_ARGUMENT, false,
-         "the world sizes differ: the process at " + from + " came as " + rank_text(rank, size) +
+         "the world sizes differ: " + process + " came as " + rank_text(rank, size) +
              ", but rank 0 expects a world size of " + std::to_string(size_) +
              "; start every rank with the same world size, and one simulation per master_port");
     send_(connection, failure_);
@@ -81,17 +103,22 @@ bool State::hello(uint64_t connection, std::string_view frame, const std::string
   }
   if (const uint64_t other = connection_of_[static_cast<size_t>(rank)]; other != 0) {
     const auto first = members_.find(other);
-    fail(DEISA_ERROR_ARGUMENT, false,
-         "two processes came as " + rank_text(rank, size) + ": " +
-             (first == members_.end() ? "one that is done" : first->second.from) + " and " + from +
-             "; give each its own bridge_id, and each simulation its own "
-             "master_port");
-    send_(connection, failure_);
+    const std::string reason =
+        "two processes came as " + rank_text(rank, size) + ": " +
+        (first == members_.end() ? "one that is done" : first->second.from) + " and " + process +
+        "; give each its own bridge_id, and each simulation its own master_port "
+        "(DEISA_MASTER_PORT)";
+    if (complete()) {  // all of one simulation, and somebody of another
+      send_(connection, failure_frame(DEISA_ERROR_ARGUMENT, false, reason));
+    } else {
+      fail(DEISA_ERROR_ARGUMENT, false, reason);
+      send_(connection, failure_);
+    }
     return false;
   }
   Member& member = members_[connection];
   member.rank = rank;
-  member.from = from;
+  member.from = process;
   connection_of_[static_cast<size_t>(rank)] = connection;
   came_[static_cast<size_t>(rank)] = true;
   ++present_;
@@ -232,7 +259,8 @@ void State::gone(uint64_t connection) {
 }
 
 void State::expire(const std::string& hint) {
-  if (!complete()) fail(DEISA_ERROR_TIMEOUT, true, hint);
+  const std::string both = hint + (hint.empty() || refused_.empty() ? "" : "; ") + refused_;
+  if (!complete()) fail(DEISA_ERROR_TIMEOUT, true, both);
 }
 
 void State::fail(deisa_status status, bool timed_out, const std::string& reason) {

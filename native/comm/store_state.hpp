@@ -22,9 +22,9 @@ class State {
   State(int size, std::string secret, size_t max_bytes,
         std::function<void(uint64_t connection, const std::string& frame)> send);
 
-  // A first frame. `from` is the client, `reached` the address of this machine it connected to.
-  // Returns false when the connection is to be closed (after sending what is to be sent); throws
-  // Malformed for a stranger, who gets no answer.
+  // A first frame, HELLO or PROBE. `from` is the client, `reached` the address of this machine it
+  // connected to. Returns false when the connection is to be closed (after sending what is to be
+  // sent); throws Malformed for a stranger, who gets no answer.
   bool hello(uint64_t connection, std::string_view frame, const std::string& from,
              const std::optional<Address>& reached);
   // A later frame. Returns false after BYE. Throws Malformed.
@@ -35,6 +35,8 @@ class State {
   void expire(const std::string& hint);
 
   bool complete() const { return present_ == size_; }
+  // Who was refused without ending the rendezvous, and why; "": nobody.
+  const std::string& refused() const { return refused_; }
   bool failed() const { return !failure_.empty(); }
   Attendance attendance() const { return {size_, rank_ranges(came_)}; }
 
@@ -72,6 +74,7 @@ class State {
   std::unordered_map<std::string, std::string> values_;
   std::unordered_map<std::string, std::vector<uint64_t>> waiting_;  // connections by key
   size_t bytes_ = 0;
+  std::string refused_;
   std::string failure_;  // the frame that ends everything
   std::string host_;     // how other machines reach this one, best so far
   int host_quality_ = 0;

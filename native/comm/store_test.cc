@@ -1,12 +1,16 @@
 // The rendezvous store, server and client, among well-behaved ranks.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
 
+#include "comm/refusal.hpp"
 #include "comm/store_client.hpp"
+#include "comm/store_host.hpp"
 #include "comm/store_server.hpp"
 
 namespace deisa {
@@ -151,7 +155,8 @@ TEST(Store, DifferentWorldSizesAreTold) {
   wrong.size = 3;
   const Error told = error_of([&] { StoreClient(wrong, soon()); });
   EXPECT_EQ(told.status(), DEISA_ERROR_ARGUMENT);
-  says(told, "rank 2 of 3");
+  says(told, "process " + std::to_string(::getpid()) + " at 127.0.0.1");
+  says(told, "came as rank 2 of 3");
   says(told, "expects a world size of 4");
   const Error also = error_of([&] { right->meet(soon()); });
   EXPECT_EQ(also.status(), DEISA_ERROR_ARGUMENT);
@@ -195,6 +200,103 @@ TEST(Store, TheSecretKeepsOthersOut) {
   one->meet(soon());
 }
 
+TEST(Store, WhoWasRefusedIsNamedWhenARankIsMissed) {
+  const World world(2, 0.5, "abc");
+  const auto zero = world.join(0);
+  auto other = world.rank(1);
+  other.secret = "abd";
+  says(error_of([&] { StoreClient(other, soon()); }), "rank 0 has another secret");
+  const Error error = error_of([&] { zero->meet(soon()); });
+  EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
+  says(error, "1 did not come: 1");
+  says(error, "which came as rank 1 of 2, was refused: rank 0 has another secret");
+}
+
+TEST(Store, ARankThatComesTwiceCannotEndAWorldThatIsComplete) {
+  const World world(2);
+  const auto zero = world.join(0);
+  const auto one = world.join(1);
+  says(error_of([&] { world.join(1); }), "two processes came as rank 1 of 2");
+  zero->meet(soon());
+  one->meet(soon());
+}
+
+TEST(Store, WhoHostsIsToldToWhoeverAsks) {
+  const World world(4);
+  const int port = world.server->port();
+  const auto zero = world.join(0);
+  const auto three = world.join(3);
+  EXPECT_EQ(who_hosts(port),
+            "process " + std::to_string(::getpid()) + ", which waits for rank(s) 1-2 of 4");
+  const auto host = find_host(port);
+  ASSERT_TRUE(host);
+  EXPECT_EQ(to_text(host->attendance.came), "0,3");
+  three->give_up("a test");
+  EXPECT_EQ(who_hosts(port), "process " + std::to_string(::getpid()) + ", which has given up");
+  const int unused = [] { return World(1).server->port(); }();
+  EXPECT_EQ(who_hosts(unused), "");
+}
+
+TEST(Store, ARankZeroThatHasGivenUpIsHeardAtOnce) {
+  // Its port: nobody listens there; somebody who says nothing.
+  const int closed = [] { return World(1).server->port(); }();
+  const FileDescriptor silent(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto local = parse_address("127.0.0.1", 0);
+  ASSERT_EQ(::bind(silent.get(), local->get(), local->length), 0);
+  ASSERT_EQ(::listen(silent.get(), 5), 0);
+  for (const int port : {closed, socket_address(silent.get())->port()}) {
+    StoreClient::Options options;
+    options.rank = 1;
+    options.size = 3;
+    options.master_address = "localhost";
+    options.master_port = port;
+    const auto start = Deadline::Clock::now();
+    std::thread rank([&] {
+      const Error error = error_of([&] { StoreClient(options, Deadline::after(60)); });
+      EXPECT_EQ(error.status(), DEISA_ERROR_ARGUMENT);
+      EXPECT_EQ(error.rank(), 1);
+      says(error, "rank 1 of 3: rendezvous at localhost:" + std::to_string(port) +
+                      ": rank 0 has given up: its reason");
+    });
+    {
+      Refusal refusal("127.0.0.1", port, 2, Error(DEISA_ERROR_ARGUMENT, "its reason"));
+      refusal.wait_until_told(Deadline::after(60));
+      rank.join();
+    }
+    EXPECT_LT(Deadline::Clock::now() - start, std::chrono::seconds(30)) << "it took the time-out";
+  }
+}
+
+TEST(Store, ARankZeroThatCannotReceiveDatagramsTellsNobody) {
+  const FileDescriptor taken(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const auto local = parse_address("127.0.0.1", 0);
+  ASSERT_EQ(::bind(taken.get(), local->get(), local->length), 0);
+  const Address address = *socket_address(taken.get());
+  Refusal mute("127.0.0.1", address.port(), 2, Error(DEISA_ERROR_ARGUMENT, "x"));
+  mute.wait_until_told(Deadline::after(60));
+  RefusalQuestion question(1, 2);
+  question.ask(address);
+  EXPECT_FALSE(question.answer(Deadline::after(0.05)));
+}
+
+TEST(Store, LocalhostIsReachedInBothFamilies) {
+  for (const char* name : {"localhost", "LocalHost", "[::1]", "::1"}) {
+    StoreServer::Options options;
+    options.size = 4;
+    options.master_address = name;
+    const StoreServer server(options, soon());
+    for (const char* place : {"127.0.0.1", "::1", "[::1]"}) {
+      if (name[0] != 'l' && name[0] != 'L' && place[0] == '1') continue;
+      StoreClient::Options client;
+      client.rank = place[0] == '1' ? 1 : place[0] == ':' ? 2 : 3;
+      client.size = 4;
+      client.master_address = place;
+      client.master_port = server.port();
+      StoreClient(client, soon()).who(soon());
+    }
+  }
+}
+
 TEST(Store, APortInUseIsNamed) {
   const World world(1);
   auto options = world.options;
@@ -204,7 +306,8 @@ TEST(Store, APortInUseIsNamed) {
     const Error error = error_of([&] { StoreServer(options, soon()); });
     EXPECT_EQ(error.status(), DEISA_ERROR_COMMUNICATOR);
     says(error, "master_port " + std::to_string(options.port));
-    says(error, "in use");
+    says(error, "in use by another simulation, whose rank 0 is process " +
+                    std::to_string(::getpid()) + ", which waits for rank(s) 0 of 1");
   }
 }
 

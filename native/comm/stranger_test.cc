@@ -80,6 +80,7 @@ class Strangers : public ::testing::Test {
         .u16(store::kVersion)
         .i32(id)
         .i32(2)
+        .i32(1234)
         .text("")
         .frame();
   }

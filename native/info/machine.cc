@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -79,7 +80,7 @@ Finding check_port(const Places& places, bool needed) {
                             "Set it to a port, 1 ... 65535.");
   }
   try {
-    listen_for_ranks(address, static_cast<int>(port));
+    bind_for_ranks(address, static_cast<int>(port), SOCK_STREAM);
   } catch (const Error& error) {
     return needed ? Finding::missing(what, error.what(), "")
                   : Finding::note(what, error.what(), "Only ranks that meet without MPI need it.");
