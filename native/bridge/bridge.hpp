@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/trace.hpp"
+#include "base/wait_notice.hpp"
 #include "bridge/backend.hpp"
 #include "bridge/metadata.hpp"
 #include "bridge/options.hpp"
@@ -107,6 +108,8 @@ class Bridge {
   uint64_t message_of(uint64_t request) const;
 
   void open_communicator();
+  // Lives as long as a wait of all ranks, which rank 0 says when it takes long.
+  BlockingWaitNotice notice(const Deadline& limit, std::string whom, std::string advice) const;
   void refuse_others(const Error& why) noexcept;
   void meet();
   void start_node(const Deadline& deadline);

@@ -43,7 +43,11 @@ void Bridge::close(int64_t timestep) {
   });
   // The others may flush for as long as this rank was allowed to.
   const Deadline meeting = Deadline::after(flushed.seconds() + options_.comm_timeout);
-  const bool met = attempt([&] { communicator_->barrier(meeting); });
+  const bool met = attempt([&] {
+    const auto noticed = notice(meeting, "the other ranks to call deisa_close",
+                                "Are they still computing, or handing over what they sent?");
+    communicator_->barrier(meeting);
+  });
   if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
   print_status("closed");
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when

@@ -83,6 +83,7 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
   options.backend = resolve.choice("backend", BackendKind::kRay);
   options.file_folder = resolve.text("file_folder", nullptr, "deisa-files");
   options.status = resolve.on("status", false);
+  options.wait_notice = resolve.number("wait_notice", 5);
   options.announce_delay = resolve.number("announce_delay", 0);
   options.places = resolve.places();
   const char* address = environment("RAY_ADDRESS");

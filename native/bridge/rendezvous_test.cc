@@ -14,6 +14,7 @@
 
 #include "base/deadline.hpp"
 #include "base/file_descriptor.hpp"
+#include "bridge/testing/captured_stderr.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "bridge/testing/rank.hpp"
 
@@ -95,6 +96,20 @@ class RendezvousTest : public ::testing::Test {
 TEST_F(RendezvousTest, RanksMeetSendAndClose) { expect_all_ready(meet({0, 1, 2}, 3)); }
 
 TEST_F(RendezvousTest, OneRankNeedsNobody) { expect_all_ready(meet({0}, 1)); }
+
+TEST_F(RendezvousTest, RankZeroSaysForWhomItWaits) {
+  ::setenv("DEISA_WAIT_NOTICE", "0.02", 1);
+  CapturedStderr captured;
+  const auto results = meet({0, 1, 2}, 3, [&](int i, deisa_options&) {
+    if (i != 2) return;
+    // Rank 1 may be late, too.
+    const std::string line = captured.line();
+    EXPECT_TRUE(contains(line, "deisa: rank 0 has waited 0.02 s for rank(s) "));
+    EXPECT_TRUE(contains(line, "2 of 3 to come to the rendezvous at " + place()));
+  });
+  ::unsetenv("DEISA_WAIT_NOTICE");
+  expect_all_ready(results);
+}
 
 // As on Debian, where a machine's own name resolves to 127.0.1.1.
 TEST_F(RendezvousTest, TheMastersNameIs127011) {

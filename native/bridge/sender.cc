@@ -8,6 +8,16 @@
 namespace deisa {
 namespace {
 
+constexpr const char* kReached[] = {"received", "stored", "announced"};
+
+WaitNotice::Text for_step(int64_t timestep, deisa_acknowledge level) {
+  return {"the node actor to say that timestep " + std::to_string(timestep) + " is " +
+              kReached[level],
+          level == DEISA_RECEIVED
+              ? "Is the node overloaded?"
+              : "Does every rank send this timestep, and have the analytics room for it?"};
+}
+
 // Seconds that the node actor may take to say whether a timestep may begin now: it may have to look
 // at the object store or to ask the head actor first.
 constexpr double kAnswerTimeout = 5.0;
@@ -32,6 +42,12 @@ std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
   if (full == arrays.end() && client_->gate().admits(timestep)) return "";
   Stopwatch stopwatch(counters_.seconds_blocked);
   const Deadline deadline = Deadline::after(patience);
+  const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
+    const std::string& reason = client_->gate().reason;
+    return {"room for timestep " + std::to_string(timestep) + (reason.empty() ? "" : ": " + reason),
+            "Are the analytics running, and as fast as the simulation? With when_full = drop the "
+            "simulation goes on without the timestep."};
+  });
   for (const uint32_t array : arrays) {
     while (in_flight(array) >= max_in_flight_) {
       const auto answer = client_->receive(deadline);
@@ -58,6 +74,9 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
   for (const uint32_t array : arrays) {
     if (in_flight(array) < max_in_flight_) continue;
     Stopwatch stopwatch(counters_.seconds_blocked);
+    const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
+      return {"a slot of array '" + arrays_[array].name + "'", "Is the node overloaded?"};
+    });
     while (in_flight(array) >= max_in_flight_) {
       const auto answer = client_->receive(deadline);
       if (answer) {
@@ -116,9 +135,13 @@ bool Sender::is_over(const Message& message) {
 
 void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& deadline) {
   Stopwatch stopwatch(counters_.seconds_blocked);
+  int64_t timestep = DEISA_NO_TIMESTEP;
+  const Client::Noticed noticed(*client_, notice_after_, deadline,
+                                [&] { return for_step(timestep, level); });
   while (true) {
     const auto it = messages_.find(sequence);
     if (it == messages_.end()) return;
+    timestep = it->second.timestep;
     Message& message = it->second;
     if (has_reached(message, level)) {
       const std::vector<Error> failures = std::exchange(message.failures, {});
@@ -155,12 +178,9 @@ void Sender::forget(uint64_t sequence) {
 }
 
 Error Sender::late(deisa_acknowledge level, const Message& message) const {
-  const char* what = level == DEISA_RECEIVED ? "received"
-                     : level == DEISA_STORED ? "stored"
-                                             : "announced";
   Error error(DEISA_ERROR_TIMEOUT,
               "the node actor has not said in time that timestep " +
-                  std::to_string(message.timestep) + " is " + what +
+                  std::to_string(message.timestep) + " is " + kReached[level] +
                   ". The data are still with it. Is the node overloaded, or does another rank of "
                   "this node not send this timestep? Raise send_timeout if it needs longer.");
   return error.at_rank(rank_).at_timestep(message.timestep);
@@ -168,10 +188,14 @@ Error Sender::late(deisa_acknowledge level, const Message& message) const {
 
 void Sender::flush(const Deadline& deadline) {
   Stopwatch stopwatch(counters_.seconds_blocked);
+  int64_t timestep = DEISA_NO_TIMESTEP;
+  const Client::Noticed noticed(*client_, notice_after_, deadline,
+                                [&] { return for_step(timestep, DEISA_ANNOUNCED); });
   while (true) {
     const auto open = std::find_if(messages_.begin(), messages_.end(),
                                    [](const auto& one) { return !is_over(one.second); });
     if (open == messages_.end()) break;
+    timestep = open->second.timestep;
     const auto answer = client_->receive(deadline);
     if (!answer) throw late(DEISA_ANNOUNCED, open->second);
     handle(*answer);
@@ -200,6 +224,10 @@ void Sender::leave(bool closed) noexcept {
 }
 
 Client::Value Sender::get(const std::string& key, int64_t timestep, const Deadline& deadline) {
+  const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
+    return {"the node actor to say what the analytics have set for '" + key + "'",
+            "Is the node overloaded?"};
+  });
   return client_->get(key, timestep, deadline);
 }
 

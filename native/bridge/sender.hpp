@@ -11,6 +11,8 @@ class Sender : public Backend {
  public:
   using Backend::Backend;
 
+  // After how many seconds waits are noticed; 0: never.
+  void notice_waits_after(double seconds) { notice_after_ = seconds; }
   // Connects to the node actor, hands it the slots and the description of every array.
   // `definitions[i]` describes arrays[i] as JSON.
   void connect(const std::string& socket, const std::string& hello,
@@ -64,6 +66,7 @@ class Sender : public Backend {
   std::map<uint64_t, Message> messages_;
   std::vector<Error> late_failures_;
   int64_t failed_unstored_ = 0;
+  double notice_after_ = 0;
 };
 
 }  // namespace deisa

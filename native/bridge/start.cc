@@ -13,6 +13,8 @@
 #include "bridge/file_backend.hpp"
 #include "bridge/sender.hpp"
 #include "bridge/settings.hpp"
+#include "comm/rank_ranges.hpp"
+#include "comm/store_host.hpp"
 
 namespace deisa {
 namespace {
@@ -119,6 +121,14 @@ void Bridge::ready() {
   state_ = State::kReady;
 }
 
+BlockingWaitNotice Bridge::notice(const Deadline& limit, std::string whom,
+                                  std::string advice) const {
+  return BlockingWaitNotice(options_.bridge_id == 0 ? options_.wait_notice : 0, limit,
+                            [whom = std::move(whom), advice = std::move(advice)] {
+                              return WaitNotice::Text{whom, advice};
+                            });
+}
+
 // Phase 1: the communicator that was given, or one through Gloo.
 void Bridge::open_communicator() {
   if (options_.communicator) {
@@ -132,6 +142,19 @@ void Bridge::open_communicator() {
   }
   const auto traced = span("rendezvous", kNoArray, DEISA_NO_TIMESTEP);
   const Deadline deadline = Deadline::after(options_.comm_timeout);
+  const BlockingWaitNotice noticed(
+      options_.bridge_id == 0 ? options_.wait_notice : 0, deadline, [this] {
+        const std::string place =
+            options_.master_address + ":" + std::to_string(options_.master_port);
+        const auto host = find_host(options_.master_port);
+        if (!host) return WaitNotice::Text{"the rendezvous at " + place, ""};
+        const RankRanges missing = missing_ranks(host->attendance.came, host->attendance.size);
+        return WaitNotice::Text{
+            "rank(s) " + to_text(missing) + " of " + std::to_string(options_.world_size) +
+                " to come to the rendezvous at " + place,
+            host->refused.empty() ? "Were they started, with this address and port?"
+                                  : host->refused + "."};
+      });
   try {
     communicator_ = Communicator::gloo(
         {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
@@ -157,8 +180,11 @@ void Bridge::refuse_others(const Error& why) noexcept {
 // Phase 2: every rank says where it is and what it has; rank 0 checks and plans.
 void Bridge::meet() {
   const auto traced = span("agree on arrays and leaders", kNoArray, DEISA_NO_TIMESTEP);
+  const Deadline deadline = Deadline::after(options_.comm_timeout);
+  const auto noticed = notice(deadline, "the other ranks to call deisa_ready",
+                              "Does every rank call it?");
   plan_ = decode_plan(agree(
-      *communicator_, Deadline::after(options_.comm_timeout),
+      *communicator_, deadline,
       [&] {
         return encode(Attendance{node_key(options_.node_id), arrays_, options_.ready_timeout,
                                  same_everywhere(options_)});
@@ -188,6 +214,9 @@ void Bridge::start_node(const Deadline& deadline) {
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   const bool leader = plan_.leader[node] == options_.bridge_id;
+  const auto noticed =
+      notice(deadline, "the node actors of " + std::to_string(plan_.leader.size()) + " node(s)",
+             "Is Ray, or a node, overloaded? Ray's logs are in /tmp/ray/session_latest/logs.");
   const std::string replies = agree(
       *communicator_, Deadline::after(deadline.seconds() + kGrace),
       [&]() -> std::string {
@@ -244,6 +273,7 @@ void Bridge::register_arrays(const Deadline& deadline) {
                         {"step_timeout", options_.send_timeout}};
     auto sender = std::make_unique<Sender>(arrays_, options_.bridge_id,
                                            static_cast<uint32_t>(options_.max_in_flight));
+    if (options_.bridge_id == 0) sender->notice_waits_after(options_.wait_notice);
     sender->connect(socket_, hello.dump(), definitions, deadline);
     sender_ = std::move(sender);
   });
@@ -275,6 +305,10 @@ void Bridge::finalise(const Deadline& deadline) {
   const auto traced = span("register with the analytics", kNoArray, DEISA_NO_TIMESTEP);
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
+  const auto noticed = notice(
+      deadline, "the analytics to start",
+      "Start the Python program that makes the Deisa object, on this cluster of Ray. To run without "
+      "analytics, set DEISA_DISABLE=1.");
   agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
     if (plan_.leader[node] != options_.bridge_id) return;
     const json nodes = json::parse(node_list_);

@@ -158,7 +158,8 @@ bool Client::read_one() {
 // grew.
 void Client::wait(bool for_room, const Deadline& deadline) {
   pollfd entry{socket_.get(), static_cast<short>(POLLIN | (for_room ? POLLOUT : 0)), 0};
-  ::poll(&entry, 1, deadline.poll_timeout());
+  ::poll(&entry, 1, notice_ != nullptr ? notice_->poll_timeout(deadline) : deadline.poll_timeout());
+  if (notice_ != nullptr) notice_->look();
 }
 
 uint64_t Client::send(wire::Header header, const void* first, size_t first_bytes,

@@ -10,6 +10,7 @@
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/wait_notice.hpp"
 #include "handoff/packet.hpp"
 #include "handoff/wire.hpp"
 
@@ -39,6 +40,23 @@ class Client {
     std::string reason;                  // why it is closed
     uint64_t answered = 0;               // sequence number of the newest ASK that was answered
     bool admits(int64_t timestep) const { return open || timestep <= newest; }
+  };
+
+  // While it lives, waits of the client that take long are noticed.
+  class Noticed {
+   public:
+    Noticed(Client& client, double after, const Deadline& limit,
+            std::function<WaitNotice::Text()> text)
+        : client_(client), notice_(after, limit, std::move(text)) {
+      client_.notice_ = &notice_;
+    }
+    ~Noticed() { client_.notice_ = nullptr; }
+    Noticed(const Noticed&) = delete;
+    Noticed& operator=(const Noticed&) = delete;
+
+   private:
+    Client& client_;
+    WaitNotice notice_;
   };
 
   // Connects to the node actor's socket. Throws Error(DEISA_ERROR_CONNECTION or _TIMEOUT).
@@ -96,6 +114,7 @@ class Client {
   void wait(bool for_room, const Deadline& deadline);
   void lose(deisa_status status, const std::string& why);
 
+  WaitNotice* notice_ = nullptr;
   std::string path_;
   FileDescriptor socket_;
   PacketReader reader_;

@@ -37,6 +37,7 @@ class FakeControl : public Control {
   std::string call(const std::string&, const std::string&, const std::string& request,
                    const Deadline&) override {
     node_->last_finalise = request;
+    if (node_->while_finalising) node_->while_finalising();
     if (!node_->finalise_error.empty()) {
       return json{{"error", node_->finalise_error}, {"kind", "timeout"}}.dump();
     }

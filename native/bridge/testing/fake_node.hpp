@@ -72,6 +72,7 @@ class FakeNode {
   // Replies of the control side; `prepare` fails with this text if it is not empty.
   std::string prepare_error;
   std::string finalise_error;
+  std::function<void()> while_finalising;
   std::string last_prepare;
   std::string last_finalise;
   const std::string& path() const { return path_; }
