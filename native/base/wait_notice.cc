@@ -20,9 +20,9 @@ void WaitNotice::look() noexcept {
   said_ = true;
   try {
     const Text text = text_();
-    const std::string line = "deisa: rank 0 has waited " + number_text(after_) + " s for " + text.whom +
-                             ", and goes on for at most " + whole(limit_.seconds()) + ". " +
-                             text.advice + "\n";
+    const std::string line = "deisa: rank 0 has waited " + number_text(after_) + " s for " +
+                             text.whom + ", and goes on for at most " + whole(limit_.seconds()) +
+                             ". " + text.advice + "\n";
     // In one piece, so that it does not mix with the lines of other processes.
     (void)!::write(STDERR_FILENO, line.data(), line.size());
   } catch (...) {

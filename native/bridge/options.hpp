@@ -51,7 +51,7 @@ struct Options {
   BackendKind backend = BackendKind::kRay;
   std::string file_folder;
   bool status = false;
-  double wait_notice = 0;  // seconds
+  double wait_notice = 0;     // seconds
   double announce_delay = 0;  // seconds
   // By variable: see place().
   std::map<std::string, std::string> places;

@@ -11,11 +11,11 @@ namespace {
 constexpr const char* kReached[] = {"received", "stored", "announced"};
 
 WaitNotice::Text for_step(int64_t timestep, deisa_acknowledge level) {
-  return {"the node actor to say that timestep " + std::to_string(timestep) + " is " +
-              kReached[level],
-          level == DEISA_RECEIVED
-              ? "Is the node overloaded?"
-              : "Does every rank send this timestep, and have the analytics room for it?"};
+  return {
+      "the node actor to say that timestep " + std::to_string(timestep) + " is " + kReached[level],
+      level == DEISA_RECEIVED
+          ? "Is the node overloaded?"
+          : "Does every rank send this timestep, and have the analytics room for it?"};
 }
 
 // Seconds that the node actor may take to say whether a timestep may begin now: it may have to look

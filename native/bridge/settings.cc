@@ -119,7 +119,8 @@ std::vector<Setting> make_table() {
        "true, yes, on, 1, false, no, off or 0", "false",
        "print the counters of each rank on stderr when it closes"},
       {Group::kBeyond, Type::kNumber, "wait_notice", "DEISA_WAIT_NOTICE", "0 ... 86400", "5",
-       "seconds of a wait after which rank 0 says on stderr for whom it waits, how long still and what "
+       "seconds of a wait after which rank 0 says on stderr for whom it waits, how long still and "
+       "what "
        "to do, in one line; 0: never",
        0, 86400},
       {Group::kBeyond, Type::kText, "", "DEISA_SECRET", "text", "none",

@@ -181,8 +181,8 @@ void Bridge::refuse_others(const Error& why) noexcept {
 void Bridge::meet() {
   const auto traced = span("agree on arrays and leaders", kNoArray, DEISA_NO_TIMESTEP);
   const Deadline deadline = Deadline::after(options_.comm_timeout);
-  const auto noticed = notice(deadline, "the other ranks to call deisa_ready",
-                              "Does every rank call it?");
+  const auto noticed =
+      notice(deadline, "the other ranks to call deisa_ready", "Does every rank call it?");
   plan_ = decode_plan(agree(
       *communicator_, deadline,
       [&] {
@@ -198,6 +198,7 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
   return json{{"node_id", options_.node_id},
               {"node_actor", options_.node_actor},
               {"session", plan_.session},
+              {"process", static_cast<int64_t>(::getpid())},
               {"init_retries", options_.init_retries},
               {"deadline", deadline.seconds()},
               {"library", node_library(options_)},
@@ -305,10 +306,10 @@ void Bridge::finalise(const Deadline& deadline) {
   const auto traced = span("register with the analytics", kNoArray, DEISA_NO_TIMESTEP);
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
-  const auto noticed = notice(
-      deadline, "the analytics to start",
-      "Start the Python program that makes the Deisa object, on this cluster of Ray. To run without "
-      "analytics, set DEISA_DISABLE=1.");
+  const auto noticed = notice(deadline, "the analytics to start",
+                              "Start the Python program that makes the Deisa object, on this "
+                              "cluster of Ray. To run without "
+                              "analytics, set DEISA_DISABLE=1.");
   agree(*communicator_, Deadline::after(deadline.seconds() + kGrace), [&] {
     if (plan_.leader[node] != options_.bridge_id) return;
     const json nodes = json::parse(node_list_);

@@ -46,6 +46,8 @@ class Host:
         self._base = base
         self._service: Service | None = None
         self._path = ""
+        self._job, self._process = "", None  # of whoever asked for the session: its driver, its pid
+        self._serving = asyncio.Lock()
         self._finalising = asyncio.Lock()
         self._finalised = False
         self._leaving = False
@@ -148,7 +150,13 @@ class Host:
 
     async def _deisa_serve(self, request: dict) -> dict:
         """Opens the socket for a session. The same session again gets the same socket."""
+        async with self._serving:
+            return await self._serve(request)
+
+    async def _serve(self, request: dict) -> dict:
         session = str(request["session"])
+        # Asked first: from here to the end nothing else runs, and no rank connects.
+        starting = bool(self._job) and not await _has_ended(self._job)
         service = self._service
         if self._leaving:
             raise BridgeError("it is ending, after the simulation before", "busy")
@@ -164,6 +172,12 @@ class Host:
                 raise BridgeError(
                     f"it still holds the data of session {service.session}, whose simulation has ended and "
                     "whose analytics have not",
+                    "busy",
+                )
+            if starting:
+                raise BridgeError(
+                    f"it serves session {service.session} of another simulation, which is starting: process "
+                    f"{self._process}. Run one simulation at a time on a Ray cluster.",
                     "busy",
                 )
             # That session never got further than its start, and nobody is left of it.
@@ -188,8 +202,9 @@ class Host:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)
         self._service, self._path = Service(receiver, session, self._node, delay), path
+        self._job, self._process = str(request.get("job") or ""), request.get("process")
         seconds = float(request.get("deadline") or 600.0) + UNUSED_GRACE
-        self._spawn(self._leave_if_unused(self._service, seconds, str(request.get("job") or "")))
+        self._spawn(self._leave_if_unused(self._service, seconds, self._job))
         logger.info("serving session %s at %s", session, path)
 
     async def _deisa_finalise(self, request: dict) -> dict:

@@ -162,20 +162,24 @@ class Simulation:
         self.ranks: list[FakeRank] = []
         self.analytics: Analytics | None = None
 
-    def prepare(self, node: str = "", **request) -> dict:
-        import ray
-
-        from deisa_bridge import preparing
-
-        wanted = {
-            "node_id": node,
+    def request(self) -> dict:
+        """For a node actor."""
+        return {
+            "node_id": "",
             "node_actor": "",
             "session": self.session,
             "init_retries": 2,
             "deadline": 60.0,
             "library": node_library(),
             "socket_dir": self.folder,
-        } | request
+        }
+
+    def prepare(self, node: str = "", **request) -> dict:
+        import ray
+
+        from deisa_bridge import preparing
+
+        wanted = self.request() | {"node_id": node} | request
         task = ray.remote(num_cpus=0)(preparing.prepare)
         reply = json.loads(ray.get(task.remote(json.dumps(wanted)), timeout=90))
         self.nodes[node] = reply

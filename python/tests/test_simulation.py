@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
-from conftest import NAMESPACE, until
+from conftest import NAMESPACE, PACKAGE_ROOT, clean_environment, until
 from fake_rank import Chunk
 
 pytestmark = pytest.mark.ray
@@ -282,9 +284,41 @@ def test_a_rank_that_is_there_already_is_refused(simulation):
         simulation.rank(0, [chunk])
 
 
-def test_a_simulation_that_never_started_does_not_block_the_next(simulation):
-    old = simulation.prepare()["socket"]
-    simulation.session = "the next"
+STARTING = """
+import json, os, sys, ray
+from ray.job_config import JobConfig
+from deisa_bridge.preparing import prepare
+address, root, request = json.loads(sys.argv[1])
+ray.init(address=address, job_config=JobConfig(code_search_path=[root]), log_to_driver=False)
+request["process"] = os.getpid()
+print(ray.get(ray.remote(num_cpus=0)(prepare).remote(json.dumps(request))), flush=True)
+sys.stdin.read()
+"""
+"""A simulation that has asked for its node actor, and whose ranks are not connected yet."""
+
+
+def test_a_simulation_that_is_starting_is_in_the_way_of_another_while_it_lives(simulation):
+    request = simulation.request() | {"session": "the first"}
+    arguments = json.dumps([simulation.address, PACKAGE_ROOT, request])
+    first = subprocess.Popen(
+        [sys.executable, "-P", "-c", STARTING, arguments],
+        env=clean_environment() | {"PYTHONPATH": PACKAGE_ROOT},
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        old = json.loads(first.stdout.readline())["socket"]
+        reply = simulation.prepare(session="the second", deadline=6.0)
+        assert reply["kind"] == "contract", reply
+        assert (
+            f"serves session the first of another simulation, which is starting: process {first.pid}"
+            in (reply["error"])
+        )
+        assert os.path.exists(old), "its ranks find their socket"
+    finally:
+        first.communicate()
     new = simulation.prepare()
     assert "error" not in new and new["socket"] != old and not os.path.exists(old)
 

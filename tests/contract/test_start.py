@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -154,9 +156,36 @@ def test_without_analytics_every_rank_says_so_at_the_time_out(simulation: Simula
         assert result["status"] == TIMEOUT
         assert result["message"] == results[0]["message"]
         assert limit - 5.0 < result["seconds"] < limit + 25.0
+    line = next(line for line in ranks[0].errors if "for the analytics to start" in line)
+    assert line.startswith("deisa: rank 0 has waited 5 s") and "Start the Python program" in line
+    assert not any("has waited" in line for rank in ranks[1:] for line in rank.errors), "rank 0 only"
     for words in ("Failed to create/ready scheduling actor", "'simulation_head'", "start", "deisa.ray.Deisa"):
         assert words in results[0]["message"]
     assert ranks[0].call("send a 0 4 0")["status"] == CONTRACT
+
+
+def test_children_of_ranks_end_nothing_and_hide_nothing(simulation: Simulation):
+    """One of the leader's that leaves at once, and one that outlives its rank."""
+    watch = simulation.analytics("a")
+    ranks = simulation.start(2)
+    for i, rank in enumerate(ranks):
+        rank.ok(
+            'define {"a": {"chunk_shape": [2], "nb_chunks_per_dim": [2], "dtype": "float64", '
+            f'"chunk_position": [{i}]}}}}'
+        )
+    succeed(simulation.ready(ranks))
+    result = ranks[0].call("fork")
+    assert result["status"] == OK and result["seconds"] < 4.0, result
+    for i, rank in enumerate(ranks):
+        rank.ok(f"send a 0 2 {i}")
+    child = int(ranks[1].call("fork_and_stay")["message"])
+    try:
+        ranks[1].process.kill()
+        until(lambda: simulation.node_status()["live"] == [0], "the node actor to see that rank 1 died", 30.0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+    ranks[0].call("close 1")
+    assert set(watch.finish()["a"]) == {0}
 
 
 def test_a_communicator_of_the_programs_own(simulation: Simulation):

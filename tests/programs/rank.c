@@ -2,7 +2,7 @@
  *
  *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | status
  *   send NAME T COUNT VALUE | put NAME COUNT VALUE
- *   get KEY T FLAGS | reads KEY N | delete KEY
+ *   get KEY T FLAGS | reads KEY N | delete KEY | fork | fork_and_stay
  *
  * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After
  * each call, a line of JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}.
@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "value_text.h"
 
@@ -120,6 +122,24 @@ int main(void) {
       status = deisa_get_status(bridge, &now, &error);
       snprintf(error.message, sizeof(error.message), "%lld sent, %lld dropped, blocked %.3f s",
                (long long)now.steps_sent, (long long)now.steps_dropped, now.seconds_blocked);
+    } else if (strcmp(call, "fork") == 0) {
+      /* A child that leaves at once; its exit status is that of the call. */
+      const pid_t child = fork();
+      if (child == 0) {
+        deisa_abandon(&bridge);
+        exit(0);
+      }
+      int ended = -1;
+      waitpid(child, &ended, 0);
+      status = (deisa_status)ended;
+    } else if (strcmp(call, "fork_and_stay") == 0) {
+      /* A child that stays until it is killed; its process number is the message. */
+      const pid_t child = fork();
+      if (child == 0) {
+        for (int fd = 0; fd < 3; ++fd) close(fd);
+        for (;;) pause();
+      }
+      snprintf(error.message, sizeof(error.message), "%d", (int)child);
     } else if (strcmp(call, "abandon") == 0) {
       deisa_abandon(&bridge);
     } else if (strcmp(call, "quit") == 0) {
