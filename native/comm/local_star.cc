@@ -13,6 +13,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/while_waiting.hpp"
 #include "comm/rank_ranges.hpp"
 
 namespace deisa {
@@ -174,6 +175,38 @@ LocalStar::LocalStar(std::vector<int> ranks, int index, const std::string& addre
   }
 }
 
+void LocalStar::throw_ended(const char* what, int peer, const std::string& why) {
+  // A rank that gives up says why before it closes. Nothing else can be there: what a rank is sent
+  // belongs to the collective that it is in.
+  const int fd = connection(peer).get();
+  Frame frame = {};
+  if (::recv(fd, &frame, sizeof(frame), MSG_DONTWAIT) == sizeof(frame) && frame.status < 0 &&
+      frame.bytes <= kMaxText) {
+    std::string text(frame.bytes, '\0');
+    if (::recv(fd, text.data(), text.size(), MSG_DONTWAIT) == static_cast<ssize_t>(text.size())) {
+      throw Error(static_cast<deisa_status>(frame.status), text);
+    }
+  }
+  throw ended(what, rank_text(peer), why);
+}
+
+// Waits until `peer` is ready. The centre sees meanwhile that a rank has ended that owes its part
+// too: it will never take part, however long this one takes.
+void LocalStar::wait(const char* what, int peer, short events, const Deadline& deadline) {
+  std::vector<pollfd> entries = {{connection(peer).get(), events, 0}};
+  for (int other = peer + 1; collecting_ && other < size(); ++other) {
+    char byte = 0;
+    const ssize_t count = ::recv(connection(other).get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (count == 0) throw ended(what, rank_text(other), "closed");
+    // One that has sent its part may go.
+    if (count < 0) entries.push_back({connection(other).get(), 0, 0});
+  }
+  const auto slice = static_cast<int>(WhileWaiting::kInterval.count());
+  ::poll(entries.data(), entries.size(), deadline.poll_timeout(slice));
+  WhileWaiting::run();
+  if (on_wait_) on_wait_();
+}
+
 // Repeats `attempt` until it has moved `bytes` bytes in all.
 void LocalStar::transfer(const char* what, int peer, short events, const Deadline& deadline,
                          const std::function<long()>& attempt, size_t bytes) {
@@ -186,12 +219,9 @@ void LocalStar::transfer(const char* what, int peer, short events, const Deadlin
     }
     if (count == 0) throw ended(what, rank_text(peer), "closed");
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) {
-      throw ended(what, rank_text(peer), std::strerror(errno));
-    }
+    if (errno != EAGAIN && errno != EWOULDBLOCK) throw_ended(what, peer, std::strerror(errno));
     if (deadline.expired()) throw late(what, rank_text(peer));
-    pollfd entry = {connection(peer).get(), events, 0};
-    ::poll(&entry, 1, deadline.poll_timeout());
+    wait(what, peer, events, deadline);
   }
 }
 
@@ -259,6 +289,7 @@ void LocalStar::collect(const char* what, uint64_t tag, const void* sent, size_t
   if (bytes > 0) std::memcpy(to, sent, bytes);
   std::vector<bool> missing(static_cast<size_t>(ranks_.back()) + 1, false);
   bool any = false;
+  collecting_ = true;
   for (int peer = 1; peer < size(); ++peer) {
     try {
       receive(what, peer, tag, to + static_cast<size_t>(peer) * bytes, bytes, deadline);
@@ -267,6 +298,7 @@ void LocalStar::collect(const char* what, uint64_t tag, const void* sent, size_t
       missing[static_cast<size_t>(ranks_[static_cast<size_t>(peer)])] = any = true;
     }
   }
+  collecting_ = false;
   if (any) throw late(what, to_text(rank_ranges(missing)));
 }
 
@@ -300,7 +332,6 @@ void LocalStar::pass_up(const char* what, uint64_t tag, int index, void* data, s
 }
 
 void LocalStar::tell_failure(const Error& error) noexcept {
-  if (!is_centre()) return;
   try {
     const std::string text = std::string(error.what()).substr(0, kMaxText);
     const Frame frame = {0, text.size(), error.status(), 0};

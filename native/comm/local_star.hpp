@@ -31,6 +31,9 @@ class LocalStar {
   LocalStar(const LocalStar&) = delete;
   LocalStar& operator=(const LocalStar&) = delete;
 
+  // Called now and then while this rank waits; may throw Error, which ends the wait.
+  void on_wait(std::function<void()> check) { on_wait_ = std::move(check); }
+
   bool is_centre() const noexcept { return index_ == 0; }
   int index() const noexcept { return index_; }
   int size() const noexcept { return static_cast<int>(ranks_.size()); }
@@ -47,7 +50,8 @@ class LocalStar {
                  const Deadline& deadline);
   void pass_up(const char* what, uint64_t tag, int index, void* data, size_t bytes,
                const Deadline& deadline);
-  // The centre: tells the others why it cannot go on. They get this error in their next wait.
+  // Tells those whom this rank is connected to why it cannot go on. They get this error in their next
+  // call, also when this rank has closed the connection by then.
   void tell_failure(const Error& error) noexcept;
 
  private:
@@ -58,6 +62,9 @@ class LocalStar {
                const Deadline& deadline);
   void transfer(const char* what, int peer, short events, const Deadline& deadline,
                 const std::function<long()>& attempt, size_t bytes);
+  void wait(const char* what, int peer, short events, const Deadline& deadline);
+  // Throws: the connection has ended. Says what that rank said last, if it gave up.
+  [[noreturn]] void throw_ended(const char* what, int peer, const std::string& why);
   std::string rank_text(int peer) const {
     return std::to_string(ranks_[static_cast<size_t>(peer)]);
   }
@@ -65,6 +72,8 @@ class LocalStar {
 
   std::vector<int> ranks_;
   int index_ = 0;
+  std::function<void()> on_wait_;
+  bool collecting_ = false;  // those after the one that is waited for still owe their part
   std::string name_;
   std::string token_;
   FileDescriptor listener_;

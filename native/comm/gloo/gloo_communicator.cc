@@ -32,6 +32,7 @@ void GlooCommunicator::collective(const char* what, int root, const std::functio
   const auto fail = [&](deisa_status status, const std::string& why) {
     broken_ = why;
     star_->tell_failure(Error(status, why));
+    if (mesh_) mesh_->tell_failure(Error(status, why));
     return Error(status, who + why);
   };
   try {

@@ -19,7 +19,10 @@ class GlooCommunicator {
   // connects the ranks of this node.
   GlooCommunicator(int rank, NodeMap nodes, std::unique_ptr<LocalStar> star,
                    std::unique_ptr<MeshExchange> mesh)
-      : rank_(rank), nodes_(std::move(nodes)), star_(std::move(star)), mesh_(std::move(mesh)) {}
+      : rank_(rank), nodes_(std::move(nodes)), star_(std::move(star)), mesh_(std::move(mesh)) {
+    // A leader that waits for its node hears of another node's failure.
+    if (mesh_) star_->on_wait([this] { mesh_->throw_last_words(); });
+  }
 
   int rank() const { return rank_; }
   int size() const { return static_cast<int>(nodes_.node_of.size()); }

@@ -71,8 +71,10 @@ int main(int argc, char** argv) {
     if (scenario == "exchange") return exchange(*communicator, timeout);
     // The last rank does not take part in the second barrier.
     communicator->barrier(Deadline::after(timeout));
+    // In "late" another rank comes only when the others have given up and gone.
+    if (scenario == "late" && rank == communicator->size() - 2) std::fgetc(stdin);
     if (rank == communicator->size() - 1) {
-      if (scenario == "dies") die_with_a_child();
+      if (scenario == "dies" || scenario == "late") die_with_a_child();
       if (scenario == "absent") {
         // Until the others have given up, so that they see silence and not the end of this process.
         std::fgetc(stdin);
@@ -82,7 +84,7 @@ int main(int argc, char** argv) {
     if (scenario == "mismatch" && rank == 0) {
       communicator->broadcast("not a barrier", 0, Deadline::after(2));
     } else {
-      communicator->barrier(Deadline::after(scenario == "dies" ? timeout : 2));
+      communicator->barrier(Deadline::after(scenario == "dies" || scenario == "late" ? timeout : 2));
     }
   } catch (const deisa::Error& error) {
     std::printf("ERROR %d rank=%d %s\n", error.status(), error.rank(), error.what());
