@@ -107,6 +107,10 @@ typedef struct deisa_communicator {
                             deisa_error* error);
   /* Called once, by deisa_close or deisa_abandon; may be NULL. */
   void (*release)(void* self);
+  /* As `barrier`; calls `meanwhile(data)` on the calling thread now and then (every 50 ms, say) while it
+   * waits, so that what falls due during deisa_close is reported at once. NULL: reported after it. */
+  deisa_status (*barrier_meanwhile)(void* self, double timeout, void (*meanwhile)(void* data),
+                                    void* data, deisa_error* error);
 } deisa_communicator;
 
 /* ---- Options ---------------------------------------------------------------- */
@@ -135,7 +139,8 @@ typedef enum deisa_error_mode {
   DEISA_ERRORS_RAISE = 1   /* the call returns the error */
 } deisa_error_mode;
 
-/* Called with a failure in mode DEISA_ERRORS_REPORT, on the thread that made the call.
+/* Called with a failure in mode DEISA_ERRORS_REPORT, on the thread that made the call. What keeps many
+ * chunks from the analytics (a rank that has died, say) is given once; deisa_get_status counts the chunks.
  * `error` is valid during the call. Must not call into the same bridge. */
 typedef void (*deisa_error_handler)(void* user_data, const deisa_error* error);
 

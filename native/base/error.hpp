@@ -18,6 +18,7 @@ class Error : public std::runtime_error {
   int rank() const noexcept { return rank_; }
   int64_t timestep() const noexcept { return timestep_; }
   const std::string& array() const noexcept { return array_; }
+  bool is_known() const noexcept { return known_; }
 
   // Where it happened; each returns the error, so that a throw stays one expression.
   Error& at_rank(int rank) {
@@ -32,12 +33,18 @@ class Error : public std::runtime_error {
     timestep_ = timestep;
     return *this;
   }
+  // Another failure has been reported for the same cause.
+  Error& of_known_cause() {
+    known_ = true;
+    return *this;
+  }
 
  private:
   deisa_status status_;
   int rank_ = -1;
   int64_t timestep_ = DEISA_NO_TIMESTEP;
   std::string array_;
+  bool known_ = false;
 };
 
 // Copies `from` into the caller's struct, cutting texts that are too long at a UTF-8 boundary and

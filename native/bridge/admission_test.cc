@@ -1,6 +1,7 @@
 // Back-pressure through the C ABI: one rank, and several as threads, against a node actor whose
 // gate the test moves.
 #include <chrono>
+#include <cstring>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -103,6 +104,36 @@ TEST_F(AdmissionTest, BlockEndsAtItsTimeOutAndSaysWhatIsFull) {
   // The same rank goes on when there is room again.
   node.open_gate();
   EXPECT_EQ(rank.send("t", 0, 4), DEISA_OK) << rank.message();
+}
+
+// As when a rank has died: nobody can agree any more, but what is on the others can be complete.
+TEST_F(AdmissionTest, DropWaitsWhenTheRanksCannotAgreeAnyMore) {
+  static bool dead;
+  dead = false;
+  ThreadWorld alone(1);
+  deisa_communicator table = alone.table(0);
+  table.gather = [](void*, const void* sent, size_t bytes, void* received, int32_t, double,
+                    deisa_error*) -> deisa_status {
+    if (dead) return DEISA_ERROR_COMMUNICATOR;
+    std::memcpy(received, sent, bytes);
+    return DEISA_OK;
+  };
+  rank.options.communicator = &table;
+  rank.options.when_full = DEISA_FULL_DROP;
+  rank.options.send_timeout = 20;
+  start();
+  refuse_all();
+  EXPECT_EQ(rank.begin(1), DEISA_SKIPPED);
+  dead = true;
+  EXPECT_EQ(rank.begin(2), DEISA_ERROR_COMMUNICATOR) << "said once";
+  node.on_ask([](FakeNode& n, const FakeNode::Ask& ask) {
+    EXPECT_TRUE(ask.waits);
+    n.answer(ask, false, ask.timestep, kWhy);
+  });
+  ASSERT_EQ(rank.begin(3), DEISA_OK) << rank.message();
+  EXPECT_EQ(rank.put("t", 1), DEISA_OK);
+  EXPECT_EQ(rank.end(), DEISA_OK);
+  EXPECT_EQ(dropped(), 1);
 }
 
 TEST_F(AdmissionTest, FailSaysSoAtOnce) {

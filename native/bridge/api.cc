@@ -331,9 +331,15 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
     *bridge = nullptr;
     return status;
   }
-  const deisa_status status = reported(*bridge, error, [&](Bridge& open) {
-    open.close(timestep);
-    return DEISA_OK;
+  bool told = false;
+  const deisa_status status = reported(*bridge, error, [&](Bridge& open) -> deisa_status {
+    open.close(timestep, [&](std::vector<deisa::Error> late) {
+      const size_t before = late.size();
+      late = (*bridge)->reporter->report_now(std::move(late), told ? nullptr : error);
+      told = told || late.size() < before;
+      open.keep_late_failures(std::move(late));
+    });
+    return told ? DEISA_REPORTED : DEISA_OK;
   });
   // A call that was refused has done nothing; every other one has ended the bridge.
   const bool refused = is_the_callers_fault(status) && !(*bridge)->bridge->is_closed();

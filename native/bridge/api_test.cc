@@ -371,6 +371,32 @@ TEST_F(ApiTest, TheHandlerGetsFailuresAndTheSimulationGoesOn) {
   EXPECT_EQ(seen.size(), 1u) << "a violation of the contract is raised, not handled";
 }
 
+TEST_F(ApiTest, TheHandlerGetsEachCauseOnce) {
+  // As when a rank of another node has died: what fails because of it fails with the same words.
+  node.on_step([](FakeNode& self, const FakeNode::Step& step) {
+    self.fail(step, DEISA_ERROR_CONNECTION, step.timestep < 5 ? "rank 3 died" : "rank 4 died",
+              true);
+  });
+  std::vector<deisa_error> seen;
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.acknowledge = DEISA_STORED;
+  rank.options.error_handler = [](void* data, const deisa_error* error) {
+    static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
+  };
+  rank.options.error_handler_data = &seen;
+  start();
+  for (int64_t t = 3; t < 7; ++t) {
+    EXPECT_EQ(rank.send("t", 0, t), DEISA_REPORTED);
+    EXPECT_TRUE(contains(rank.message(), t < 5 ? "rank 3 died" : "rank 4 died"));
+  }
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_STREQ(seen[0].message, "rank 3 died");
+  EXPECT_EQ(seen[0].timestep, 3);
+  EXPECT_STREQ(seen[1].message, "rank 4 died");
+  EXPECT_EQ(seen[1].timestep, 5);
+  EXPECT_EQ(status().chunks_failed, 4) << "each is counted";
+}
+
 TEST_F(ApiTest, AHandlerThatThrowsIsKeptInside) {
   node.on_step([](FakeNode& self, const FakeNode::Step& step) {
     self.fail(step, DEISA_ERROR_RESOURCE, "full", true);

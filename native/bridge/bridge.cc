@@ -326,12 +326,13 @@ bool Bridge::begin_step(int64_t timestep) {
   check_step_order(timestep);
   // The whole step is admitted here, so that no put waits and every step that begins can end.
   const std::vector<uint32_t> due = due_arrays(timestep);
+  const double patience = drops_alone() ? options_.send_timeout : options_.block_timeout;
   const auto admit = [&] {
     const auto traced = span("admit", kEveryArray, timestep);
-    return due.empty() ? "" : sender_->admit(timestep, due, options_.block_timeout);
+    return due.empty() ? "" : sender_->admit(timestep, due, patience);
   };
   try {
-    if (options_.when_full == DEISA_FULL_DROP) {
+    if (options_.when_full == DEISA_FULL_DROP && !drops_alone()) {
       // Without a vote where no rank has anything to send, which all know.
       if (plan_.sends_at(timestep, options_.arrays) &&
           !all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
@@ -339,7 +340,7 @@ bool Bridge::begin_step(int64_t timestep) {
         return false;
       }
     } else if (const std::string full = admit(); !full.empty()) {
-      throw not_admitted(options_, timestep, full, options_.block_timeout);
+      throw not_admitted(options_, timestep, full, patience);
     }
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_timestep(timestep);
@@ -351,9 +352,13 @@ bool Bridge::begin_step(int64_t timestep) {
   return true;
 }
 
+bool Bridge::drops_alone() const {
+  return options_.when_full == DEISA_FULL_DROP && communicator_ && communicator_->is_broken();
+}
+
 void Bridge::decline_step(int64_t timestep) noexcept {
-  const bool votes = options_.when_full == DEISA_FULL_DROP && state_ == State::kReady &&
-                     step_ != Step::kOpen && timestep >= oldest_allowed_ &&
+  const bool votes = options_.when_full == DEISA_FULL_DROP && !drops_alone() &&
+                     state_ == State::kReady && step_ != Step::kOpen && timestep >= oldest_allowed_ &&
                      plan_.sends_at(timestep, options_.arrays);
   if (!votes) return;
   try {
@@ -494,8 +499,10 @@ void Bridge::look_for_late_failures() noexcept {
 }
 
 std::vector<Error> Bridge::take_late_failures() {
-  if (!sender_) return {};
-  return sender_->take_late_failures();
+  std::vector<Error> failures = std::exchange(kept_, {});
+  if (!sender_) return failures;
+  for (Error& late : sender_->take_late_failures()) failures.push_back(std::move(late));
+  return failures;
 }
 
 }  // namespace deisa

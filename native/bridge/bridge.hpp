@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,7 +72,8 @@ class Bridge {
   void export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema);
   void export_step(ArrowArray* array, ArrowSchema* schema) const;
   void flush();
-  void close(int64_t timestep);
+  // `report` is called with what fails meanwhile, whenever something has.
+  void close(int64_t timestep, const std::function<void(std::vector<Error>)>& report);
   // Leaves without meeting anyone. Never throws; nothing else may be called afterwards.
   void abandon() noexcept;
 
@@ -90,6 +92,8 @@ class Bridge {
   void look_for_late_failures() noexcept;
   // Failures of earlier calls that became known since; taken once.
   std::vector<Error> take_late_failures();
+  // Puts back what was taken, for the next time.
+  void keep_late_failures(std::vector<Error> failures) { kept_ = std::move(failures); }
   bool is_closed() const noexcept { return state_ == State::kClosed; }
   // In the place of begin_step, which is collective if when_full is drop: then the others do not
   // wait for this rank, and the step is left out on every rank.
@@ -126,6 +130,9 @@ class Bridge {
     return {trace_.get(), name, options_.bridge_id, array, timestep};
   }
   Backend::Prepared take(uint32_t array, const Source& source, int64_t timestep);
+  // No step can be dropped: a rank has died, and all ranks would have to agree. This one waits for
+  // room instead, so that what can still be complete goes on.
+  bool drops_alone() const;
   void admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline);
   void leave_chunk_out(uint32_t array, const Source& source, int64_t timestep);
   // The arrays of this rank that are sent at this timestep.
@@ -162,6 +169,7 @@ class Bridge {
   std::vector<uint32_t> step_left_out_;  // arrays that were put, and are not sent at this timestep
   std::map<uint64_t, uint64_t> requests_;  // that nobody has waited for: message
   uint64_t newest_request_ = 0;
+  std::vector<Error> kept_;  // late failures that were taken and put back
   int64_t steps_sent_ = 0;
   int64_t steps_dropped_ = 0;
   int64_t chunks_left_out_ = 0;

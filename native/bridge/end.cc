@@ -5,11 +5,12 @@
 #include <limits>
 
 #include "base/number.hpp"
+#include "base/while_waiting.hpp"
 #include "bridge/bridge.hpp"
 
 namespace deisa {
 
-void Bridge::close(int64_t timestep) {
+void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>)>& report) {
   if (state_ == State::kDefining || state_ == State::kFailed || state_ == State::kClosed) {
     abandon();
     return;
@@ -25,6 +26,21 @@ void Bridge::close(int64_t timestep) {
                    std::to_string(newest_step_))
         .at_timestep(timestep);
   }
+  const auto report_late = [&] {
+    look_for_late_failures();
+    std::vector<Error> late = take_late_failures();
+    if (!late.empty()) report(std::move(late));
+  };
+  using Report = decltype(report_late);
+  const WhileWaiting reporting(
+      [](void* data) {
+        try {
+          (*static_cast<Report*>(data))();
+        } catch (...) {
+          // Out of memory, or the node actor is gone, which the end says.
+        }
+      },
+      const_cast<void*>(static_cast<const void*>(&report_late)));
   // Failures do not keep this rank from the barrier: the others wait there.
   std::optional<Error> failure;
   const auto attempt = [&failure, this](const auto& work) {
@@ -49,6 +65,7 @@ void Bridge::close(int64_t timestep) {
     communicator_->barrier(meeting);
   });
   if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
+  report_late();
   print_status("closed");
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
   // every node has announced what it holds.

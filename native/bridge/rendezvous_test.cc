@@ -8,6 +8,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <future>
+#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
@@ -272,6 +274,101 @@ TEST_F(RendezvousTest, AStrangersBytesAreIgnored) {
   stranger.join();
   EXPECT_GE(heard, 30);
   expect_all_ready(results);
+}
+
+// Three ranks as above, which then do what `program(rank, number)` says.
+template <typename Program>
+void run_three(int port, const Program& program) {
+  std::vector<std::thread> threads;
+  for (int r = 0; r < 3; ++r) {
+    threads.emplace_back([&program, port, r] {
+      Rank rank;
+      rank.options.bridge_id = r;
+      rank.options.world_size = 3;
+      rank.options.master_port = port;
+      rank.options.comm_timeout = 60;
+      program(rank, r);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(RendezvousTest, TheRankThatLeftIsNamedToAllWhoClose) {
+  ::setenv("DEISA_BACKEND", "null", 1);
+  std::promise<void> closed;
+  run_three(port, [&](Rank& rank, int r) {
+    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+    ASSERT_EQ(rank.define("t", r, 3), DEISA_OK) << rank.message();
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    for (int64_t t = 0; t < 4; ++t) ASSERT_EQ(rank.send("t", r, t), DEISA_OK);
+    if (r == 1) {
+      deisa_abandon(&rank.bridge);
+      return;
+    }
+    // Rank 2 comes when nobody is there any more to be asked.
+    if (r == 2) closed.get_future().wait();
+    EXPECT_EQ(rank.close(4), DEISA_ERROR_COMMUNICATOR);
+    EXPECT_TRUE(contains(rank.message(), "the connection to rank(s) 1 ended in the barrier"));
+    if (r == 0) closed.set_value();
+  });
+  ::unsetenv("DEISA_BACKEND");
+}
+
+TEST_F(RendezvousTest, WhatFailsDuringCloseIsReportedWhenItDoes) {
+  std::mutex mutex;
+  std::vector<FakeNode::Step> steps;
+  node.on_step([&](FakeNode& fake, const FakeNode::Step& step) {
+    fake.store(step);
+    const std::lock_guard<std::mutex> lock(mutex);
+    steps.push_back(step);
+  });
+  std::promise<void> sent, two_reports;
+  std::vector<std::string> reports;  // of rank 0
+  run_three(port, [&](Rank& rank, int r) {
+    struct Told {
+      std::vector<std::string>& texts;
+      FakeNode& node;
+      std::vector<FakeNode::Step>& steps;
+      std::promise<void>& done;
+      std::thread::id caller;
+    } told{reports, node, steps, two_reports, std::this_thread::get_id()};
+    if (r == 0) {
+      rank.options.error_handler_data = &told;
+      rank.options.error_handler = [](void* data, const deisa_error* error) {
+        auto& mine = *static_cast<Told*>(data);
+        EXPECT_EQ(mine.caller, std::this_thread::get_id());
+        mine.texts.emplace_back(error->message);
+        if (mine.texts.size() == 1) {  // close is still waiting for this
+          mine.node.announce(mine.steps[1]);
+          mine.node.notice(mine.steps[1].connection, "the second");
+        } else {
+          mine.done.set_value();
+        }
+      };
+    }
+    ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+    if (r == 0) {
+      ASSERT_EQ(rank.define("t"), DEISA_OK) << rank.message();
+    }
+    ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+    if (r == 0) {
+      ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK) << rank.message();
+      ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK) << rank.message();
+      sent.set_value();
+    } else if (r == 1) {
+      sent.get_future().wait();
+      while (true) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (steps.size() == 2) break;
+      }
+      node.fail(steps[0], DEISA_ERROR_CONNECTION, "the first", false);
+      // The barrier lasts until rank 0 has been told of both.
+      two_reports.get_future().wait();
+    }
+    EXPECT_EQ(rank.close(2), r == 0 ? DEISA_REPORTED : DEISA_OK) << rank.message();
+  });
+  EXPECT_EQ(reports, (std::vector<std::string>{"the first", "the second"}));
 }
 
 }  // namespace

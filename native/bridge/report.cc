@@ -3,6 +3,7 @@
 #include <execinfo.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -41,6 +42,10 @@ Error joined(const std::vector<Error>& failures) {
   if (failures.size() == 1) return first;
   std::string message = first.what();
   for (size_t i = 1; i < failures.size(); ++i) {
+    const auto same = [&](const Error& one) {
+      return std::string(one.what()) == failures[i].what();
+    };
+    if (std::any_of(failures.begin(), failures.begin() + static_cast<ptrdiff_t>(i), same)) continue;
     message += "\nAlso, " + where(failures[i]) + ": " + failures[i].what();
   }
   Error all(first.status(), message);
@@ -62,6 +67,17 @@ void Reporter::handle(const deisa_error& error) noexcept {
   }
 }
 
+std::vector<Error> Reporter::report_now(std::vector<Error> failures, deisa_error* out) {
+  if (mode_ == DEISA_ERRORS_RAISE) return failures;
+  const auto rest = std::stable_partition(
+      failures.begin(), failures.end(),
+      [](const Error& failure) { return is_the_callers_fault(failure.status()); });
+  const std::vector<Error> due(rest, failures.end());
+  if (!due.empty()) report(due, out);
+  failures.erase(rest, failures.end());
+  return failures;
+}
+
 deisa_status Reporter::report(const std::vector<Error>& failures, deisa_error* out) {
   std::vector<Error> raised;
   deisa_error first = {};
@@ -72,7 +88,7 @@ deisa_status Reporter::report(const std::vector<Error>& failures, deisa_error* o
     }
     deisa_error filled;
     write_error(failure, &filled);
-    handle(filled);
+    if (!failure.is_known()) handle(filled);
     if (first.status == DEISA_OK) first = filled;
   }
   if (!raised.empty()) return write_error(joined(raised), out);

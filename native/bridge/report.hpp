@@ -18,10 +18,13 @@ class Reporter {
       : mode_(mode), handler_(handler), data_(data) {}
 
   // Gives each failure to the handler (by default: stderr, with a trace of the calling code) and
-  // returns DEISA_REPORTED. In mode raise, and for what is the caller's fault in every mode,
-  // returns the status instead: that of the first, whose message says what the others were. Fills
-  // in `out`, if not NULL. `failures` is not empty.
+  // returns DEISA_REPORTED. A cause that is known is not given to it again. In mode raise, and for
+  // what is the caller's fault in every mode, returns the status instead: that of the first, whose
+  // message says what the others were. Fills in `out`, if not NULL. `failures` is not empty.
   deisa_status report(const std::vector<Error>& failures, deisa_error* out);
+  // Gives to the handler what goes to the handler, and returns the rest. Fills in `out` if it gave
+  // any.
+  std::vector<Error> report_now(std::vector<Error> failures, deisa_error* out);
 
  private:
   void handle(const deisa_error& error) noexcept;

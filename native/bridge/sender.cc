@@ -1,5 +1,7 @@
 #include "bridge/sender.hpp"
 
+#include "base/while_waiting.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <iterator>
@@ -21,6 +23,7 @@ WaitNotice::Text for_step(int64_t timestep, deisa_acknowledge level) {
 // Seconds that the node actor may take to say whether a timestep may begin now: it may have to look
 // at the object store or to ask the head actor first.
 constexpr double kAnswerTimeout = 5.0;
+constexpr size_t kKnownCauses = 64;
 
 }  // namespace
 
@@ -155,6 +158,7 @@ void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& 
       throw late(level, message);
     }
     handle(*answer);
+    WhileWaiting::run();
   }
 }
 
@@ -191,7 +195,14 @@ void Sender::flush(const Deadline& deadline) {
   int64_t timestep = DEISA_NO_TIMESTEP;
   const Client::Noticed noticed(*client_, notice_after_, deadline,
                                 [&] { return for_step(timestep, DEISA_ANNOUNCED); });
+  // Nobody waits for these any more: what fails of them is reported when it does.
+  for (auto& [sequence, message] : messages_) {
+    message.awaited = false;
+    std::move(message.failures.begin(), message.failures.end(), std::back_inserter(late_failures_));
+    message.failures.clear();
+  }
   while (true) {
+    WhileWaiting::run();
     const auto open = std::find_if(messages_.begin(), messages_.end(),
                                    [](const auto& one) { return !is_over(one.second); });
     if (open == messages_.end()) break;
@@ -199,10 +210,6 @@ void Sender::flush(const Deadline& deadline) {
     const auto answer = client_->receive(deadline);
     if (!answer) throw late(DEISA_ANNOUNCED, open->second);
     handle(*answer);
-  }
-  // What nobody has waited for is reported now.
-  for (auto& [sequence, message] : messages_) {
-    std::move(message.failures.begin(), message.failures.end(), std::back_inserter(late_failures_));
   }
   messages_.clear();
 }
@@ -244,6 +251,7 @@ std::vector<Error> Sender::take_late_failures() { return std::exchange(late_fail
 void Sender::handle(const Client::Answer& answer) {
   const wire::Header& header = answer.header;
   if (header.kind == wire::Kind::kNotice) {
+    if (is_known_cause(answer.text)) return;  // some of its chunks have failed for it
     Error error(static_cast<deisa_status>(header.status), answer.text);
     late_failures_.push_back(error.at_rank(rank_));
     return;
@@ -273,6 +281,14 @@ void Sender::handle(const Client::Answer& answer) {
   if (is_over(message) && !message.awaited) messages_.erase(it);
 }
 
+// The node actor says the same of all chunks that fail for one cause.
+bool Sender::is_known_cause(const std::string& text) {
+  if (std::find(causes_.begin(), causes_.end(), text) != causes_.end()) return true;
+  causes_.push_back(text);
+  if (causes_.size() > kKnownCauses) causes_.pop_front();
+  return false;
+}
+
 void Sender::fail(Message& message, const Client::Answer& answer) {
   const wire::Header& header = answer.header;
   if (header.slot != wire::kNone) {
@@ -285,6 +301,7 @@ void Sender::fail(Message& message, const Client::Answer& answer) {
   }
   Error error(static_cast<deisa_status>(header.status), answer.text);
   error.at_rank(rank_).at_timestep(message.timestep);
+  if (header.status == DEISA_ERROR_CONNECTION && is_known_cause(answer.text)) error.of_known_cause();
   if (header.array < arrays_.size()) error.at_array(arrays_[header.array].name);
   if (message.awaited) {
     message.failures.push_back(error);

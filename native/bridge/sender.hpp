@@ -1,6 +1,7 @@
 // The backend of Ray: messages to the node actor, answers back.
 #pragma once
 
+#include <deque>
 #include <map>
 
 #include "bridge/backend.hpp"
@@ -59,12 +60,14 @@ class Sender : public Backend {
   static bool has_reached(const Message& message, deisa_acknowledge level);
   static bool is_over(const Message& message);
   void handle(const Client::Answer& answer);
+  bool is_known_cause(const std::string& text);
   void fail(Message& message, const Client::Answer& answer);
   Error late(deisa_acknowledge level, const Message& message) const;
 
   std::unique_ptr<Client> client_;
   std::map<uint64_t, Message> messages_;
   std::vector<Error> late_failures_;
+  std::deque<std::string> causes_;  // the newest that were told, or that chunks failed for
   int64_t failed_unstored_ = 0;
   double notice_after_ = 0;
 };

@@ -10,6 +10,7 @@
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/fork.hpp"
+#include "base/while_waiting.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa {
@@ -65,6 +66,11 @@ deisa_communicator make_table(std::unique_ptr<T> object) {
   table.rank = [](void* self) -> int32_t { return static_cast<Held*>(self)->object->rank(); };
   table.size = [](void* self) -> int32_t { return static_cast<Held*>(self)->object->size(); };
   table.barrier = [](void* self, double timeout, deisa_error* error) {
+    return Held::call(self, error, [&](T& on) { on.barrier(Deadline::after(timeout)); });
+  };
+  table.barrier_meanwhile = [](void* self, double timeout, void (*meanwhile)(void*), void* data,
+                               deisa_error* error) {
+    const WhileWaiting reporting(meanwhile, data);
     return Held::call(self, error, [&](T& on) { on.barrier(Deadline::after(timeout)); });
   };
   table.gather = [](void* self, const void* sent, size_t bytes, void* received, int32_t root,

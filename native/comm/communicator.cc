@@ -5,6 +5,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "base/while_waiting.hpp"
 #include "comm/c_table.hpp"
 
 namespace deisa {
@@ -120,8 +121,14 @@ void Communicator::run(const char* what, const Call& call) {
 
 void Communicator::barrier(const Deadline& deadline) {
   check_usable("barrier", 0);
-  run("barrier",
-      [&](deisa_error* error) { return table_.barrier(table_.self, deadline.seconds(), error); });
+  run("barrier", [&](deisa_error* error) {
+    if (table_.barrier_meanwhile == nullptr) {
+      return table_.barrier(table_.self, deadline.seconds(), error);
+    }
+    // It may be in another library, which does not see this one's.
+    const auto meanwhile = [](void*) { WhileWaiting::run(); };
+    return table_.barrier_meanwhile(table_.self, deadline.seconds(), meanwhile, nullptr, error);
+  });
 }
 
 void Communicator::broadcast_bytes(const char* what, void* data, size_t bytes, int root,

@@ -39,9 +39,13 @@ class Communicator {
 
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return size_; }
+  // A collective has failed, and so will every later one.
+  bool is_broken() const noexcept { return !broken_.empty(); }
 
   // All collective; each throws Error, and the communicator is broken from then on: every later
   // call throws at once and says what broke it.
+  // What this thread does while it waits (base/while_waiting.hpp) is done in a barrier too, if the
+  // communicator can.
   void barrier(const Deadline& deadline);
   // On root: one string per rank, in rank order. Elsewhere: empty.
   std::vector<std::string> gather(const std::string& sent, int root, const Deadline& deadline);

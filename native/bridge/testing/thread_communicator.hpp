@@ -37,6 +37,7 @@ class ThreadWorld {
         [](void* self, void* data, size_t bytes, int32_t root, double timeout, deisa_error* error) {
           return seat(self).world->broadcast(seat(self).rank, data, bytes, root, timeout, error);
         },
+        nullptr,
         nullptr};
   }
 

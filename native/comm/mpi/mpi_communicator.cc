@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/while_waiting.hpp"
 
 namespace deisa {
 namespace {
@@ -132,11 +133,16 @@ void MpiCommunicator::check(int code, const char* what) {
 void MpiCommunicator::wait(MPI_Request request, const char* what, const std::string& whom,
                            const Deadline& deadline) {
   auto pause = kFirstPause;
+  auto looked = Deadline::Clock::now();
   for (int polls = 0;; ++polls) {
     int done = 0;
     check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
     if (done != 0) return;
     if (deadline.expired()) break;
+    if (const auto now = Deadline::Clock::now(); now - looked >= WhileWaiting::kInterval) {
+      looked = now;
+      WhileWaiting::run();
+    }
     if (polls < kBusyPolls) {
       std::this_thread::yield();
     } else {
