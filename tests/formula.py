@@ -21,6 +21,7 @@ LONG = 180.0
 """Seconds that nothing takes, however slow the machine is."""
 TIMEOUT, CONNECTION = -3, -5
 ABOUT = re.compile(r"array '(\w+)', timestep (-?\d+)")
+FROM_THEN_ON = re.compile(r"'(\w+)'(?: from timestep (-?\d+) on)?(?=,| can never)")
 BLAMED = re.compile(r"rank (\d+) (?:died|was abandoned|closed|skipped)")
 SETTLE = 5.0
 """Seconds for which the node actors go on after the end of bridge 0: SETTLE of deisa_bridge/ending.py."""
@@ -52,6 +53,13 @@ class Report:
         return (found[1], int(found[2])) if found else ("", self.timestep)
 
     @property
+    def from_then_on(self) -> dict[str, int]:
+        """Arrays that can never be complete again, from which timestep on."""
+        if "can never be complete again" not in self.text:
+            return {}
+        return {name: int(first or -(2**63)) for name, first in FROM_THEN_ON.findall(self.text)}
+
+    @property
     def culprits(self) -> set[int]:
         """The ranks that the text blames."""
         return {int(number) for number in BLAMED.findall(self.text)}
@@ -70,8 +78,12 @@ class Told:
 
     @property
     def lost(self) -> set[tuple[str, int]]:
-        """(array, timestep) of chunks that were reported as not announced; a time-out is only a delay."""
-        return {report.chunk for report in self.reports if report.status != TIMEOUT}
+        """(array, timestep) of chunks that were sent, and reported as not announced; a time-out is only a
+        delay."""
+        told = [report for report in self.reports if report.status != TIMEOUT]
+        first = {array: t for report in reversed(told) for array, t in report.from_then_on.items()}
+        for_good = {(array, t) for array, t in self.sent if t >= first.get(array, t + 1)}
+        return {report.chunk for report in told} | for_good
 
 
 class Rank:
@@ -194,7 +206,8 @@ class Simulation:
     def start_rank(self, number: int, **options: object) -> Rank:
         command = [*self.prefixes(number), str(self.program), f"rank={number}", f"world={self.world}"]
         command += [f"array={','.join(map(str, members))}" for members in self.arrays.values()]
-        command += [f"{name}={value}" for name, value in (self.options | options).items()]
+        for name, value in (self.options | options).items():
+            command += [f"{name}={one}" for one in (value if isinstance(value, list) else [value])]
         environment = self.environment | self.variables_of(number)
         if number in self.nodes:
             environment["DEISA_NODE_ID"] = self.nodes[number]

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import ray
+
 from deisa_bridge import head as head_actor
-from deisa_bridge.gate import Gate, Limits, Usage
+from deisa_bridge.gate import Gate, Limits, Neighbour, Usage
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
 from deisa_bridge.store import Store, StoreUnreadable
 
@@ -22,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 AHEAD_TIMEOUT = 20.0
 """Seconds that the head actor may take to say how far the analytics are."""
+NEIGHBOUR_TIMEOUT = 10.0
+"""Seconds that another node actor may take to say what it puts into the store."""
 PAUSE_PER_NODE = 0.005
 """Seconds between two such questions, times the number of nodes that ask."""
 GARBAGE_WAIT = 0.5
@@ -59,6 +64,8 @@ class Admitting:
         self._head: Any = None
         self._waiting = _waiting_reader()
         self._collected = float("-inf")
+        self._candidates: list[str] | None = None  # nodes that may share the store
+        self._said: dict[str, Neighbour] = {}
         self._store_wanted = asyncio.Event()
         self._head_wanted = asyncio.Event()
 
@@ -138,6 +145,7 @@ class Admitting:
             logger.warning("the analytics' garbage could not be collected: %s", error)
 
     async def _read(self) -> Usage | None:
+        await self._ask_neighbours()
         mark, usage = self.gate.mark(), None
         try:
             usage = await head_actor.in_thread(self.store.read)
@@ -147,6 +155,40 @@ class Admitting:
             logger.exception("store_threshold has no effect: reading the object store failed")
         self.gate.measured(usage, mark, time.monotonic())
         return usage
+
+    async def _ask_neighbours(self) -> None:
+        """The other node actors of this simulation that put into the same store: there are some only where
+        nodes were given names of their own."""
+        peers = self._service.peers
+        if peers is None:
+            return
+        here = ray.get_runtime_context().get_node_id()
+        if self._candidates is None:
+            self._candidates = [] if peers.node == here else list(peers.others)
+        if self._candidates:
+            answers = await asyncio.gather(*(self._ask_neighbour(node, here) for node in self._candidates))
+            self.gate.heard([one for one in answers if one is not None])
+
+    async def _ask_neighbour(self, node: str, here: str) -> Neighbour | None:
+        peers = self._service.peers
+        assert peers is not None and self._candidates is not None
+        try:
+            reply = await peers.call(node, "deisa_room", {}, NEIGHBOUR_TIMEOUT)
+        except BridgeError as error:
+            if peers.has_died(error):
+                self._candidates.remove(node)
+                self._said.pop(node, None)
+            return self._said.get(node)
+        if reply["ray_node"] != here:
+            self._candidates.remove(node)
+            return None
+        self._said[node] = Neighbour(tuple(reply["begun"]), reply["on_the_way"], reply["step_bytes"])
+        return self._said[node]
+
+    def room(self) -> dict:
+        """For a node actor that shares the object store."""
+        here = ray.get_runtime_context().get_node_id()
+        return {"ray_node": here, **asdict(self.gate.neighbour())}
 
     async def _look_at_head(self) -> None:
         while True:

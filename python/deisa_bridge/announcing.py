@@ -67,8 +67,11 @@ async def _announce_one(service: Service, one: ChunkSet) -> None:
     if service.receiver.traces:
         for bridge in one.chunks:
             service.receiver.span("announce", bridge, one.array, one.timestep, begin)
-    service.gather.announced(one)
+    known = service.gather.announced(one)
     service.admitting.gate.announced(one.timestep)
+    if not known:  # it has broken on another node meanwhile: its ranks are told that
+        service.holes.forget([(one.array, one.timestep, one.timestep)])
+        return
     service.counters["sets_announced"] += 1
     for bridge, chunk in one.chunks.items():
         service.receiver.announced(service.ranks[bridge].connection, chunk.tag.sequence, chunk.tag.array)

@@ -6,15 +6,22 @@ that has begun on one rank is admitted on all of them, and can be completed. Whi
 begin what they like and tell nobody: it is open only while there is room for all that they could begin before
 they hear that it has closed, which is `max_in_flight` timesteps. While it is closed they ask, and timesteps
 are admitted one by one, each when all its chunks fit.
+
+Where several node actors share an object store, a timestep that has begun on one of them is admitted on all,
+for the same reason: its parts fill the store until it is complete. So the first that begins it needs room for
+all parts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deisa_bridge.gather import ANYTHING, NEVER
 
+RECENT = 1000
+"""Timesteps that have begun, and that neighbours are told."""
 LOOK = 0.1
 """Seconds between two looks at the store or at the analytics while data flow."""
 FIRST_LOOK = 0.01
@@ -50,6 +57,17 @@ class Usage:
 
     used: int
     capacity: int
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another node actor that puts into the same object store, as it has said last."""
+
+    begun: tuple[int, ...]
+    """The newest timesteps that its ranks have begun, or may."""
+    on_the_way: int
+    """Bytes that it has room for, and that are not in the store."""
+    step_bytes: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,8 @@ class Gate:
         self._pending: set[int] = set()  # timesteps that have begun, and may still be announced
         self.step_bytes = 0
         """Of all chunks of one timestep on this node."""
+        self._recent: deque[int] = deque(maxlen=RECENT)  # timesteps that have begun
+        self._neighbours: list[Neighbour] = []
         self._in_flight = 1  # timesteps that one of them may have
         self._questions: dict[int, _Question] = {}
         self._told: tuple | None = None  # the state that the ranks know
@@ -176,6 +196,16 @@ class Gate:
         self.progress(bridge, timestep)
         self._questions[bridge] = _Question(sequence, timestep, waits, now)
         self._interval = FIRST_LOOK
+
+    def neighbour(self) -> Neighbour:
+        """What this node tells the others that share its object store."""
+        return Neighbour(tuple(self._recent), self._held + self._to_come, self.step_bytes)
+
+    def heard(self, neighbours: list[Neighbour]) -> None:
+        """What they have told: all of them, each time."""
+        self._neighbours = neighbours
+        for timestep in sorted({t for one in neighbours for t in one.begun}):
+            self._begin(timestep)
 
     # ---- Looks at the store and at the analytics -----------------------------------------------------------
 
@@ -322,6 +352,7 @@ class Gate:
     def _begin(self, timestep: int) -> None:
         if self.newest is None or timestep > self.newest:
             self.newest = timestep
+            self._recent.append(timestep)
         if timestep in self._begun:
             return
         left = {b: r.step_bytes for b, r in self._ranks.items() if r.step_bytes and r.position <= timestep}
@@ -359,7 +390,11 @@ class Gate:
     def _reserve(self) -> int:
         """Bytes that could be on the way before the ranks hear that the gate has closed: what is known to be,
         and what the fastest of them could begin, which all of them must then be able to complete."""
-        return self._held + self._to_come + self._in_flight * self.step_bytes
+        return self._held + self._to_come + self._in_flight * self._whole_step()
+
+    def _whole_step(self) -> int:
+        """Bytes that a timestep has in this object store."""
+        return self.step_bytes + sum(one.step_bytes for one in self._neighbours)
 
     def _allowed(self) -> float:
         assert self._limits is not None and self._usage is not None
@@ -371,24 +406,26 @@ class Gate:
 
     def _room(self) -> float:
         """Bytes that fit into the store below the threshold."""
-        return self._allowed() - self._in_store() if self._usage is not None else float("inf")
+        if self._usage is None:
+            return float("inf")
+        return self._allowed() - self._in_store() - sum(one.on_the_way for one in self._neighbours)
 
     def _is_roomy(self, more: int) -> bool:
         """There is room for all that the ranks could begin without asking, and `more` timesteps."""
-        fits = self._reserve() + more * self.step_bytes <= self._room()
+        fits = self._reserve() + more * self._whole_step() <= self._room()
         return fits and not self._ahead_problem(NEVER, self._in_flight + more)
 
     def _store_problem(self) -> str:
         """Why one more timestep does not fit into the store, or ""."""
         on_the_way = self._held + self._to_come
-        if self.step_bytes + on_the_way <= self._room():
+        if self._whole_step() + on_the_way <= self._room():
             return ""
         assert self._limits is not None and self._usage is not None
         used, capacity = self._in_store(), self._usage.capacity
         return (
             f"the object store of this node is {100 * used / capacity:.0f} % full ({_size(used)} of "
             f"{_size(capacity)}), {_size(on_the_way)} are on the way, the next timestep has "
-            f"{_size(self.step_bytes)}, and store_threshold is {self._limits.threshold:g}"
+            f"{_size(self._whole_step())}, and store_threshold is {self._limits.threshold:g}"
         )
 
     def _ahead_problem(self, timestep: int | None = None, more: int = 1) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from deisa_bridge.broken import Broken, BrokenSets
 from deisa_bridge.status import Status
 
 NEVER = 2**63 - 1
@@ -72,19 +73,29 @@ class _Bridge:
     progress: int = ANYTHING
     gone: str = ""  # how it went, when it is gone
     newest: dict[str, int] = field(default_factory=dict)
+    previous: dict[str, int] = field(default_factory=dict)  # the newest but one
 
 
 class Gather:
     """The bridges, arrays and sets of one node in one session.
 
-    Any call may produce failures; take them with `take_failures()` afterwards.
+    Any call may produce failures, and sets that can never be complete, which other nodes must know; take them
+    with `take_failures()` and `take_broken()` afterwards.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
+        self._node = node
+        self.on_node = ""
+        """ " on node ..." for messages, where there are several."""
         self._bridges: dict[int, _Bridge] = {}
         self._sets: dict[tuple[str, int], ChunkSet] = {}
         self._doomed: dict[tuple[int, str, int], Failure] = {}  # their sets broke while they were put
-        self._broken: dict[tuple[str, int], str] = {}  # why, for those who have not sent their chunk yet
+        self._broken = BrokenSets()
+        self._found: list[Broken] = []
+        self._skips: dict[
+            tuple[int, str], tuple[int, str]
+        ] = {}  # the newest that was sent before, and the text
+        self._newest_of: dict[str, int] = {}  # by array: the newest timestep that was announced
         self._failures: list[Failure] = []
         self._ended = ""
         self.newest: int | None = None
@@ -114,6 +125,7 @@ class Gather:
                 status, text = problem
                 self._failures.append(Failure(bridge, array, timestep, tag, status, text, frees_slot=True))
                 continue
+            state.previous[array] = state.newest.get(array, ANYTHING)
             state.newest[array] = timestep
             one = self._sets.get((array, timestep))
             if one is None:
@@ -121,7 +133,7 @@ class Gather:
             one.chunks[bridge] = Chunk(tag, now)
             accepted.append((array, tag))
         self._advance(state, timestep + 1 if last else timestep)
-        # Those who went on or died earlier will not complete what has just come either.
+        # Those who went on earlier will not complete what has just come either.
         for array, _ in accepted:
             self._break_if_hopeless((array, timestep))
         return accepted
@@ -145,7 +157,8 @@ class Gather:
         one = self._sets[(array, timestep)]
         tag = one.chunks.pop(bridge).tag
         self._failures.append(Failure(bridge, array, timestep, tag, status, text, frees_slot=True))
-        self._break(one, status, f"the chunk of rank {bridge} could not be stored: {text}")
+        reason = f"the chunk of rank {bridge} could not be stored{self.on_node}: {text}"
+        self._find(array, timestep, f"{_not_announced(one)}: {reason}", status)
 
     def progress(self, bridge: int, timestep: int) -> None:
         """The bridge will send nothing older than `timestep`."""
@@ -157,7 +170,26 @@ class Gather:
         if state is None or state.gone:
             return
         state.gone = how
+        if how != "closed":  # those who close do it together, and owe nothing
+            self._found_gone(bridge, state)
         self._advance(state, NEVER)
+
+    def give_up(self, one: Broken) -> list[int] | None:
+        """Sets can never be complete, as this node or another has found. Those that are here break; what is
+        being announced does when that has ended. Returns None if it is no news; else the bridges whose
+        chunks of them the head actor has already: no failure will tell them."""
+        if not self._broken.add(one):
+            return None
+        handed_on = set()
+        for array, first, last in one.arrays:
+            here = [s for (name, t), s in self._sets.items() if name == array and first <= t <= last]
+            for chunk_set in here:
+                if not chunk_set.announcing:
+                    self._break(chunk_set, Status.CONNECTION, one.text)
+            if not here and self.has_announced(array, first):
+                owners = self._owners(array)
+                handed_on |= {b for b in owners if self._bridges[b].newest.get(array, ANYTHING) >= first}
+        return sorted(handed_on)
 
     def end(self, text: str) -> None:
         """The session ends: later chunks are refused with `text`, sets with a missing chunk break, and the
@@ -165,7 +197,8 @@ class Gather:
         self._ended = text
         for one in list(self._sets.values()):
             if one.missing:
-                self._break(one, Status.CONNECTION, f"{_ranks(one.missing)} did not send it, and {text}")
+                text_of_set = f"{_not_announced(one)}: {_ranks(one.missing)} did not send it, and {text}"
+                self._break(one, Status.CONNECTION, text_of_set)
 
     def lose(self, text: str) -> None:
         """Nothing more can be announced, because of `text`: later chunks are refused, and all sets break but
@@ -173,13 +206,18 @@ class Gather:
         self._ended = text
         for one in list(self._sets.values()):
             if not one.announcing:
-                self._break(one, Status.CONNECTION, text)
+                self._break(one, Status.CONNECTION, f"{_not_announced(one)}: {text}")
 
     # ---- What to do --------------------------------------------------------------------------------
 
     def take_failures(self) -> list[Failure]:
         """The failures since the last call, each to be told once."""
         taken, self._failures = self._failures, []
+        return taken
+
+    def take_broken(self) -> list[Broken]:
+        """What was found here since the last call, for the other nodes."""
+        taken, self._found = self._found, []
         return taken
 
     def next_ready(self, watermark: int = NEVER) -> ChunkSet | None:
@@ -196,14 +234,24 @@ class Gather:
                 return one
         return None
 
-    def announced(self, one: ChunkSet) -> None:
-        """The head actor knows the set."""
-        del self._sets[(one.array, one.timestep)]
+    def announced(self, one: ChunkSet) -> bool:
+        """The head actor knows the set. False: the set has broken meanwhile, on another node; what the head
+        actor has of it must go again."""
         self.newest = one.timestep if self.newest is None else max(self.newest, one.timestep)
+        self._newest_of[one.array] = max(self._newest_of.get(one.array, ANYTHING), one.timestep)
+        if why := self._broken.why(one.array, one.timestep):
+            self._break(one, Status.CONNECTION, why)
+            return False
+        del self._sets[(one.array, one.timestep)]
+        return True
 
     def announce_failed(self, one: ChunkSet, status: Status, text: str) -> None:
         """The head actor could not be told about the set."""
-        self._break(one, status, text)
+        if why := self._broken.why(one.array, one.timestep):
+            self._break(one, Status.CONNECTION, why)
+        else:
+            one.announcing = False
+            self._find(one.array, one.timestep, f"{_not_announced(one)}: {text}", status)
 
     def report_late(self, now: float) -> None:
         """Fails, as a report that leaves the chunk as it is, every chunk that has waited longer than its
@@ -228,6 +276,27 @@ class Gather:
                 )
 
     # ---- What is so ----------------------------------------------------------------------------------
+
+    def is_broken(self, array: str, timestep: int) -> bool:
+        """The set can never be complete: its chunks are refused."""
+        return bool(self._broken.why(array, timestep))
+
+    def has_announced(self, array: str, timestep: int) -> bool:
+        """The head actor was told of this timestep of the array, or of a later one."""
+        return self._newest_of.get(array, ANYTHING) >= timestep
+
+    def lacks(self, array: str, timestep: int) -> Broken | None:
+        """Why nothing that is here, or may still come, can be announced as this set. None: it can, or was
+        announced before: who asks knows that the head actor did not have it then."""
+        owners = self._owners(array)
+        if not owners or (array, timestep) in self._sets:
+            return None
+        if any(self._bridges[b].progress <= timestep for b in owners):
+            return None
+        text = self._broken.why(array, timestep)
+        if not text:
+            text = "; ".join(self._skipped(b, array, timestep) for b in sorted(owners))
+        return Broken(text, ((array, timestep, timestep),), self._node)
 
     @property
     def bound(self) -> int:
@@ -292,8 +361,8 @@ class Gather:
                 f"the rank said that it sends nothing older than timestep {state.progress}: "
                 "send all arrays of a timestep before the next"
             )
-        if (reason := self._broken.get((array, timestep))) is not None:
-            return Status.CONNECTION, f"array '{array}', timestep {timestep} was not announced: {reason}"
+        if why := self._broken.why(array, timestep):
+            return Status.CONNECTION, why
         return None
 
     def _advance(self, state: _Bridge, progress: int) -> None:
@@ -302,9 +371,7 @@ class Gather:
         state.progress = progress
         for key in list(self._sets):
             self._break_if_hopeless(key)
-        slowest = self._slowest()
-        for key in [key for key in self._broken if key[1] < slowest]:
-            del self._broken[key]
+        self._broken.forget(min([one.timestep for one in self._sets.values()] + [self._slowest()]))
 
     def _break_if_hopeless(self, key: tuple[str, int]) -> None:
         one = self._sets.get(key)
@@ -312,26 +379,61 @@ class Gather:
             return
         culprits = [b for b in one.missing if self._bridges[b].progress > one.timestep]
         if culprits:
-            self._break(one, Status.CONNECTION, "; ".join(self._why(b, one.timestep) for b in culprits))
+            self._find(*key, "; ".join(self._skipped(b, *key) for b in culprits))
 
-    def _why(self, bridge: int, timestep: int) -> str:
+    def _skipped(self, bridge: int, array: str, timestep: int) -> str:
+        """What is said of a bridge that went on without its chunk: the same for all that it leaves out until
+        it sends the array again, so that it is reported once."""
         state = self._bridges[bridge]
-        if state.gone:
-            return f"rank {bridge} {state.gone} before it sent timestep {timestep}"
-        return f"rank {bridge} skipped timestep {timestep}"
+        sent = (state.newest.get(array, ANYTHING), state.previous.get(array, ANYTHING), timestep)
+        before = next(t for t in sent if t <= timestep)
+        known, text = self._skips.get((bridge, array), (NEVER, ""))
+        if known != before:
+            how = f"{state.gone} before it sent" if state.gone else "skipped"
+            text = f"array '{array}', timestep {timestep} was not announced: rank {bridge} {how} timestep "
+            text += f"{timestep}{self.on_node}"
+            if not state.gone:
+                text += ". Nor is what follows, until that rank sends it again"
+            self._skips[(bridge, array)] = (before, text)
+        return text
 
-    def _break(self, one: ChunkSet, status: Status, reason: str) -> None:
+    def _found_gone(self, bridge: int, state: _Bridge) -> None:
+        """What the bridge has not sent will never be complete."""
+        arrays, owed = [], []
+        for name in sorted(state.arrays):
+            newest = state.newest.get(name, ANYTHING)
+            first = ANYTHING if newest == ANYTHING else newest + 1
+            arrays.append((name, first, NEVER))
+            owed.append(f"'{name}'" + ("" if newest == ANYTHING else f" from timestep {first} on"))
+        newest = max(state.newest.values(), default=ANYTHING)
+        when = "before it sent anything" if newest == ANYTHING else f"after it sent timestep {newest}"
+        text = f"rank {bridge} {state.gone} {when}{self.on_node}"
+        if owed:
+            text += f": array{'s' if len(owed) > 1 else ''} {', '.join(owed)} can never be complete again"
+        one = Broken(text, tuple(arrays), self._node, death=state.gone == "died")
+        self._found.append(one)
+        self.give_up(one)
+
+    def _find(self, array: str, timestep: int, text: str, status: Status = Status.CONNECTION) -> None:
+        """The set will never be complete, on any node."""
+        one = Broken(text, ((array, timestep, timestep),), self._node)
+        self._found.append(one)
+        self._broken.add(one)
+        self._break(self._sets[(array, timestep)], status, text)
+
+    def _break(self, one: ChunkSet, status: Status, text: str) -> None:
         """The set will never be announced: every contributor is told, at the latest after its put."""
         del self._sets[(one.array, one.timestep)]
-        if one.missing and not self._ended:
-            self._broken[(one.array, one.timestep)] = reason
         for bridge, chunk in one.chunks.items():
-            text = f"array '{one.array}', timestep {one.timestep} was not announced: {reason}"
             failure = Failure(bridge, one.array, one.timestep, chunk.tag, status, text, frees_slot=False)
             if chunk.stored:
                 self._failures.append(failure)
             else:
                 self._doomed[(bridge, one.array, one.timestep)] = failure
+
+
+def _not_announced(one: ChunkSet) -> str:
+    return f"array '{one.array}', timestep {one.timestep} was not announced"
 
 
 def _ranks(bridges: list[int]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 
 from deisa_bridge import head as head_actor
+from deisa_bridge.broken import Broken
 from deisa_bridge.claim import claim
 from deisa_bridge.node_actor import load_base
 from deisa_bridge.ranks import register
@@ -282,6 +283,22 @@ class Host:
         """From the node actor of another node; see peers.py."""
         service = await self._begun(request, 15.0)
         return await service.peers.answer_watermark(request)
+
+    async def _deisa_broken(self, request: dict) -> dict:
+        """From another node actor: sets that can never be complete; see broken.py."""
+        service = await self._begun(request, 15.0)
+        service.hear([Broken.parse(one) for one in request["broken"]], request["node"])
+        return {}
+
+    async def _deisa_lacking(self, request: dict) -> dict:
+        """From the node actor of bridge 0: which of these sets will never be announced here; see holes.py."""
+        service = await self._begun(request, 0.0)
+        return {"broken": [one.to_json() for one in service.lacking(request["sets"])]}
+
+    async def _deisa_room(self, request: dict) -> dict:
+        """From another node actor that may share the object store; see gate.py."""
+        service = await self._begun(request, 0.0)
+        return service.admitting.room()
 
     async def _deisa_drain(self, request: dict) -> dict:
         """From the node actor of bridge 0: announce everything, the end marker comes next."""

@@ -30,7 +30,16 @@ DEISA_METHODS = (
 """The methods of deisa-ray's SchedulingActor that are passed on, as of deisa-ray 0.1.8. `ready` answers at
 once."""
 
-OWN_METHODS = ("deisa_serve", "deisa_finalise", "deisa_status", "deisa_watermark", "deisa_drain")
+OWN_METHODS = (
+    "deisa_serve",
+    "deisa_finalise",
+    "deisa_status",
+    "deisa_watermark",
+    "deisa_broken",
+    "deisa_lacking",
+    "deisa_room",
+    "deisa_drain",
+)
 """The methods that this package adds. Each takes and returns JSON text; see docs/architecture.md."""
 
 

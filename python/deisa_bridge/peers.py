@@ -77,6 +77,11 @@ class Peers:
         """To be called whenever bound() may have risen."""
         self._bound_changed.set()
 
+    @staticmethod
+    def has_died(error: BridgeError) -> bool:
+        """The call failed because the other node actor will never answer."""
+        return isinstance(error, head_actor.ActorGone)
+
     # ---- On the master -------------------------------------------------------------------------------
 
     async def answer_watermark(self, request: dict) -> dict:

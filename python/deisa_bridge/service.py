@@ -20,9 +20,11 @@ from typing import Any, NamedTuple
 from deisa_bridge import receiver as wire
 from deisa_bridge.admitting import Admitting
 from deisa_bridge.announcing import announce
+from deisa_bridge.broken import Broken, Spread
 from deisa_bridge.ending import Ending
 from deisa_bridge.feedback import Feedback
 from deisa_bridge.gather import ANYTHING, NEVER, Gather
+from deisa_bridge.holes import Holes
 from deisa_bridge.peers import Peers
 from deisa_bridge.ranks import Rank, parse_define, parse_hello
 from deisa_bridge.status import NO_SLOT, BridgeError, Status
@@ -52,16 +54,18 @@ class Service:
         self.session = session
         self.node = node
         self.announce_delay = announce_delay
-        self.gather = Gather()
+        self.gather = Gather(node)
         self.ranks: dict[int, Rank] = {}  # by bridge; those that were welcomed
         self.head: Any = None
         self.inner: Any = None
         self.peers: Peers | None = None
+        self.holes = Holes(self)
         self.ending = Ending(self)
         self.admitting = Admitting(self)
         self.lost = ""
         """Why nothing more can reach the analytics, if so."""
         self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
+        self._spread: Spread | None = None  # where there are several nodes
         self._connections: dict[int, Rank] = {}
         self._feedback = Feedback()
         self._loop = asyncio.get_running_loop()
@@ -80,6 +84,11 @@ class Service:
         """The arrays are registered: announcing may begin."""
         self.head, self.inner = head, inner
         self.peers = Peers(self.session, self.node, peers_request, lambda: self.gather.bound, self.touch)
+        if self.peers.others:
+            self._spread = Spread(self.peers)
+            self.gather.on_node = f" on node {self.node}"
+            if self.peers.is_master:
+                self.spawn(self.holes.watch())
         self.spawn(announce(self))
 
     def stop(self) -> None:
@@ -89,6 +98,8 @@ class Service:
         self._stopping = True
         if self.peers is not None:
             self.peers.stop()
+        if self._spread is not None:
+            self._spread.stop()
         for task in self._tasks:
             task.cancel()
         self.receiver.close()
@@ -172,6 +183,9 @@ class Service:
         if rank is None:
             return
         for chunk in event.chunks:
+            known = chunk.array < len(rank.arrays)
+            if known and self.gather.is_broken(rank.arrays[chunk.array].name, event.timestep):
+                continue  # it will be refused
             key = (event.connection, Where(event.sequence, chunk.array, chunk.slot))
             self._puts[key] = self._pool.submit(self._put, rank, event.timestep, chunk)
 
@@ -202,6 +216,7 @@ class Service:
     def settle(self) -> None:
         """After a change of state: tells failures, moves the gate, and wakes those who wait."""
         self.tell_failures()
+        self._tell_broken()
         self.admitting.settle()
         self.touch()
 
@@ -291,7 +306,7 @@ class Service:
         for chunk in event.chunks:
             array = rank.arrays[chunk.array]
             where = Where(event.sequence, chunk.array, chunk.slot)
-            puts[where] = self._puts.pop((event.connection, where))
+            puts[where] = self._puts.pop((event.connection, where), None)
             if chunk.bytes != array.nbytes:
                 text = f"array '{array.name}': the chunk has {chunk.bytes} bytes: expected {array.nbytes}"
                 self._fail(rank, where, True, Status.CONTRACT, event.timestep, text)
@@ -303,7 +318,8 @@ class Service:
         gate.progress(rank.bridge, event.timestep)
         for name, where in accepted:
             gate.received(rank.bridge, event.timestep, chunks[where].bytes)
-            puts[where].add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
+            put = puts[where] or self._pool.submit(self._put, rank, event.timestep, chunks[where])
+            put.add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
         if event.last_of_step:
             gate.progress(rank.bridge, event.timestep + 1)
 
@@ -365,6 +381,45 @@ class Service:
             await asyncio.sleep(0.5)
             self.gather.report_late(time.monotonic())
             self.tell_failures()
+
+    # ---- Sets that can never be complete -------------------------------------------------------------------
+
+    def _tell_broken(self) -> None:
+        """Tells the other nodes, and the ranks of this one, what was found here."""
+        if self.peers is None:
+            return
+        found = self.gather.take_broken()
+        for one in found:
+            self._after_breaking(one, [])
+        if found and self._spread is not None:
+            self._spread.tell(found)
+
+    def hear(self, broken: list[Broken], source: str = "") -> None:
+        """Another node has found these, `source` says; the master tells the others."""
+        news = []
+        for one in broken:
+            handed_on = self.gather.give_up(one)
+            if handed_on is not None:
+                news.append(one)
+                self._after_breaking(one, handed_on)
+        assert self.peers is not None
+        if news and self._spread is not None and self.peers.is_master:
+            self._spread.tell(news, but=source)
+        self.settle()
+
+    def _after_breaking(self, one: Broken, handed_on: list[int]) -> None:
+        """Removes what the head actor has of it, and tells those whom no failure of a chunk will tell."""
+        if self.lost or self.ending.done:
+            return
+        self.holes.forget([a for a in one.arrays if self.gather.has_announced(a[0], a[1])])
+        logger.warning("%s", one.text)
+        for rank in self.live():
+            if rank.welcomed and (one.death or (rank.bridge in handed_on and one.node != self.node)):
+                self.receiver.notice(rank.connection, Status.CONNECTION, one.text)
+
+    def lacking(self, sets: list[list]) -> list[Broken]:
+        """Those of the sets (array, timestep) that this node will never announce."""
+        return [one for one in (self.gather.lacks(*each) for each in sets) if one is not None]
 
     # ---- Feedback and the end ----------------------------------------------------------------------------
 

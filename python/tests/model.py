@@ -1,8 +1,9 @@
 """A simulation on two nodes as a state machine, to be walked through in every order of events.
 
 Gather and Watermark are the real ones. Around them stand, as docs/state-machines.md describes them: ranks
-that send, flush, meet at the barrier and leave; node actors that announce and drain; the head actor; and
-deaths. Time is not modelled: what a time-out does may happen as soon as it is armed.
+that send, flush, meet at the barrier and leave; node actors that announce, tell each other what is broken,
+and drain; the head actor; and deaths. Time is not modelled: what a time-out does may happen as soon as it is
+armed.
 
 A state is a tuple of small numbers and sets. Each event leads to a later state, never back, so walking
 through all states ends; a state without events is an end, and everything must have come to its end there.
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from deisa_bridge.broken import Broken
 from deisa_bridge.gather import ANYTHING, NEVER, Gather
 from deisa_bridge.status import Status
 from deisa_bridge.watermark import Watermark
@@ -70,6 +72,7 @@ class Node(NamedTuple):
     gather: int
     batch: frozenset = frozenset()  # sets that the head actor is being told about
     told: frozenset = frozenset()  # those of them that it knows
+    heard: frozenset = frozenset()  # of the other node: sets that can never be complete
     watermark: int = NEVER  # as far as this node knows
     ended: bool = False  # it takes nothing more, and drains
     alive: bool = True
@@ -98,6 +101,7 @@ class Known:
     taken: frozenset  # accepted while the node took chunks
     bound: int
     waiting: frozenset  # ranks with open chunks
+    found: frozenset  # sets that can never be complete, as it has found itself
     after: dict[tuple, tuple[int, Any]] = field(default_factory=dict)
 
 
@@ -111,12 +115,18 @@ class Gathers:
     def __getitem__(self, number: int) -> Known:
         return self._states[number]
 
-    def add(self, gather: Gather, still_open: frozenset = frozenset(), taken: frozenset = frozenset()) -> int:
-        key = (_key(gather), still_open, taken)
+    def add(
+        self,
+        gather: Gather,
+        still_open: frozenset = frozenset(),
+        taken: frozenset = frozenset(),
+        found: frozenset = frozenset(),
+    ) -> int:
+        key = (_key(gather), still_open, taken, found)
         number = self._numbers.setdefault(key, len(self._states))
         if number == len(self._states):
             waiting = frozenset(rank for rank, _, _ in still_open)
-            self._states.append(Known(gather, still_open, taken, gather.bound, waiting))
+            self._states.append(Known(gather, still_open, taken, gather.bound, waiting, found))
         return number
 
     def apply(self, number: int, event: str, *arguments: Any) -> tuple[int, Any]:
@@ -131,7 +141,8 @@ class Gathers:
             taken -= {(f.bridge, f.array, f.timestep) for f in final if "not announced, because" in f.text}
             if not closed <= before.open | opened:
                 raise Violation(f"{closed - before.open} were settled twice")
-            number = self.add(gather, (before.open | opened) - closed, before.taken | taken)
+            found_now = before.found | set(gather.take_broken())
+            number = self.add(gather, (before.open | opened) - closed, before.taken | taken, found_now)
             found = before.after[(event, *arguments)] = (number, result)
         return found
 
@@ -162,11 +173,18 @@ class Gathers:
 
     @staticmethod
     def _announced(gather: Gather, batch: frozenset):
-        closed = set()
+        closed, broken = set(), set()
         for one in [one for one in gather.pending if (one.array, one.timestep) in batch]:
-            closed |= {(rank, one.array, one.timestep) for rank in one.chunks}
-            gather.announced(one)
-        return None, set(), closed, set()
+            if gather.announced(one):
+                closed |= {(rank, one.array, one.timestep) for rank in one.chunks}
+            else:
+                broken.add((one.array, one.timestep, one.timestep))
+        return broken, set(), closed, set()
+
+    @staticmethod
+    def _give_up(gather: Gather, broken: Broken):
+        gather.give_up(broken)
+        return None, set(), set(), set()
 
 
 def _key(gather: Gather) -> tuple:
@@ -178,7 +196,7 @@ def _key(gather: Gather) -> tuple:
         (one.array, one.timestep, one.announcing, frozenset((b, c.stored) for b, c in one.chunks.items()))
         for one in gather._sets.values()
     )
-    doomed, broken = frozenset(gather._doomed), frozenset(gather._broken)
+    doomed, broken = frozenset(gather._doomed), tuple(gather._broken)
     return bridges, sets, doomed, broken, bool(gather._ended), gather.newest
 
 
@@ -194,8 +212,8 @@ class Model:
 
     def start(self) -> State:
         nodes = []
-        for ranks in self.world.nodes:
-            gather = Gather()
+        for i, ranks in enumerate(self.world.nodes):
+            gather = Gather(str(i))
             for rank in ranks:
                 gather.add_bridge(rank, [a for a, of in self.world.arrays.items() if rank in of], 1.0)
             nodes.append(Node(self.gathers.add(gather), watermark=NEVER if self.world.uniform else ANYTHING))
@@ -210,6 +228,7 @@ class Model:
             if node.alive:
                 yield from self._announcing(state, i, node)
                 yield from self._peer_events(state, i, node)
+                yield from self._broken_events(state, i, node)
                 yield from self._draining(state, i, node)
         yield from self._ending(state)
 
@@ -282,7 +301,9 @@ class Model:
             yield f"the head actor is told {one} by node {i}", after
         if node.batch and node.batch == node.told:
             after = self._node(state, i, node._replace(batch=frozenset(), told=frozenset()))
+            _, broken = self.gathers.apply(node.gather, "announced", node.batch)
             after = self._apply(after, i, "announced", node.batch)
+            after = self._forget(after, broken)
             yield f"node {i} hears that {set(node.batch)} is known", after
         if not node.batch:
             number, batch = self.gathers.apply(node.gather, "take", node.watermark)
@@ -335,6 +356,46 @@ class Model:
             elif state.ending != "sent":
                 yield "the other takes over", after._replace(ending="draining")
 
+    def _broken_events(self, state: State, i: int, node: Node) -> Iterator[tuple[str, State]]:
+        """What the other node has found, and what the master sees at the head actor."""
+        if state.nodes[1 - i].alive or self.world.actor_deaths:
+            found = self.gathers[state.nodes[1 - i].gather].found
+            # What is on the other node alone changes nothing here.
+            found = frozenset(
+                one for one in found if any(i in self.world.owners(array) for array, _, _ in one.arrays)
+            )
+            if news := sorted(found - node.heard, key=lambda one: one.text):
+                after = self._node(state, i, node._replace(heard=found))
+                for one in news:
+                    after = self._hear(after, i, one)
+                yield f"node {i} hears: {'; '.join(one.text for one in news)}", after
+        if i != MASTER or not self.world.skips:  # deaths are known without it
+            return
+        lacking = set()
+        for array, timestep in {(array, timestep) for array, timestep, _ in state.head}:
+            for owner in self.world.owners(array):
+                other = state.nodes[owner]
+                if (array, timestep, owner) not in state.head and other.alive:
+                    one = self.gathers[other.gather].gather.lacks(array, timestep)
+                    lacking |= {one} if one is not None else set()
+        after = state
+        for one in sorted(lacking, key=lambda one: one.arrays):
+            for j in (MASTER, OTHER):
+                after = self._hear(after, j, one)
+        if after != state:
+            yield "the master sees what never comes", after
+
+    def _hear(self, state: State, i: int, one: Broken) -> State:
+        return self._forget(self._apply(state, i, "give_up", one), one.arrays)
+
+    def _forget(self, state: State, arrays: Any) -> State:
+        """The head actor is to forget what it has of broken sets."""
+        gone = {e for e in state.head if any(e[0] == name and a <= e[1] <= b for name, a, b in arrays)}
+        for array, timestep, _ in gone:
+            if all((array, timestep, owner) in state.head for owner in self.world.owners(array)):
+                raise Violation(f"{array} of timestep {timestep} was given up, though it was complete")
+        return state._replace(head=state.head - gone) if gone else state
+
     def _draining(self, state: State, i: int, node: Node) -> Iterator[tuple[str, State]]:
         if state.ending == "draining" and not node.ended:
             # It has been asked to drain, and nothing more can come, or SETTLE is over.
@@ -364,6 +425,8 @@ class Model:
         if not node.alive:
             return state
         number, _ = self.gathers.apply(node.gather, event, *arguments)
+        for one in self.gathers[number].found - self.gathers[node.gather].found:
+            state = self._forget(state, one.arrays)
         return self._settle(self._node(state, i, node._replace(gather=number)))
 
     def _call(self, state: State, i: int, name: str, *arguments: Any) -> State:
@@ -408,11 +471,26 @@ class Model:
                         continue
                     if not all((array, t, owner) in state.head for owner in self.world.owners(array)):
                         raise Violation(f"{array} of timestep {t} was received whole, and never announced")
+            self._check_given_up(state, taken)
         if not (state.deaths or state.actor_deaths or self.world.skips):
             arrays, steps = self.world.arrays, range(self.world.steps)
             every = {(a, t, i) for a in arrays for t in steps for i in self.world.owners(a)}
             if state.head != every:
                 raise Violation(f"{every - state.head} were never announced")
+
+    def _check_given_up(self, state: State, taken: frozenset) -> None:
+        """The head actor has nothing that waits for what never comes, but for what came after the end."""
+        for array, timestep, node in state.head:
+            if all((array, timestep, owner) in state.head for owner in self.world.owners(array)):
+                continue
+            late = {
+                (rank, name, t)
+                for rank in self.ranks
+                for t, names, _ in self.programs[rank][: state.sent[rank]]
+                for name in names
+            } - taken
+            if not any((rank, array, timestep) in late for rank in self.world.arrays[array]):
+                raise Violation(f"{array} of timestep {timestep} is kept for node {node}, and never complete")
 
 
 def _with(values: tuple, at: int, value: Any) -> tuple:

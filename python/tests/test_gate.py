@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from deisa_bridge.gate import LOOK, Gate, Limits, Usage, Word
+from deisa_bridge.gate import LOOK, Gate, Limits, Neighbour, Usage, Word
 
 MIB = 2**20
 
@@ -331,3 +331,42 @@ class Model:
 @pytest.mark.parametrize("seed", range(60))
 def test_no_schedule_fills_the_store_or_gets_stuck(seed):
     Model(seed).run()
+
+
+def neighbour(begun: tuple[int, ...] = (), on_the_way: int = 0, step_bytes: int = 0) -> Neighbour:
+    return Neighbour(begun, on_the_way * MIB, step_bytes * MIB)
+
+
+def test_what_has_begun_on_a_neighbour_is_admitted_though_the_store_is_full():
+    gate = make_gate(ranks=1, step=10 * MIB)
+    fill(gate, 80 * MIB, 1.0)
+    gate.ask(0, 7, 4, waits=True, now=1.0)
+    gate.settle()
+    assert not gate.admits(4)
+    gate.heard([neighbour(begun=(4, 5, 6), step_bytes=10)])
+    gate.settle()
+    assert gate.admits(4) and gate.admits(6) and not gate.admits(7)
+    assert gate.words(1.0)[-1] == Word(0, 7)
+    assert gate.neighbour() == Neighbour((4, 5, 6), 30 * MIB, 10 * MIB), "it owes all three"
+
+
+@pytest.mark.parametrize(
+    ("others", "used", "admitted"), [(0, 70, True), (20, 70, False), (20, 50, True), (20, 51, False)]
+)
+def test_the_first_that_begins_a_timestep_needs_room_for_the_neighbours_parts(others, used, admitted):
+    gate = make_gate(ranks=1, step=10 * MIB)
+    gate.heard([neighbour(step_bytes=others)])
+    fill(gate, used * MIB, 1.0)
+    assert not gate.open
+    gate.ask(0, 7, 5, waits=True, now=1.0)
+    gate.settle()
+    assert gate.admits(5) is admitted
+
+
+def test_what_a_neighbour_has_on_the_way_has_its_room():
+    gate = make_gate(ranks=1, step=10 * MIB)
+    gate.heard([neighbour(on_the_way=20)])
+    fill(gate, 51 * MIB, 1.0)
+    gate.ask(0, 7, 5, waits=True, now=1.0)
+    gate.settle()
+    assert not gate.admits(5)

@@ -17,6 +17,8 @@ WHOLE = {"arrays": {"a": ALL}}
 SPLIT = {"arrays": {"x": (0, 2), "y": (1, 3)}, "uniform": False}
 MIXED = {"arrays": {"a": ALL, "y": (1,)}, "uniform": False}
 TWO = {"arrays": {"a": ALL, "b": (0, 1)}}
+THREE = {"arrays": {"a": (0, 1, 2)}, "nodes": ((0, 2), (1,))}
+ALONE = {"arrays": {"a": (0, 1, 2), "b": (0, 1)}, "nodes": ((0, 2), (1,))}
 
 QUICK = {
     "one array": World(**WHOLE),
@@ -28,16 +30,24 @@ QUICK = {
     "rank 2 skips timestep 0 of its own array": World(**SPLIT, skips=frozenset({(2, 0)})),
     "slow puts": World(**WHOLE, slow_puts=True, steps=2),
     "slow puts and a death": World(**WHOLE, slow_puts=True, steps=1, deaths=1),
-    "a death": World(**WHOLE, deaths=1),
+    "rank 1, alone on its node, skips timestep 0 of both arrays": World(
+        **ALONE, skips=frozenset({(1, 0)}), steps=2
+    ),
+    "a death": World(**THREE, deaths=1, steps=2),
+    "a death, two arrays": World(**ALONE, deaths=1, steps=1),
     "a death, an array per node": World(**SPLIT, deaths=1, steps=2),
-    "a death while sends wait": World(**TWO, announced=True, deaths=1, steps=2),
-    "three deaths": World(**WHOLE, deaths=3, steps=1),
+    "a death while sends wait": World(**ALONE, announced=True, deaths=1, steps=2),
+    "three deaths": World(**THREE, deaths=3, steps=1),
     "a node actor dies": World(**WHOLE, actor_deaths=1, steps=1),
     "a node actor dies, an array per node": World(**SPLIT, actor_deaths=1, steps=1),
 }
 FULL = {
+    "a death of one of four": World(**WHOLE, deaths=1, steps=2),
+    "a death of one of four in three timesteps": World(**WHOLE, deaths=1),
     "a death, an array of rank 1": World(**MIXED, deaths=1, steps=2, in_steps=True),
+    "a death of one of four while sends wait": World(**TWO, announced=True, deaths=1, steps=2),
     "two deaths": World(**WHOLE, deaths=2),
+    "three deaths of four": World(**WHOLE, deaths=3, steps=1),
     "a death in three timesteps, an array per node": World(**SPLIT, deaths=1),
     "a death in three timesteps, an array of rank 1": World(**MIXED, deaths=1, in_steps=True),
     "slow puts in three timesteps": World(**WHOLE, slow_puts=True),
@@ -80,6 +90,16 @@ def without_deaths(monkeypatch):
     monkeypatch.setattr(Gather, "gone", lambda self, bridge, how: None)
 
 
+def without_spreading(monkeypatch):
+    """What is broken on one node is not known on the others."""
+    monkeypatch.setattr(Gather, "take_broken", lambda self: [])
+
+
+def without_holes(monkeypatch):
+    """Nobody looks for what all ranks of a node have left out."""
+    monkeypatch.setattr(Gather, "lacks", lambda self, array, timestep: None)
+
+
 def without_breaking_at_once(monkeypatch):
     """A set that comes after its rank has died is only looked at when somebody goes on."""
     step = Gather.step
@@ -111,8 +131,10 @@ def with_a_careless_end(monkeypatch):
     [
         (World(**WHOLE), without_order, "was complete after timestep"),
         (World(**SPLIT, steps=2), without_watermark, "was complete after timestep"),
-        (World(**WHOLE, steps=1, deaths=1), without_deaths, "stuck"),
-        (World(**TWO, steps=2, announced=True, deaths=1), without_breaking_at_once, "stuck"),
+        (World(**WHOLE, steps=1, deaths=1), without_deaths, "stuck|never complete"),
+        (World(**THREE, steps=1, deaths=1), without_spreading, "never complete"),
+        (World(**THREE, steps=2, skips=frozenset({(1, 0)})), without_holes, "never complete"),
+        (World(**TWO, steps=2, announced=True, skips=frozenset({(1, 0)})), without_breaking_at_once, "stuck"),
         (World(**WHOLE, steps=1, deaths=1), without_draining, "after the end marker"),
         (World(**WHOLE, steps=1, deaths=1), with_a_careless_end, "was received whole, and never announced"),
     ],

@@ -205,20 +205,28 @@ def test_what_each_level_of_acknowledgement_promises(simulation: Simulation):
     ranks[2].kill()
     assert not ranks[1].has_answered, "nothing is stored while the node actor stands still"
     (simulation.folder / "go").touch()
-    assert ranks[1].answer()["status"] == OK
+    # The death is told to all: by this call or by the next.
+    assert ranks[1].answer()["status"] in (OK, REPORTED)
     until(lambda: simulation.node_status()["chunks_stored"] == 5, "all chunks to be stored")
+    until(lambda: 2 not in simulation.node_status()["live"], "the death to be seen")
 
     # A failure after the return is reported by the next call: rank 0 never sends timestep 1 of `shared`.
-    ranks[0].ok("begin 2", "end")
+    told = ranks[0].call("begin 2")
+    assert told["status"] == REPORTED and "rank 2 died after it sent timestep 1" in told["message"], told
+    ranks[0].ok("end")
     until(lambda: simulation.node_status()["chunks_failed"] == 1, "the incomplete timestep to fail")
     ranks[1].ask("send shared 2 2 22")
     late = ranks[1].answer()
-    assert late["status"] == REPORTED and late["timestep"] == 1 and late["array"] == "shared", late
-    assert "rank 0 skipped timestep 1" in late["message"]
-    until(lambda: any("rank 1, array 'shared', timestep 1" in line for line in ranks[1].errors), "the report")
-    # The call that reported it has done its own work: rank 0 skipped timestep 2 before, so that fails too.
+    assert late["status"] == REPORTED, late
+    report = "rank 1, array 'shared', timestep 1: connection failure: array 'shared', timestep 1 was not "
+    report += "announced: rank 0 skipped timestep 1. Nor is what follows"
+    until(lambda: any(report in line for line in ranks[1].errors), "the report")
+    assert any("rank 2 died" in line for line in ranks[1].errors)
+    # The call that reported it has done its own work: rank 0 skipped timestep 2 before, so that fails too,
+    # for the same cause, which is not said again.
     failed = until(lambda: (r := ranks[1].call("flush"))["status"] != OK and r, "timestep 2 to fail")
-    assert failed["timestep"] == 2 and "rank 0 skipped timestep 2" in failed["message"]
+    assert failed["timestep"] == 2 and "rank 0 skipped timestep 1. Nor is" in failed["message"]
+    assert sum("skipped" in line for line in ranks[1].errors) == 1
 
     # close with a barrier that fails: rank 2 is dead. The error is reported, the analytics end.
     for result in together(ranks[:2], "close 3"):
@@ -248,7 +256,7 @@ def test_a_rank_that_dies_in_a_step_is_named_to_its_neighbours(simulation: Simul
         result = ranks[i].answer()
         assert result["status"] == CONNECTION, result
         assert (result["rank"], result["array"], result["timestep"]) == (i, "field", 1)
-        assert "rank 2 died before it sent timestep 1" in result["message"]
+        assert "rank 2 died after it sent timestep 0" in result["message"]
     for result in together(ranks[:2], "close 2"):
         assert result["status"] == COMMUNICATOR, result
     assert sorted(watch.finish()["field"]) == [0]

@@ -10,6 +10,7 @@
  *   pace=S           seconds to wait before each timestep (0)
  *   step=1           begin_step, puts and end_step instead of one send per array
  *   skip=T           sends nothing of timestep T
+ *   omit=I,T,U       sends nothing of array I from timestep T to U; may be repeated
  *   until=FILE       sends no further timestep once FILE exists
  *   hold=FILE        after the last timestep, waits until FILE exists; without it closes at once
  *   stop=1           leaves at the first report of a failure, with status 3
@@ -29,7 +30,7 @@
 #include <deisa/deisa_mpi.h>
 #endif
 
-enum { MAX_ARRAYS = 8, MAX_MEMBERS = 64, MAX_CELLS = 65536 };
+enum { MAX_ARRAYS = 8, MAX_MEMBERS = 64, MAX_CELLS = 65536, MAX_OMITTED = 4 };
 
 typedef struct array {
   char name[8];
@@ -40,7 +41,8 @@ typedef struct array {
 
 typedef struct settings {
   int rank, world, mpi, array_count, cells, in_steps, stop;
-  int64_t steps, skip;
+  int64_t steps, skip, omitted[MAX_OMITTED][3];
+  int omitted_count;
   double pace;
   const char *hold, *until;
   array arrays[MAX_ARRAYS];
@@ -95,6 +97,20 @@ static void read_array(settings* all, const char* text) {
   }
 }
 
+static void read_omitted(settings* all, const char* text) {
+  if (all->omitted_count == MAX_OMITTED) exit(4);
+  int64_t* one = all->omitted[all->omitted_count++];
+  if (sscanf(text, "%" SCNd64 ",%" SCNd64 ",%" SCNd64, &one[0], &one[1], &one[2]) != 3) exit(4);
+}
+
+static int sends(const settings* all, int which, int64_t timestep) {
+  for (int i = 0; i < all->omitted_count; ++i) {
+    const int64_t* one = all->omitted[i];
+    if (one[0] == which && one[1] <= timestep && timestep <= one[2]) return 0;
+  }
+  return all->arrays[which].position >= 0;
+}
+
 static void read_settings(int argc, char** argv, settings* all) {
   memset(all, 0, sizeof(*all));
   all->world = 1;
@@ -124,6 +140,8 @@ static void read_settings(int argc, char** argv, settings* all) {
       all->in_steps = atoi(value);
     } else if (IS("skip")) {
       all->skip = atoll(value);
+    } else if (IS("omit")) {
+      read_omitted(all, value);
     } else if (IS("until")) {
       all->until = value;
     } else if (IS("hold")) {
@@ -169,7 +187,7 @@ static void send_timestep(deisa_bridge* bridge, const settings* all, int64_t tim
   if (all->in_steps) check("begin_step", deisa_begin_step(bridge, timestep, &error), &error);
   for (int i = 0; i < all->array_count; ++i) {
     const char* name = all->arrays[i].name;
-    if (all->arrays[i].position < 0) continue;
+    if (!sends(all, i, timestep)) continue;
     fill(all, i, timestep, chunk);
     if (all->in_steps) {
       check("put", deisa_put(bridge, name, chunk, &error), &error);
@@ -183,7 +201,7 @@ static void send_timestep(deisa_bridge* bridge, const settings* all, int64_t tim
   const deisa_status status = deisa_end_step(bridge, &error);
   check("end_step", status, &error);
   for (int i = 0; i < all->array_count; ++i) {
-    if (all->arrays[i].position >= 0) say("sent %d %" PRId64 " %d", i, timestep, (int)status);
+    if (sends(all, i, timestep)) say("sent %d %" PRId64 " %d", i, timestep, (int)status);
   }
 }
 
