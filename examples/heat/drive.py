@@ -43,6 +43,9 @@ def read_arguments() -> argparse.Namespace:
         "--language", choices=("c", "fortran", "java"), default="c", help="of the simulation (%(default)s)"
     )
     parser.add_argument(
+        "--control", choices=("auto", "java", "python"), help="what joins Ray for the simulation (auto)"
+    )
+    parser.add_argument(
         "--class-path", metavar="PATHS", help="of the Java simulation (what is built here)"
     )
     parser.add_argument(

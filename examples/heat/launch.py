@@ -103,6 +103,8 @@ def start_analytics(
 def start_simulation(arguments: argparse.Namespace, environment: dict[str, str], report: Path) -> list[Child]:
     """The simulation: mpirun, or one process per Java rank. Rank 0 writes `report` at its end."""
     ranks = place_ranks(arguments)
+    if arguments.control is not None:
+        environment = environment | {"DEISA_CONTROL": arguments.control}
     if arguments.comm == "gloo" or arguments.language == "java":
         master = {"DEISA_MASTER_ADDRESS": "127.0.0.1", "DEISA_MASTER_PORT": str(free_port())}
         environment = environment | master

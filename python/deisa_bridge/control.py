@@ -6,14 +6,19 @@ Nothing of Ray is imported with this module: the process must first be able to e
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import json
 import os
 import queue
 import re
+import select
+import socket
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from deisa_bridge.status import NAMESPACE
@@ -191,44 +196,70 @@ def _error(identity: Any, kind: str, text: str) -> str:
     return json.dumps({"id": identity, "error": {"kind": kind, "message": text}})
 
 
-def _read(connection: int, lines: queue.SimpleQueue[bytes]) -> None:
-    """Until the end of the connection, which is that of this process: at once, whatever it does. Leaving Ray
-    may take long, and nobody waits for it."""
-    try:
-        rest = b""
-        while received := os.read(connection, 1 << 16):
-            *complete, rest = (rest + received).split(b"\n")
-            for line in complete:
-                lines.put(line)
-    finally:
-        os._exit(0)
+class Connection:
+    """Descriptor 0, which is a socket. At its end this process ends too: at once, whatever it does. Leaving
+    Ray may take long, and nobody waits for it."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(fileno=os.dup(0))
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)  # nothing that Ray starts keeps the socket open
+        os.close(null)
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        fcntl.fcntl(self._socket, fcntl.F_SETOWN, os.getpid())
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        try:
+            # Not in recv: the kernel sends no signal to a process that waits there.
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            rest = b""
+            while poll.poll() and (received := self._socket.recv(1 << 16)):
+                *complete, rest = (rest + received).split(b"\n")
+                for line in complete:
+                    self._lines.put(line)
+        finally:
+            os._exit(0)
+
+    def send(self, line: str) -> None:
+        self._socket.sendall(line.encode() + b"\n")
+
+    def receive(self) -> bytes:
+        return self._lines.get()
+
+    @contextlib.contextmanager
+    def watched_by_the_kernel(self) -> Iterator[None]:
+        """Meanwhile the end of the socket is a SIGIO, which ends this process: Ray joins a cluster with the
+        interpreter's lock held, so that no thread of Python's sees anything. A request would do the same,
+        but none is sent before the one before has been answered."""
+        flags = fcntl.fcntl(self._socket, fcntl.F_GETFL)
+        fcntl.fcntl(self._socket, fcntl.F_SETFL, flags | os.O_ASYNC)
+        try:
+            if select.select([self._socket], [], [], 0)[0] and not self._socket.recv(1, socket.MSG_PEEK):
+                os._exit(0)  # it came before
+            yield
+        finally:
+            fcntl.fcntl(self._socket, fcntl.F_SETFL, flags)
 
 
 def main() -> None:
     """Answers what comes on descriptor 0. Never returns."""
-    connection = os.dup(0)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)  # nothing that Ray starts keeps the connection open
-    os.close(null)
-    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(connection, lines), daemon=True).start()
+    connection = Connection()
     try:
         requests = Requests()
-        _send(connection, json.dumps({"hello": "deisa-control", "version": 1, "language": "python"}))
+        connection.send(json.dumps({"hello": "deisa-control", "version": 1, "language": "python"}))
         while True:
-            _send(connection, requests.answer(lines.get()))
+            line = connection.receive()
+            with connection.watched_by_the_kernel():
+                reply = requests.answer(line)
+            connection.send(reply)
     except OSError:
         os._exit(0)  # the parent has gone
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
-
-
-def _send(connection: int, line: str) -> None:
-    data = line.encode() + b"\n"
-    while data:
-        data = data[os.write(connection, data) :]
 
 
 if __name__ == "__main__":
