@@ -159,7 +159,13 @@ def draw(path: Path, measured: dict[str, list[Start]], ranks: int) -> None:
         figsize=(10.0, 1.0 + sum(0.24 * len(spans) + 0.7 for spans in rows)),
         height_ratios=[len(spans) + 1 for spans in rows],
     )
-    colours = {"rank": "tab:blue", "Java": "tab:orange", "task": "tab:green", "node": "tab:red"}
+    colours = {
+        "rank": "tab:blue",
+        "Java": "tab:orange",
+        "control": "tab:orange",
+        "task": "tab:green",
+        "node": "tab:red",
+    }
     for axis, (name, start), spans in zip(axes[:, 0], chosen.items(), rows, strict=True):
         for row, span in enumerate(spans):
             begin = max(span.begin, -0.5)
