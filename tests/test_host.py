@@ -1,4 +1,4 @@
-"""What a host program may do while a JVM lives in it, and what it may do wrong."""
+"""What a host program may do, and what it may do wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_host_program(host, ray, analytics, mode):
     lines = done.stdout.splitlines()
     assert lines[-1] == "done"
     if mode == "plain":
-        # Neither Ray's start-up lines nor the JVM's reach the simulation's output.
+        # Neither Ray's start-up lines nor Java's reach the simulation's output.
         assert lines == ["ready", "done"]
     if mode == "misuse":
         for call in ("unknown array", "wrong dtype", "wrong size", "the same timestep twice", "an old end"):

@@ -84,6 +84,6 @@ def test_heat(project, tmp_path):
     assert done.returncode == 0, done.stdout[-6000:]
     assert done.stdout.splitlines()[-1] == "8 of 8 timesteps analysed, all values match"
     assert len(re.findall(r"^\[rank 0\] timestep \d+ sent", done.stdout, re.MULTILINE)) == 8
-    # The node actor's library and Python package came out of the one jar.
+    # The node actor's library and Python package came out of the one jar, and the control process's classes.
     unpacked = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
-    assert {"libdeisa.so.0", "libjnideisa.so", "libdeisa_gloo.so", "libdeisa_node.so", "host.py"} <= unpacked
+    assert {"libdeisa.so.0", "libjnideisa.so", "libdeisa_gloo.so", "libdeisa_node.so", "host.py", "deisa-bridge.jar"} <= unpacked

@@ -54,7 +54,7 @@ def test_one_simulation(built, tmp_path, ray, start, languages):
     children = []
     for number, language in enumerate(ranks):
         # Only the second rank of a node may leave it out: it never joins Ray.
-        log = {"DEISA_JVM_LOG": str(tmp_path / f"{number}.log")} if languages.startswith("java") else {}
+        log = {"DEISA_CONTROL_LOG": str(tmp_path / f"{number}.log")} if languages.startswith("java") else {}
         own = {"DEISA_NODE_ID": f"mixed-{number // 2}"} | log
         one = [*command(built, language), str(number), str(len(ranks))]
         children.append(start(f"rank {number}", one, common | own))
@@ -66,13 +66,9 @@ def test_one_simulation(built, tmp_path, ray, start, languages):
             seen = np.load(tmp_path / f"{name}-{step}.npy")
             assert seen.dtype == values.dtype
             np.testing.assert_array_equal(seen, values, err_msg=f"{name}, timestep {step}")
-    # Nothing of Ray or the JVM is in a rank's output, with a log file or without.
+    # Nothing of Ray or Java is in a rank's output, with a log file or without.
     for number, (language, child) in enumerate(zip(ranks, children, strict=True)):
         assert child.lines == [f"rank {number} in {NAMES[language]} is done"]
-    logs = {path.stem: path.read_text() for path in tmp_path.glob("*.log")}
-    if not languages.startswith("java"):
-        assert logs == {}
-        return
-    # Those that joined Ray: a JVM that is the simulation's, and one that the library started.
-    assert sorted(logs) == ["0", "2"]
-    assert "RayNativeRuntime started" in logs["0"] and "ray_dist.jar" in logs["2"], logs
+    # Those whose children joined Ray.
+    logs = sorted(path.stem for path in tmp_path.glob("*.log"))
+    assert logs == (["0", "2"] if languages.startswith("java") else [])

@@ -171,7 +171,7 @@ def missing(done: subprocess.CompletedProcess[str]) -> set[str]:
 def test_info_names_what_is_missing(package, bare_environment):
     environment = {**bare_environment, "DEISA_JAVA_HOME": "/var/empty", "DEISA_SECRET": "hush"}
     done = info(package, environment)
-    assert missing(done) == {"libjvm", "Ray's jar", "cluster"}
+    assert missing(done) == {"Java", "Ray's jar", "Ray's Python", "cluster", "process"}
     for advice in ("Install a JRE", "set DEISA_PYTHON", "ray start --head"):
         assert advice in done.stdout
     assert f"ok       libdeisa       0.1.0, {package}/" in done.stdout

@@ -63,7 +63,7 @@ def test_job_of_one_node(job):
 def test_job_ends_with_what_is_missing(job):
     done = submit(job | {"DEISA_JAVA_HOME": "/var/empty"})
     assert done.returncode == 1
-    assert "missing: libjvm" in done.stdout
+    assert "missing: Java" in done.stdout
     assert "deisa.sbatch: deisa-info found something missing" in done.stdout
     assert "diffusion" not in Path(job["SRUN_LOG"]).read_text(), "the simulation was started"
 

@@ -463,6 +463,31 @@ TEST_F(ApiTest, AFailedStartIsOneClearError) {
   EXPECT_EQ(rank.close(0), DEISA_OK) << "nobody is waited for";
 }
 
+TEST_F(ApiTest, TheControlProcessIsStartedEarlyWhereItIsNeeded) {
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  EXPECT_EQ(controls(), 1) << "the only rank";
+  ASSERT_EQ(rank.define("t"), DEISA_OK);
+  ASSERT_EQ(rank.ready(), DEISA_OK);
+  EXPECT_EQ(controls(), 0) << "needed no more";
+  deisa_abandon(&rank.bridge);
+  rank.options.bridge_id = 3;
+  rank.options.world_size = 4;
+  const std::pair<const char*, int> launchers[] = {{"", 0}, {"0", 1}, {"1", 0}};
+  for (const auto& [local_rank, expected] : launchers) {
+    if (*local_rank != '\0') ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", local_rank, 1);
+    ASSERT_EQ(rank.open(), DEISA_OK);
+    EXPECT_EQ(controls(), expected) << "local rank " << local_rank;
+    deisa_abandon(&rank.bridge);
+    EXPECT_EQ(controls(), 0);
+  }
+  ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", "0", 1);
+  ::setenv("DEISA_BACKEND", "null", 1);
+  ASSERT_EQ(rank.open(), DEISA_OK);
+  EXPECT_EQ(controls(), 0) << "nothing of Ray is needed";
+  ::unsetenv("DEISA_BACKEND");
+  ::unsetenv("OMPI_COMM_WORLD_LOCAL_RANK");
+}
+
 TEST_F(ApiTest, AnalyticsThatNeverStartEndReady) {
   node.finalise_error = "the head actor did not come within 3 s: start the analytics";
   ASSERT_EQ(rank.open(), DEISA_OK);

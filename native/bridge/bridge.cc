@@ -34,6 +34,7 @@ Bridge::Bridge(Options options) : options_(std::move(options)) {
   if (const std::string file = options_.place("DEISA_TRACE"); !file.empty()) {
     trace_ = std::make_unique<Trace>(file, "rank " + std::to_string(options_.bridge_id));
   }
+  start_control_early();
 }
 
 Bridge::~Bridge() { abandon(); }

@@ -19,7 +19,7 @@
 #include "bridge/plan.hpp"
 #include "comm/communicator.hpp"
 #include "comm/refusal.hpp"
-#include "jvm/control.hpp"
+#include "control/control.hpp"
 
 namespace deisa {
 
@@ -116,6 +116,8 @@ class Bridge {
   BlockingWaitNotice notice(const Deadline& limit, std::string whom, std::string advice) const;
   void refuse_others(const Error& why) noexcept;
   void meet();
+  void start_control();
+  void start_control_early() noexcept;
   void start_node(const Deadline& deadline);
   void register_arrays(const Deadline& deadline);
   void finalise(const Deadline& deadline);
@@ -151,7 +153,7 @@ class Bridge {
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Refusal> refusal_;  // on rank 0, when the rendezvous has failed
   std::optional<Error> undefined_;    // why an array could not be defined
-  std::unique_ptr<Control> control_;  // on the node's leader only
+  std::unique_ptr<Control> control_;  // on the node's leader, until it is ready
   std::unique_ptr<Backend> sender_;
   Plan plan_;
   std::string actor_;      // name of this node's actor

@@ -5,7 +5,7 @@
 
 #include "bridge/json_text.hpp"
 #include "bridge/setting_value.hpp"
-#include "jvm/cluster.hpp"
+#include "control/cluster.hpp"
 
 namespace deisa {
 namespace {
@@ -81,6 +81,7 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
   options.error_handler = given.error_handler;
   options.error_handler_data = given.error_handler_data;
   options.backend = resolve.choice("backend", BackendKind::kRay);
+  options.control = resolve.choice("control", ControlKind::kAuto);
   options.file_folder = resolve.text("file_folder", nullptr, "deisa-files");
   options.status = resolve.on("status", false);
   options.wait_notice = resolve.number("wait_notice", 5);

@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "bridge/settings_file.hpp"
+#include "control/control.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa {
@@ -49,6 +50,7 @@ struct Options {
 
   // From the settings file or the environment.
   BackendKind backend = BackendKind::kRay;
+  ControlKind control = ControlKind::kAuto;
   std::string file_folder;
   bool status = false;
   double wait_notice = 0;     // seconds

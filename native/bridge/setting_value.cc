@@ -8,7 +8,7 @@
 #include "base/number.hpp"
 #include "base/truth.hpp"
 #include "bridge/json_text.hpp"
-#include "jvm/cluster.hpp"
+#include "control/cluster.hpp"
 
 namespace deisa {
 namespace {

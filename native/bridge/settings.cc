@@ -96,9 +96,11 @@ std::vector<Setting> make_table() {
        "too long",
        "folder of the node actor's socket; ranks and node actor must share it"},
       {Group::kPlace, Type::kText, "jvm_options", "DEISA_JVM_OPTIONS", "text", "none",
-       "further options of the JVM that the library starts"},
-      {Group::kPlace, Type::kPath, "jvm_log", "DEISA_JVM_LOG", "a path", "none: it is dropped",
-       "file for what the JVM and Ray's Java part print"},
+       "further options of Java in the control process, separated by spaces; its working directory "
+       "is `/`"},
+      {Group::kPlace, Type::kPath, "control_log", "DEISA_CONTROL_LOG", "a path",
+       "none: the last lines are part of an error",
+       "file that gets all that the control process prints"},
       {Group::kPlace, Type::kText, "cache", "DEISA_CACHE", "text",
        "`deisa` in `XDG_CACHE_HOME`, else in `~/.cache`",
        "folder for what makes the next start shorter: Ray's native library, Java's classes; "
@@ -113,6 +115,9 @@ std::vector<Setting> make_table() {
        "the settings file: `.json`, `.yaml` or `.yml`"},
       {Group::kBeyond, Type::kChoice, "backend", "DEISA_BACKEND", "ray | null | file", "ray",
        "where chunks go: to the analytics; nowhere; into NumPy files"},
+      {Group::kBeyond, Type::kChoice, "control", "DEISA_CONTROL", "auto | java | python", "auto",
+       "what the control process runs: Java; the Python of Ray; `auto`: Java if it and both jars "
+       "are found, else Python. See [control.md](control.md)"},
       {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
        "the folder of `backend: file`, empty or not there yet"},
       {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",

@@ -142,7 +142,7 @@ TEST_F(SettingsTest, EverySettingCanStandInTheFile) {
   EXPECT_EQ(options.window, 7);
   EXPECT_EQ(options.error_mode, DEISA_ERRORS_RAISE);
   EXPECT_EQ(options.announce_delay, 0.5);
-  EXPECT_EQ(options.place("DEISA_JVM_LOG"), "/some/path");
+  EXPECT_EQ(options.place("DEISA_CONTROL_LOG"), "/some/path");
   EXPECT_EQ(options.place("DEISA_RAY_ANY"), "1");
 }
 
@@ -330,12 +330,12 @@ TEST_F(SettingsTest, WhatCannotWorkIsRefusedAtOpen) {
 TEST_F(SettingsTest, PathsAreMadeAbsolute) {
   const std::string here = std::filesystem::current_path().string();
   write(R"({"trace": "t.json"})");
-  variables()["DEISA_JVM_LOG"] = "logs/jvm";
+  variables()["DEISA_CONTROL_LOG"] = "logs/control";
   variables()["DEISA_SOCKET_DIR"] = ".";
   const Options options = resolve();
   EXPECT_EQ(options.file_folder, here + "/deisa-files");
   EXPECT_EQ(options.place("DEISA_TRACE"), here + "/t.json");
-  EXPECT_EQ(options.place("DEISA_JVM_LOG"), here + "/logs/jvm");
+  EXPECT_EQ(options.place("DEISA_CONTROL_LOG"), here + "/logs/control");
   EXPECT_EQ(options.place("DEISA_SOCKET_DIR"), here + "/.");
 }
 

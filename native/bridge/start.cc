@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -62,6 +64,17 @@ std::map<std::string, std::string> same_everywhere(const Options& options) {
           {"arrays", options.arrays.text()}};
 }
 
+// Whether a launcher says that this is the lowest rank of its node: Open MPI, Slurm, Intel MPI and
+// MPICH.
+bool is_first_of_node() {
+  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK",
+                           "SLURM_LOCALID"}) {
+    const char* value = std::getenv(name);
+    if (value != nullptr) return std::strcmp(value, "0") == 0;
+  }
+  return false;
+}
+
 // A reply of the node actor's side: an error, or what was asked for.
 json parse_reply(const std::string& reply) {
   json parsed = json::parse(reply, nullptr, false);
@@ -80,6 +93,23 @@ json parse_reply(const std::string& reply) {
 }
 
 }  // namespace
+
+void Bridge::start_control() {
+  control_ = Control::start({options_.control, options_.ray_address, options_.places, trace_,
+                             options_.bridge_id});
+}
+
+// Where this rank will surely be the leader of its node, or probably: it loads Java or Python while
+// the ranks meet.
+void Bridge::start_control_early() noexcept {
+  if (options_.backend != BackendKind::kRay) return;
+  if (options_.world_size != 1 && !is_first_of_node()) return;
+  try {
+    start_control();
+  } catch (const std::exception&) {
+    // start_node() tries again, where every rank gets the error.
+  }
+}
 
 void Bridge::ready() {
   if (state_ != State::kDefining) {
@@ -100,7 +130,7 @@ void Bridge::ready() {
     } else {
       start_without_ray(deadline);
     }
-    // Ray is needed no more: a driver that stayed would end this process with its cluster.
+    // Ray is needed no more.
     const auto leaving = span("leave Ray", kNoArray, DEISA_NO_TIMESTEP);
     control_.reset();
   } catch (Error& error) {
@@ -111,6 +141,7 @@ void Bridge::ready() {
     throw error;
   } catch (...) {
     state_ = State::kFailed;
+    control_.reset();
     throw;
   }
   newest_.assign(arrays_.size(), DEISA_NO_TIMESTEP);
@@ -215,6 +246,7 @@ void Bridge::start_node(const Deadline& deadline) {
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
   const bool leader = plan_.leader[node] == options_.bridge_id;
+  if (!leader) control_.reset();
   const auto noticed =
       notice(deadline, "the node actors of " + std::to_string(plan_.leader.size()) + " node(s)",
              "Is Ray, or a node, overloaded? Ray's logs are in /tmp/ray/session_latest/logs.");
@@ -225,11 +257,11 @@ void Bridge::start_node(const Deadline& deadline) {
         if (trace_) trace_->begin();
         {
           const auto traced = span("join Ray", kNoArray, DEISA_NO_TIMESTEP);
-          control_ = Control::connect(
-              {options_.ray_address, options_.places, trace_, options_.bridge_id}, deadline);
+          if (!control_) start_control();
+          control_->connect(deadline);
         }
         const auto traced = span("get the node actor", kNoArray, DEISA_NO_TIMESTEP);
-        const std::string reply = control_->prepare(prepare_request(deadline), deadline);
+        const std::string reply = control_->run("prepare", prepare_request(deadline), deadline);
         parse_reply(reply);
         return reply;
       },

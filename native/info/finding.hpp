@@ -13,7 +13,7 @@ struct Finding {
     kWrong,    // what was set is refused
   };
   Level level;
-  std::string what;    // "libjvm"
+  std::string what;    // "Java"
   std::string text;    // what was found, or what was wrong
   std::string advice;  // how to get it; "" when nothing is to be done
 

@@ -5,11 +5,11 @@
 #include <sys/socket.h>
 
 #include "base/file_descriptor.hpp"
+#include "control/test_places.hpp"
 #include "info/languages.hpp"
 #include "info/libraries.hpp"
 #include "info/machine.hpp"
 #include "info/settings_check.hpp"
-#include "jvm/test_places.hpp"
 
 namespace deisa {
 namespace {
@@ -57,8 +57,8 @@ TEST(CheckPython, IsContentWhenAllIsThere) {
   Machine machine;
   install_python(machine);
   EXPECT_EQ(summary(check_python(machine.places)),
-            (Lines{"Ray's jar ok", "Python ok", "ray ok", "deisa-ray ok", "numpy ok", "msgpack ok",
-                   "deisa_bridge ok"}));
+            (Lines{"Ray's Python ok", "Python ok", "ray ok", "deisa-ray ok", "numpy ok",
+                   "msgpack ok", "deisa_bridge ok"}));
 }
 
 TEST(CheckPython, NamesWhatIsMissingAndHowToGetIt) {
@@ -69,7 +69,7 @@ TEST(CheckPython, NamesWhatIsMissingAndHowToGetIt) {
   machine.file(kPackages + "ray-2.9.3.dist-info/METADATA");
   const auto findings = check_python(machine.places);
   EXPECT_EQ(summary(findings),
-            (Lines{"Ray's jar ok", "Python ok", "ray missing", "deisa-ray missing", "numpy ok",
+            (Lines{"Ray's Python ok", "Python ok", "ray missing", "deisa-ray missing", "numpy ok",
                    "msgpack ok", "deisa_bridge ok"}));
   EXPECT_THAT(findings[2].text, HasSubstr("2.9.3 is too old: expected 2.48"));
   EXPECT_THAT(findings[3].advice, HasSubstr("pip install 'deisa-ray>=0.1.8'"));
@@ -78,14 +78,15 @@ TEST(CheckPython, NamesWhatIsMissingAndHowToGetIt) {
 TEST(CheckPython, SaysWhereItLookedForRay) {
   Machine machine;
   const auto findings = check_python(machine.places);
-  EXPECT_EQ(summary(findings), (Lines{"Ray's jar missing", "deisa_bridge missing"}));
+  EXPECT_EQ(summary(findings), (Lines{"Ray's Python missing", "deisa_bridge missing"}));
   EXPECT_THAT(findings[0].text, HasSubstr("VIRTUAL_ENV: not set"));
   EXPECT_THAT(findings[0].advice, HasSubstr("DEISA_PYTHON"));
 }
 
 TEST(CheckPython, RefusesAnOldPython) {
   Machine machine;
-  machine.file("old/lib/python3.9/site-packages/ray/jars/ray_dist.jar");
+  machine.file("old/lib/python3.9/site-packages/ray/__init__.py");
+  machine.file("old/bin/python3", "", true);
   machine.variables["DEISA_PYTHON"] = machine.path("old");
   EXPECT_THAT(check_python(machine.places)[1].text,
               HasSubstr("3.9 is too old: deisa-ray expects 3.12"));
@@ -95,20 +96,27 @@ TEST(CheckPython, KnowsNoPackagesOfAJarElsewhere) {
   Machine machine;
   machine.variables["DEISA_RAY_JAR"] = machine.file("jars/x/y/ray.jar");
   EXPECT_EQ(summary(check_python(machine.places)),
-            (Lines{"Ray's jar ok", "packages note", "deisa_bridge missing"}));
+            (Lines{"packages note", "deisa_bridge missing"}));
 }
 
-TEST(CheckJava, FindsJvmAndJarOrSaysWhatToDo) {
+TEST(CheckJava, FindsItOrSaysWhatToDo) {
   Machine machine;
   machine.variables["PATH"] = machine.path("bin");
-  auto findings = check_java(machine.places);
-  EXPECT_EQ(summary(findings), (Lines{"libjvm missing", "control jar missing"}));
+  auto findings = check_java(machine.places, ControlKind::kJava);
+  EXPECT_EQ(summary(findings), (Lines{"Java missing", "control jar missing", "Ray's jar missing"}));
   EXPECT_THAT(findings[0].advice, HasSubstr("Install a JRE"));
-  const std::string library = machine.java("jvm/a", "21.0.2");
+  const Lines notes = {"Java note", "control jar note", "Ray's jar note"};
+  EXPECT_EQ(summary(check_java(machine.places, ControlKind::kAuto)), notes);
+  const std::string java = machine.java("jvm/a", "21.0.2");
   machine.file("install/share/deisa/deisa-bridge.jar");
-  findings = check_java(machine.places);
-  EXPECT_EQ(summary(findings), (Lines{"libjvm ok", "control jar ok"}));
-  EXPECT_EQ(findings[0].text, "Java 21, " + library);
+  machine.ray("venv");
+  machine.variables["VIRTUAL_ENV"] = machine.path("venv");
+  findings = check_java(machine.places, ControlKind::kAuto);
+  EXPECT_EQ(summary(findings), (Lines{"Java ok", "control jar ok", "Ray's jar ok"}));
+  EXPECT_EQ(findings[0].text, "Java 21, " + java);
+  machine.variables["DEISA_JAVA_HOME"] = "/none";
+  EXPECT_EQ(check_java(machine.places, ControlKind::kAuto)[0].level, Level::kMissing);
+  EXPECT_EQ(check_java(machine.places, ControlKind::kPython)[0].level, Level::kNote);
 }
 
 TEST(CheckSettings, SaysWhatIsRefusedAndWhatHasNoEffect) {

@@ -12,6 +12,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOldestPython = "3.12";
+constexpr double kLoadSeconds = 60;
+constexpr double kJoinSeconds = 60;
 
 struct Package {
   const char* name;    // for pip
@@ -37,10 +39,10 @@ Finding found(const char* what, const Find& find) {
   }
 }
 
-std::string jvm_text(const Places& places) {
-  const std::string libjvm = find_libjvm(places);
-  const int version = java_version(libjvm);
-  return "Java " + (version > 0 ? std::to_string(version) : "of unknown version") + ", " + libjvm;
+std::string java_text(const Places& places) {
+  const std::string java = find_java(places);
+  const int version = java_version(java);
+  return "Java " + (version > 0 ? std::to_string(version) : "of unknown version") + ", " + java;
 }
 
 Finding check_package(const Package& package, const std::string& site_packages) {
@@ -89,21 +91,27 @@ std::string package_version(const std::string& site_packages, const std::string&
   return "";
 }
 
-std::vector<Finding> check_java(const Places& places) {
-  return {found("libjvm", [&] { return jvm_text(places); }),
-          found("control jar", [&] { return find_control_jar(places); })};
+std::vector<Finding> check_java(const Places& places, ControlKind kind) {
+  std::vector<Finding> findings = {found("Java", [&] { return java_text(places); }),
+                                   found("control jar", [&] { return find_control_jar(places); }),
+                                   found("Ray's jar", [&] { return find_ray_jar(places); })};
+  const bool named = places.variable("DEISA_JAVA_HOME") || places.variable("DEISA_JAR") ||
+                     places.variable("DEISA_RAY_JAR");
+  if (kind == ControlKind::kJava || (kind == ControlKind::kAuto && named)) return findings;
+  for (Finding& finding : findings) {
+    if (finding.level != Finding::Level::kMissing) continue;
+    finding.level = Finding::Level::kNote;
+    finding.advice = "Python takes its place; for Java: " + finding.advice;
+  }
+  return findings;
 }
 
 std::vector<Finding> check_python(const Places& places) {
-  std::string jar;
-  std::vector<Finding> findings = {found("Ray's jar", [&] { return jar = find_ray_jar(places); })};
-  // <site-packages>/ray/jars/ray_dist.jar
-  const fs::path packages = fs::path(jar).parent_path().parent_path().parent_path();
-  std::error_code ignored;
-  if (!jar.empty() && !fs::is_directory(packages / "ray", ignored)) {
-    findings.push_back(Finding::note("packages", "unknown: that jar is in no Python",
-                                     "Set DEISA_PYTHON to Ray's python to have them checked."));
-  } else if (!jar.empty()) {
+  RayPackage ray;
+  std::vector<Finding> findings = {
+      found("Ray's Python", [&] { return (ray = find_ray(places)).python; })};
+  const fs::path packages = ray.packages;
+  if (!packages.empty()) {
     const std::string python = packages.parent_path().filename().string();  // "python3.12"
     const std::string version = python.substr(std::min(python.size(), sizeof("python") - 1));
     if (version.empty() || is_at_least(version, kOldestPython)) {
@@ -116,9 +124,25 @@ std::vector<Finding> check_python(const Places& places) {
     for (const Package& package : kPackages) {
       findings.push_back(check_package(package, packages.string()));
     }
+  } else if (places.variable("DEISA_RAY_JAR")) {
+    findings.front() = Finding::note("packages", "unknown: Ray's Python was not found",
+                                     "Set DEISA_PYTHON to it to have them checked.");
   }
-  findings.push_back(found("deisa_bridge", [&] { return find_python_path(places, jar); }));
+  findings.push_back(found("deisa_bridge", [&] { return find_python_path(places, packages); }));
   return findings;
+}
+
+Finding check_control(const Control::Settings& settings, bool join) {
+  const char* const what = "process";
+  try {
+    const auto control = Control::start(settings);
+    const std::string name = control->wait_until_loaded(Deadline::after(kLoadSeconds));
+    if (!join) return Finding::good(what, name + ", starts");
+    control->connect(Deadline::after(kJoinSeconds));
+    return Finding::good(what, name + ", has joined Ray");
+  } catch (const Error& error) {
+    return Finding::missing(what, error.what(), "");
+  }
 }
 
 }  // namespace deisa

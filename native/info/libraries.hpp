@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "info/finding.hpp"
-#include "jvm/locate.hpp"
+#include "control/locate.hpp"
 
 namespace deisa {
 

@@ -14,7 +14,7 @@
 #include "base/file_descriptor.hpp"
 #include "base/number.hpp"
 #include "comm/listening_socket.hpp"
-#include "jvm/cluster.hpp"
+#include "control/cluster.hpp"
 
 namespace deisa {
 namespace {

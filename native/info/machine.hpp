@@ -4,7 +4,7 @@
 #include <string>
 
 #include "info/finding.hpp"
-#include "jvm/locate.hpp"
+#include "control/locate.hpp"
 
 namespace deisa {
 

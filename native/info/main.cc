@@ -1,6 +1,6 @@
-// deisa-info: what the library would use here, what is missing, and how to get it. Looks only;
-// starts neither Java nor Ray. Exit status 0: all is there; 1: something is missing or wrong;
-// 2: wrong usage.
+// deisa-info: what the library would use here, what is missing, and how to get it. Starts the
+// control process to see whether it works. Exit status 0: all is there; 1: something is missing or
+// wrong; 2: wrong usage.
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bridge/options.hpp"
 #include "bridge/settings.hpp"
 #include "deisa/deisa.h"
 #include "info/languages.hpp"
@@ -95,11 +96,22 @@ std::vector<std::string> variables_set() {
   return found;
 }
 
+// The options that a bridge would have here. check_settings() says what is wrong with them.
+deisa::Options options() {
+  const deisa_options given = DEISA_OPTIONS_INIT;
+  try {
+    return deisa::resolve_options(given, &read_environment);
+  } catch (const deisa::Error&) {
+    return {};
+  }
+}
+
 int report(bool look_for_cluster) {
   Report report;
+  const deisa::Options options = ::options();
   const std::string library = deisa::loaded_library();
   // As libdeisa sees it, and not this program.
-  deisa::Places places = deisa::Places::of_this_process();
+  deisa::Places places = deisa::Places::of_this_process(options.places);
   places.library_folder = std::filesystem::path(library).parent_path().string();
 
   std::printf("deisa-info %s\n", DEISA_VERSION);
@@ -107,7 +119,7 @@ int report(bool look_for_cluster) {
   const std::vector<Finding> libraries = check_libraries(places, library);
   report.add(libraries);
   report.section("Java");
-  report.add(check_java(places));
+  report.add(check_java(places, options.control));
   report.section("Python");
   report.add(check_python(places));
   report.section("machine");
@@ -115,12 +127,21 @@ int report(bool look_for_cluster) {
   report.add(deisa::check_store("/dev/shm"));
   const bool has_mpi = libraries.back().level == Finding::Level::kGood;
   report.add(check_port(places, !has_mpi || places.variable("DEISA_MASTER_PORT")));
+  bool join = false;
   if (look_for_cluster) {
     report.section("Ray");
     const Finding cluster = check_cluster(places);
     report.add(cluster);
-    if (cluster.level == Finding::Level::kGood) report.add(check_node(places));
+    join = cluster.level == Finding::Level::kGood;
+    if (join) report.add(check_node(places));
   }
+  report.section("control");
+  deisa::Control::Settings control;
+  control.kind = options.control;
+  control.ray_address = options.ray_address;
+  control.variables = options.places;
+  control.library_folder = places.library_folder;
+  report.add(deisa::check_control(control, join));
   report.section("settings");
   const std::vector<std::string> variables = variables_set();
   for (const std::string& variable : variables) std::printf("  %s\n", variable.c_str());

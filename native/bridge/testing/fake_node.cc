@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "jvm/control.hpp"
+#include "control/control.hpp"
 
 namespace deisa {
 namespace testing {
@@ -20,10 +20,17 @@ std::map<std::string, FakeNode*>& nodes() {
   return all;
 }
 
-// In the place of the JVM: leads to the FakeNode that the request names.
+std::atomic<int> alive{0};
+
+// In the place of the control process: leads to the FakeNode that the request names.
+
 class FakeControl : public Control {
  public:
-  std::string prepare(const std::string& request, const Deadline&) override {
+  FakeControl() { ++alive; }
+  ~FakeControl() override { --alive; }
+  std::string wait_until_loaded(const Deadline&) override { return "a test's"; }
+  void connect(const Deadline&) override {}
+  std::string run(const std::string&, const std::string& request, const Deadline&) override {
     const std::string node_id = json::parse(request).at("node_id").get<std::string>();
     std::lock_guard<std::mutex> lock(nodes_mutex);
     node_ = nodes().at(node_id);
@@ -49,6 +56,8 @@ class FakeControl : public Control {
 };
 
 }  // namespace
+
+int controls() { return alive; }
 
 void set_node(const std::string& node_id, FakeNode* node) {
   std::lock_guard<std::mutex> lock(nodes_mutex);
@@ -263,7 +272,7 @@ void FakeNode::leave(const deisa_node_event& event) {
 
 }  // namespace testing
 
-std::unique_ptr<Control> Control::connect(const Settings&, const Deadline&) {
+std::unique_ptr<Control> Control::start(const Settings&) {
   return std::make_unique<testing::FakeControl>();
 }
 

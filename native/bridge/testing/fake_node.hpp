@@ -1,5 +1,5 @@
 // A node actor without Ray or Python, for tests of the bridge: the real receiver, and answers that
-// a test chooses. Control::connect is replaced, so that deisa_ready ends here and starts no JVM.
+// a test chooses. Control::start is replaced, so that deisa_ready ends here and starts no process.
 #pragma once
 
 #include <atomic>
@@ -101,7 +101,10 @@ class FakeNode {
   std::thread thread_;
 };
 
-// The node that Control::connect leads to: the one with this node_id, "" for the default.
+// How many of the Controls that a test's bridges have started are there.
+int controls();
+
+// The node that Control leads to: the one with this node_id, "" for the default.
 void set_node(const std::string& node_id, FakeNode* node);
 
 }  // namespace deisa::testing

@@ -17,6 +17,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
+import java.util.jar.JarOutputStream;
 import java.util.stream.Stream;
 import java.util.zip.CRC32;
 import org.bytedeco.javacpp.Loader;
@@ -27,6 +28,8 @@ import org.bytedeco.javacpp.Loader;
  */
 final class BundledFiles {
   private static final String PREFIX = "deisa-bridge-";
+  /** The classes of the control process, which needs no others but Ray's. */
+  private static final String CONTROL = "io/deisa/bridge/control/";
   private static final int DAYS_KEPT = 30;
 
   private BundledFiles() {}
@@ -46,10 +49,14 @@ final class BundledFiles {
     }
   }
 
-  /** Unpacks what is below {@code from} in the jar into a folder of {@code cache}, whole or not at all. */
+  /**
+   * Unpacks what is below {@code from} in the jar into a folder of {@code cache}, whole or not at all, with a jar of the control
+   * process's classes, where the native library looks for it.
+   */
   static Path unpack(JarFile jar, String from, Path cache) throws IOException {
-    List<JarEntry> entries = jar.stream().filter(entry -> entry.getName().startsWith(from) && !entry.isDirectory()).toList();
-    Path folder = cache.resolve(PREFIX + key(entries));
+    List<JarEntry> entries = below(from, jar);
+    List<JarEntry> control = below(CONTROL, jar);
+    Path folder = cache.resolve(PREFIX + key(Stream.concat(entries.stream(), control.stream()).toList()));
     if (Files.isDirectory(folder)) {
       keep(folder);
       return folder;
@@ -64,6 +71,9 @@ final class BundledFiles {
           Files.copy(in, file);
         }
       }
+      if (!control.isEmpty()) {
+        copy(control, jar, unfinished.resolve("deisa-bridge.jar"));
+      }
       try {
         Files.move(unfinished, folder, StandardCopyOption.ATOMIC_MOVE);
       } catch (FileSystemException problem) {
@@ -77,6 +87,21 @@ final class BundledFiles {
     }
     removeOld(cache);
     return folder;
+  }
+
+  private static List<JarEntry> below(String folder, JarFile jar) {
+    return jar.stream().filter(entry -> entry.getName().startsWith(folder) && !entry.isDirectory()).toList();
+  }
+
+  private static void copy(List<JarEntry> entries, JarFile from, Path file) throws IOException {
+    try (JarOutputStream out = new JarOutputStream(Files.newOutputStream(file))) {
+      for (JarEntry entry : entries) {
+        out.putNextEntry(new JarEntry(entry.getName()));
+        try (InputStream in = from.getInputStream(entry)) {
+          in.transferTo(out);
+        }
+      }
+    }
   }
 
   private static String key(List<JarEntry> entries) {

@@ -59,6 +59,18 @@ class BundledFilesTest {
   }
 
   @Test
+  void theControlProcessGetsAJarOfItsOwn() throws IOException {
+    String main = "io/deisa/bridge/control/Main.class";
+    try (JarFile jar = jar("one.jar", Map.of(FROM + "lib.so", "x", main, "bytes", "io/deisa/bridge/Bridge.class", "y"))) {
+      Path unpacked = BundledFiles.unpack(jar, FROM, folder.resolve("cache"));
+      try (JarFile control = new JarFile(unpacked.resolve("deisa-bridge.jar").toFile())) {
+        assertEquals(main, control.stream().map(ZipEntry::getName).reduce("", String::concat));
+        assertEquals("bytes", new String(control.getInputStream(control.getEntry(main)).readAllBytes(), StandardCharsets.UTF_8));
+      }
+    }
+  }
+
+  @Test
   void whatIsThereStaysAsItIs() throws IOException {
     try (JarFile jar = jar("one.jar", "library")) {
       Path unpacked = BundledFiles.unpack(jar, FROM, folder.resolve("cache"));

@@ -1,9 +1,9 @@
-#include "jvm/locate.hpp"
+#include "control/locate.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "jvm/test_places.hpp"
+#include "control/test_places.hpp"
 
 namespace deisa {
 namespace {
@@ -15,51 +15,51 @@ std::string failure(const std::function<void()>& action) {
   return error_with(DEISA_ERROR_CONNECTION, action);
 }
 
-// ---- libjvm ----------------------------------------------------------------------------------
+// ---- Java ----------------------------------------------------------------------------------
 
-TEST(FindLibjvm, PrefersItsOwnVariable) {
+TEST(FindJava, PrefersItsOwnVariable) {
   Machine machine;
   const std::string ours = machine.java("ours", "17.0.1");
   machine.java("theirs", "21");
   machine.variables = {{"DEISA_JAVA_HOME", machine.path("ours")},
                        {"JAVA_HOME", machine.path("theirs")}};
-  EXPECT_EQ(find_libjvm(machine.places), ours);
+  EXPECT_EQ(find_java(machine.places), ours);
 }
 
-TEST(FindLibjvm, DoesNotLookFurtherWhenItsOwnVariableIsWrong) {
+TEST(FindJava, DoesNotLookFurtherWhenItsOwnVariableIsWrong) {
   Machine machine;
   machine.java("theirs", "21");
   machine.variables = {{"DEISA_JAVA_HOME", machine.path("none")},
                        {"JAVA_HOME", machine.path("theirs")}};
-  EXPECT_THAT(failure([&] { find_libjvm(machine.places); }),
+  EXPECT_THAT(failure([&] { find_java(machine.places); }),
               AllOf(HasSubstr("DEISA_JAVA_HOME " + machine.path("none")),
-                    HasSubstr("lib/server/libjvm.so")));
+                    HasSubstr("has no bin/java")));
 }
 
-TEST(FindLibjvm, GoesOnWhenJavaHomeIsTooOld) {
+TEST(FindJava, GoesOnWhenJavaHomeIsTooOld) {
   Machine machine;
   machine.java("old", "1.8.0_402");
   const std::string good = machine.java("new", "17.0.15");
   machine.link("bin/java", machine.path("new/bin/java"));
   machine.variables = {{"JAVA_HOME", machine.path("old")},
                        {"PATH", "/none:" + machine.path("bin")}};
-  EXPECT_EQ(find_libjvm(machine.places), good);
+  EXPECT_EQ(find_java(machine.places), good);
 }
 
-TEST(FindLibjvm, TakesTheNewestOfTheMachine) {
+TEST(FindJava, TakesTheNewestOfTheMachine) {
   Machine machine;
   machine.java("jvm/a", "11.0.2");
   machine.java("jvm/b", "17.0.2");
   const std::string newest = machine.java("jvm/c", "21.0.2");
   machine.java("jvm/d", "9");
-  EXPECT_EQ(find_libjvm(machine.places), newest);
+  EXPECT_EQ(find_java(machine.places), newest);
 }
 
-TEST(FindLibjvm, AcceptsAJavaWithoutVersion) {
+TEST(FindJava, AcceptsAJavaWithoutVersion) {
   Machine machine;
-  const std::string library = machine.file("home/lib/server/libjvm.so");
+  const std::string java = machine.file("home/bin/java", "", true);
   machine.variables = {{"JAVA_HOME", machine.path("home")}};
-  EXPECT_EQ(find_libjvm(machine.places), library);
+  EXPECT_EQ(find_java(machine.places), java);
 }
 
 TEST(JavaVersion, IsTheMajorVersion) {
@@ -67,14 +67,14 @@ TEST(JavaVersion, IsTheMajorVersion) {
   EXPECT_EQ(java_version(machine.java("a", "1.8.0_402")), 8);
   EXPECT_EQ(java_version(machine.java("b", "17.0.15")), 17);
   EXPECT_EQ(java_version(machine.java("c", "25")), 25);
-  EXPECT_EQ(java_version(machine.file("d/lib/server/libjvm.so")), 0);
+  EXPECT_EQ(java_version(machine.file("d/bin/java")), 0);
 }
 
-TEST(FindLibjvm, SaysWhereItLooked) {
+TEST(FindJava, SaysWhereItLooked) {
   Machine machine;
   machine.java("jvm/jdk8", "1.8.0");
   machine.variables = {{"JAVA_HOME", machine.path("gone")}, {"PATH", machine.path("bin")}};
-  EXPECT_THAT(failure([&] { find_libjvm(machine.places); }),
+  EXPECT_THAT(failure([&] { find_java(machine.places); }),
               AllOf(HasSubstr("JAVA_HOME " + machine.path("gone")), HasSubstr("PATH: has no java"),
                     HasSubstr("jdk8: is Java 8"), HasSubstr("DEISA_JAVA_HOME"),
                     HasSubstr("Install a JRE")));
@@ -149,7 +149,7 @@ TEST(FindRayJar, RefusesAVersionOutsideTheRange) {
     machine.file(version, "commit = \"b7f4\"\nversion = \"" + std::string(outside) + "\"\n");
     machine.variables.erase("DEISA_RAY_ANY");
     EXPECT_THAT(error_with(DEISA_ERROR_UNSUPPORTED, [&] { find_ray_jar(machine.places); }),
-                AllOf(HasSubstr("Ray " + std::string(outside)), HasSubstr(jar),
+                AllOf(HasSubstr("Ray " + std::string(outside)), HasSubstr(packages_of(jar)),
                       HasSubstr("2.48 to 2.60"), HasSubstr("DEISA_RAY_ANY=1")));
     machine.variables["DEISA_RAY_ANY"] = "1";
     EXPECT_EQ(find_ray_jar(machine.places), jar);
@@ -170,6 +170,27 @@ TEST(FindRayJar, SaysWhereItLooked) {
                     HasSubstr(machine.path("bin/python3")), HasSubstr("DEISA_PYTHON")));
 }
 
+TEST(FindRay, HasThePythonOfItsPrefix) {
+  Machine machine;
+  machine.ray("venv");
+  machine.variables = {{"VIRTUAL_ENV", machine.path("venv")}};
+  EXPECT_EQ(find_ray(machine.places).python, machine.path("venv/bin/python3.12"));
+  EXPECT_EQ(find_ray(machine.places).packages, machine.path("venv/lib/python3.12/site-packages"));
+  std::filesystem::remove(machine.path("venv/bin/python3.12"));
+  EXPECT_EQ(find_ray(machine.places).python, machine.path("venv/bin/python3"));
+  std::filesystem::remove(machine.path("venv/bin/python3"));
+  EXPECT_THAT(failure([&] { find_ray(machine.places); }), HasSubstr("no python is in the folder"));
+}
+
+TEST(FindRay, NeedsNoJar) {
+  Machine machine;
+  machine.file("venv/bin/python3", "", true);
+  machine.file("venv/lib/python3.12/site-packages/ray/__init__.py");
+  machine.variables = {{"VIRTUAL_ENV", machine.path("venv")}};
+  EXPECT_EQ(find_ray(machine.places).python, machine.path("venv/bin/python3"));
+  EXPECT_THAT(failure([&] { find_ray_jar(machine.places); }), HasSubstr("control: python"));
+}
+
 // ---- Our own jar and package
 // ---------------------------------------------------------------------
 
@@ -180,6 +201,8 @@ TEST(FindControlJar, LooksBesideTheLibraryThenInTheBuildTree) {
                     HasSubstr("DEISA_JAR")));
   machine.places.build_jar = machine.file("build.jar");
   EXPECT_EQ(find_control_jar(machine.places), machine.path("build.jar"));
+  const std::string unpacked = machine.file("install/lib/deisa-bridge.jar");
+  EXPECT_EQ(find_control_jar(machine.places), unpacked) << "as the platform's jar is unpacked";
   const std::string installed = machine.file("install/share/deisa/deisa-bridge.jar");
   EXPECT_EQ(find_control_jar(machine.places), installed);
   machine.variables["DEISA_JAR"] = machine.file("mine.jar");
@@ -201,7 +224,7 @@ TEST(FindControlJar, LooksWhereTheInstallationKeepsIt) {
 TEST(FindPythonPath, LooksBesideTheLibraryInTheBuildTreeAndBesideRay) {
   Machine machine;
   const std::string jar = machine.ray("venv");
-  const auto find = [&] { return find_python_path(machine.places, jar); };
+  const auto find = [&] { return find_python_path(machine.places, packages_of(jar)); };
   EXPECT_THAT(failure(find), AllOf(HasSubstr(machine.path("install/share/deisa/python")),
                                    HasSubstr("site-packages"), HasSubstr("DEISA_PYTHON_PATH")));
   machine.file("venv/lib/python3.12/site-packages/deisa_bridge/__init__.py");

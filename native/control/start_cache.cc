@@ -1,10 +1,11 @@
-#include "jvm/start_cache.hpp"
+#include "control/start_cache.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -12,7 +13,6 @@
 #include <utility>
 
 #include "base/file_descriptor.hpp"
-#include "jvm/java_text.hpp"
 
 namespace deisa {
 namespace {
@@ -23,6 +23,7 @@ constexpr size_t kArchivesKept = 4;
 constexpr int kNewestJava = 21;
 constexpr const char* kPrefix = "classes-";
 constexpr const char* kSuffix = ".jsa";
+constexpr const char* kUnfinished = ".unfinished.";  // then what makes it unique
 
 // Whether it is a folder that nobody else may write to: what is in it is run.
 bool is_ours_alone(const fs::path& folder) {
@@ -115,12 +116,13 @@ std::string cache_folder(const Places& places) {
   return is_ours_alone(folder) ? folder.string() : "";
 }
 
-std::string class_archive(const std::string& folder, const std::string& libjvm,
+std::string class_archive(const std::string& folder, const std::string& java,
                           const std::vector<std::string>& options) {
   // Later versions may not know the options below, and would not start.
-  if (folder.empty() || java_version(libjvm) > kNewestJava) return "";
-  const std::string class_path = "-Djava.class.path=";
-  uint64_t key = hash(file_text(libjvm), 14695981039346656037u);
+  if (folder.empty() || java_version(java) > kNewestJava) return "";
+  const std::string class_path = "--class-path=";
+  const fs::path home = fs::path(java).parent_path().parent_path();
+  uint64_t key = hash(file_text(home / "lib" / "server" / "libjvm.so"), 14695981039346656037u);
   for (const std::string& option : options) {
     for (const char* theirs : {"-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-Xshare:off",
                                "-Xshare:dump", "-XX:Flags", "-javaagent", "-XX:+AutoCreate"}) {
@@ -149,31 +151,27 @@ std::string use_class_archive(const std::string& archive, std::vector<std::strin
     options.push_back("-XX:+VerifySharedSpaces");  // checksums
     return "";
   }
+  static std::atomic<int> count{0};
+  const std::string made =
+      archive + kUnfinished + std::to_string(::getpid()) + "." + std::to_string(count++);
   options.push_back("-XX:+RecordDynamicDumpInfo");
-  return archive;
+  options.push_back("-Ddeisa.archive=" + made);
+  return made;
 }
 
-void make_class_archive(JNIEnv* env, const std::string& archive) noexcept {
-  const std::string unfinished = archive + ".unfinished." + std::to_string(::getpid());
+void keep_class_archive(const std::string& made) noexcept {
   try {
-    const LocalFrame frame(env);
-    // What `jcmd VM.cds dynamic_dump` calls; a JVM without it makes no archive.
-    jclass sharing = env->FindClass("jdk/internal/misc/CDS");
-    jmethodID dump = nullptr;
-    if (sharing != nullptr) {
-      dump = env->GetStaticMethodID(sharing, "dumpDynamicArchive", "(Ljava/lang/String;)V");
-    }
-    if (dump != nullptr) env->CallStaticVoidMethod(sharing, dump, to_java(env, unfinished));
-    const bool failed = env->ExceptionCheck() == JNI_TRUE;
-    env->ExceptionClear();
+    const std::string archive = made.substr(0, made.rfind(kUnfinished));
     // Whole or not at all: another process may start with it at any moment.
-    if (dump != nullptr && !failed && finish(unfinished, archive)) {
-      remove_old(fs::path(archive).parent_path());
-    }
+    if (finish(made, archive)) remove_old(fs::path(archive).parent_path());
   } catch (const std::exception&) {
-    env->ExceptionClear();
+    // Another time.
   }
-  ::unlink(unfinished.c_str());
+  drop_class_archive(made);
+}
+
+void drop_class_archive(const std::string& made) noexcept {
+  if (!made.empty()) ::unlink(made.c_str());
 }
 
 }  // namespace deisa

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/deadline.hpp"
-#include "jvm/locate.hpp"
+#include "control/locate.hpp"
 
 namespace deisa {
 
@@ -42,13 +42,21 @@ std::string find_node_ip(const Places& places, const ClusterAddress& address);
 struct RunningRaylet {
   std::string cluster;  // host:port of its cluster
   std::string node_ip;
-  bool same_network;  // or it is not known
+  bool same_network;   // or it is not known
+  std::string pid;
+  std::string socket;  // the path that it listens on, as it sees it
 };
 std::vector<RunningRaylet> running_raylets(const Places& places);
 
+// Throws Error(DEISA_ERROR_CONNECTION), with folder and reason, when this process cannot use what
+// the raylet of this cluster on this machine shares with its processes: its session's folder, the
+// folder of the logs in it, its socket. Ray ends a driver without a word then. Does nothing when no
+// such raylet is to be seen.
+void check_session(const Places& places, const ClusterAddress& address);
+
 // Whether Ray must be told to use its token although RAY_AUTH_MODE is not set: as Ray's
 // Python does, when there is a token. Throws Error(DEISA_ERROR_CONNECTION) when RAY_AUTH_MODE
-// demands a token and there is none, for which Ray's native library would abort the process.
+// demands a token and there is none, for which Ray's native library would abort.
 bool needs_token_mode(const Places& places);
 
 }  // namespace deisa

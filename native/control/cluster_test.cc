@@ -1,13 +1,14 @@
-#include "jvm/cluster.hpp"
+#include "control/cluster.hpp"
 
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/file_descriptor.hpp"
-#include "jvm/test_places.hpp"
+#include "control/test_places.hpp"
 
 namespace deisa {
 namespace {
@@ -17,9 +18,10 @@ using testing::HasSubstr;
 
 // Adds a running raylet to the machine.
 void raylet(Machine& machine, const std::string& pid, const std::string& cluster,
-            const std::string& node_ip) {
+            const std::string& node_ip, const std::string& socket = "") {
   std::string command = "/x/raylet/raylet --python_worker_command=python --gcs-address=wrong:1";
   command += '\0' + ("--node_ip_address=" + node_ip) + '\0' + "--gcs-address=" + cluster + '\0';
+  if (!socket.empty()) command += "--raylet_socket_name=" + socket + '\0';
   machine.file("proc/" + pid + "/cmdline", command.replace(16, 1, 1, '\0'));
 }
 
@@ -171,6 +173,34 @@ TEST(CheckReachable, NamesAnUnknownHost) {
                    check_reachable({"no-such-host.invalid", "1", "test"}, Deadline::after(2));
                  }),
       AllOf(HasSubstr("no-such-host.invalid:1"), HasSubstr("not known")));
+}
+
+// ---- Session ---------------------------------------------------------------------------------
+
+TEST(CheckSession, NamesTheFolderAndTheReason) {
+  Machine machine;
+  const ClusterAddress address{"192.0.2.9", "6379", ""};
+  const auto failure = [&] {
+    return error_with(DEISA_ERROR_CONNECTION, [&] { check_session(machine.places, address); });
+  };
+  EXPECT_EQ(failure(), "no error") << "there is no raylet to be seen";
+  raylet(machine, "12", "192.0.2.9:6379", "192.0.2.10", machine.path("session/sockets/raylet"));
+  EXPECT_THAT(failure(), AllOf(HasSubstr("session folder " + machine.path("session")),
+                               HasSubstr("process 12"), HasSubstr("container")));
+  std::filesystem::create_directories(machine.path("session/sockets"));
+  EXPECT_THAT(failure(), AllOf(HasSubstr("log folder " + machine.path("session/logs")),
+                               HasSubstr("No such file")));
+  std::filesystem::create_directories(machine.path("session/logs"));
+  EXPECT_THAT(failure(), AllOf(HasSubstr("socket " + machine.path("session/sockets/raylet")),
+                               HasSubstr("No such file")));
+  const FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un socket{};
+  socket.sun_family = AF_UNIX;
+  machine.path("session/sockets/raylet").copy(socket.sun_path, sizeof(socket.sun_path) - 1);
+  ::bind(listener.get(), reinterpret_cast<sockaddr*>(&socket), sizeof(socket));
+  EXPECT_THAT(failure(), HasSubstr("refused")) << "nobody listens";
+  ::listen(listener.get(), 1);
+  EXPECT_EQ(failure(), "no error");
 }
 
 // ---- Token -------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-#include "jvm/start_cache.hpp"
+#include "control/start_cache.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "jvm/test_places.hpp"
+#include "control/test_places.hpp"
 
 namespace deisa {
 namespace {
@@ -41,7 +41,7 @@ TEST(CacheFolder, IsNoneWithoutAHome) {
   EXPECT_EQ(cache_folder(machine.places), "");
 }
 
-// What is in it is loaded into the simulation.
+// What is in it is run.
 TEST(CacheFolder, IsNoneWhenOthersMayWriteToIt) {
   Machine machine;
   const std::string folder = machine.path("shared");
@@ -55,20 +55,24 @@ TEST(CacheFolder, IsNoneWhenOthersMayWriteToIt) {
 
 std::string archive_of(const std::string& jvm, const std::string& class_path,
                        const std::string& more = "-Xmx1m") {
-  return class_archive("/cache", jvm, {"-Djava.class.path=" + class_path, more});
+  return class_archive("/cache", jvm, {"--class-path=" + class_path, more});
 }
 
 TEST(ClassArchive, HasANameForAllThatItDependsOn) {
   Machine machine;
-  const std::string jvm = machine.file("libjvm.so", "jvm");
+  const std::string jvm = machine.java("jdk", "17.0.1");
+  machine.file("jdk/lib/server/libjvm.so", "jvm");
   const std::string a = machine.file("a.jar", "a"), b = machine.file("b.jar", "b");
   const std::string name = archive_of(jvm, a + ":" + b);
   EXPECT_THAT(name, StartsWith("/cache/classes-"));
   EXPECT_EQ(name, archive_of(jvm, a + ":" + b));
   EXPECT_NE(name, archive_of(jvm, b + ":" + a));
-  EXPECT_NE(name, archive_of(a, a + ":" + b));
+  EXPECT_NE(name, archive_of(machine.java("other", "17.0.1"), a + ":" + b));
   EXPECT_NE(name, archive_of(jvm, a + ":" + b, "-Xmx2m"));
   machine.file("b.jar", "another");
+  EXPECT_NE(name, archive_of(jvm, a + ":" + b));
+  machine.file("b.jar", "b");
+  machine.file("jdk/lib/server/libjvm.so", "an update");
   EXPECT_NE(name, archive_of(jvm, a + ":" + b));
 }
 
@@ -94,10 +98,14 @@ TEST(ClassArchive, IsUsedWhenItIsThereAndElseMade) {
   Machine machine;
   std::vector<std::string> options;
   const std::string archive = machine.path("x");
-  EXPECT_EQ(use_class_archive(archive, options), archive);
-  EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo"));
+  const std::string made = use_class_archive(archive, options);
+  EXPECT_THAT(made, StartsWith(archive));
+  EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo", "-Ddeisa.archive=" + made));
   options.clear();
-  const std::string there = machine.file("x-7.jsa", "classes");
+  std::ofstream(made) << "classes";
+  keep_class_archive(made);
+  EXPECT_FALSE(std::filesystem::exists(made));
+  const std::string there = machine.path("x-7.jsa");
   EXPECT_EQ(use_class_archive(archive, options), "");
   EXPECT_THAT(options, ElementsAre("-XX:SharedArchiveFile=" + there, "-XX:+VerifySharedSpaces"));
   options.clear();
@@ -105,14 +113,21 @@ TEST(ClassArchive, IsUsedWhenItIsThereAndElseMade) {
   EXPECT_THAT(options, ElementsAre());
 }
 
-// The JVM would crash, and the simulation with it.
+// The JVM would crash.
 TEST(ClassArchive, IsMadeAgainWhenItIsCutShort) {
   Machine machine;
   std::vector<std::string> options;
   machine.file("x-7.jsa", "class");
   machine.file("x.unfinished.12", "cl");
-  EXPECT_EQ(use_class_archive(machine.path("x"), options), machine.path("x"));
-  EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo"));
+  const std::string made = use_class_archive(machine.path("x"), options);
+  EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo", "-Ddeisa.archive=" + made));
+}
+
+TEST(ClassArchive, IsNotKeptWhenJavaMadeNone) {
+  Machine machine;
+  std::vector<std::string> options;
+  keep_class_archive(use_class_archive(machine.path("x"), options));
+  EXPECT_TRUE(std::filesystem::is_empty(machine.path("")));
 }
 
 }  // namespace

@@ -3,12 +3,10 @@
 // longer.
 #pragma once
 
-#include <jni.h>
-
 #include <string>
 #include <vector>
 
-#include "jvm/locate.hpp"
+#include "control/locate.hpp"
 
 namespace deisa {
 
@@ -16,18 +14,19 @@ namespace deisa {
 // there is none that belongs to this user alone, or DEISA_CACHE is "none".
 std::string cache_folder(const Places& places);
 
-// The archive for a JVM that is started with these options; "" when there is no folder, or the
+// The archive for this java (its path) with these options; "" when there is no folder, or the
 // options say something about archives themselves. Its name stands for all that an archive depends
 // on; that of its file has its size, too.
-std::string class_archive(const std::string& folder, const std::string& libjvm,
+std::string class_archive(const std::string& folder, const std::string& java,
                           const std::vector<std::string>& options);
 
-// Adds what uses the archive if it is there and whole, else what lets the JVM make it. Returns the
-// archive that is to be made, or "".
+// Adds what uses the archive if it is there and whole, else what lets Java make it. Returns the
+// file that Java is to make, for keep_class_archive(), or "".
 std::string use_class_archive(const std::string& archive, std::vector<std::string>& options);
 
-// Makes it, of the classes that are loaded now; about a second. Several processes may do so at a
-// time. Call on a thread of that JVM, without a pending exception.
-void make_class_archive(JNIEnv* env, const std::string& archive) noexcept;
+// Gives what Java has made its name, so that the next start uses it; or removes what is left of it.
+// Several processes may do so at a time.
+void keep_class_archive(const std::string& made) noexcept;
+void drop_class_archive(const std::string& made) noexcept;
 
 }  // namespace deisa

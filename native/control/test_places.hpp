@@ -1,4 +1,4 @@
-// A made-up machine for the tests of locate and cluster: a temporary folder and variables.
+// A made-up machine for the tests of this component and of deisa-info: a temporary folder and variables.
 #pragma once
 
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "jvm/locate.hpp"
+#include "control/locate.hpp"
 
 namespace deisa {
 
@@ -52,17 +52,18 @@ class Machine {
     std::filesystem::create_symlink(target, root_ / name);
   }
 
-  // A Java home with a libjvm.so; returns the path of the library.
+  // A Java home; returns the path of its program.
   std::string java(const std::string& home, const std::string& version) {
     file(home + "/release", "IMPLEMENTOR=\"x\"\nJAVA_VERSION=\"" + version + "\"\n");
-    file(home + "/bin/java", "", true);
-    return file(home + "/lib/server/libjvm.so");
+    file(home + "/lib/server/libjvm.so");
+    return file(home + "/bin/java", "", true);
   }
 
   // A Python prefix with Ray; returns the path of the jar.
   std::string ray(const std::string& prefix) {
     file(prefix + "/bin/ray", "", true);
     file(prefix + "/bin/python3", "", true);
+    file(prefix + "/bin/python3.12", "", true);
     return file(prefix + "/lib/python3.12/site-packages/ray/jars/ray_dist.jar");
   }
 

@@ -1,9 +1,10 @@
-#include "jvm/cluster.hpp"
+#include "control/cluster.hpp"
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,9 +42,14 @@ std::string strip(const std::string& text) {
   return text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
+// "" for what cannot be read, as the files of a process that has just ended.
 std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  try {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  } catch (const std::ios_base::failure&) {
+    return "";
+  }
 }
 
 std::string first_line(const fs::path& path) {
@@ -134,6 +140,18 @@ int try_connect(const addrinfo& to, const Deadline& deadline) {
   socklen_t size = sizeof(reason);
   ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &reason, &size);
   return reason;
+}
+
+// The same for the path of a socket. One that has no room for now is there.
+int try_connect(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) return 0;  // Ray finds its own way, or says so
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket) return errno;
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  return ::connect(socket.get(), generic, sizeof(address)) == 0 || errno == EAGAIN ? 0 : errno;
 }
 
 std::string numeric(const sockaddr_storage& address, socklen_t size) {
@@ -244,13 +262,49 @@ std::vector<RunningRaylet> running_raylets(const Places& places) {
       const size_t value = at + key.size() + 4;
       return command.substr(value, command.find('\0', value) - value);
     };
-    RunningRaylet raylet{argument("gcs-address"), argument("node_ip_address"), false};
+    RunningRaylet raylet{argument("gcs-address"), argument("node_ip_address"), false, name,
+                         argument("raylet_socket_name")};
     raylet.same_network = network_of(entry->path()) == mine;
     if (!raylet.cluster.empty()) raylets.push_back(std::move(raylet));
   }
   std::stable_partition(raylets.begin(), raylets.end(),
                         [](const RunningRaylet& raylet) { return raylet.same_network; });
   return raylets;
+}
+
+void check_session(const Places& places, const ClusterAddress& address) {
+  const auto all = running_raylets(places);
+  const auto ours = std::find_if(all.begin(), all.end(), [&](const RunningRaylet& raylet) {
+    return raylet.cluster == address.text() && !raylet.socket.empty();
+  });
+  if (ours == all.end()) return;
+  // <session>/sockets/raylet, and <session>/logs
+  const fs::path session = fs::path(ours->socket).parent_path().parent_path();
+  const std::string of = " of the raylet on this machine (process " + ours->pid + ")";
+  std::error_code error;
+  if (!fs::is_directory(session, error)) {
+    throw Error(DEISA_ERROR_CONNECTION,
+                "Ray's session folder " + session.string() + of + " is not to be seen from here: " +
+                    (error ? error.message() : "it is no folder") +
+                    ". Ray was started in another container, or this process in one: share the "
+                    "folder between them, or start Ray where the simulation runs.");
+  }
+  const fs::path logs = session / "logs";
+  if (::access(logs.c_str(), W_OK | X_OK) != 0) {
+    const int reason = errno;
+    throw Error(DEISA_ERROR_CONNECTION,
+                "Ray's log folder " + logs.string() + of + " cannot be written to: " +
+                    std::strerror(reason) + ". " +
+                    (reason == EROFS ? "Mount it writable, at best with the whole session folder."
+                                     : "Run the simulation as the user who started Ray, or let "
+                                       "this user write there."));
+  }
+  if (const int reason = try_connect(ours->socket)) {
+    throw Error(DEISA_ERROR_CONNECTION, "The socket " + ours->socket + of + " cannot be reached: " +
+                                            std::strerror(reason) +
+                                            ". Run the simulation as the user who started Ray, in "
+                                            "the same container, or restart Ray on this node.");
+  }
 }
 
 std::string find_node_ip(const Places& places, const ClusterAddress& address) {
