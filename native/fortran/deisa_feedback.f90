@@ -11,24 +11,22 @@ module deisa_feedback
   !> read_value(handle, key, timestep, collective, value, status, error): `value` is set if `status`
   !> is deisa_ok. A logical and an int32 are read as integers, a real32 is rounded.
   interface read_value
-    module procedure read_real32, read_real64, read_int32, read_int64, read_logical, read_text
+    module procedure read_real32, read_real64, read_int32, read_int64, read_logical4, read_logical8, read_text
   end interface
 
 contains
 
   integer(c_int) function flags(collective)
-    logical, intent(in), optional :: collective
+    logical, intent(in) :: collective
     flags = 0
-    if (present(collective)) then
-      if (collective) flags = collective_flag
-    end if
+    if (collective) flags = collective_flag
   end function
 
   subroutine read_real64(handle, key, timestep, collective, value, status, error)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     integer(c_int64_t), intent(in) :: timestep
-    logical, intent(in), optional :: collective
+    logical, intent(in) :: collective
     real(real64), intent(inout) :: value
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
@@ -39,7 +37,7 @@ contains
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     integer(c_int64_t), intent(in) :: timestep
-    logical, intent(in), optional :: collective
+    logical, intent(in) :: collective
     real(real32), intent(inout) :: value
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
@@ -52,7 +50,7 @@ contains
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     integer(c_int64_t), intent(in) :: timestep
-    logical, intent(in), optional :: collective
+    logical, intent(in) :: collective
     integer(int64), intent(inout) :: value
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
@@ -63,7 +61,7 @@ contains
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     integer(c_int64_t), intent(in) :: timestep
-    logical, intent(in), optional :: collective
+    logical, intent(in) :: collective
     integer(int32), intent(inout) :: value
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
@@ -78,12 +76,12 @@ contains
     end if
   end subroutine
 
-  subroutine read_logical(handle, key, timestep, collective, value, status, error)
+  subroutine read_logical4(handle, key, timestep, collective, value, status, error)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     integer(c_int64_t), intent(in) :: timestep
-    logical, intent(in), optional :: collective
-    logical, intent(inout) :: value
+    logical, intent(in) :: collective
+    logical(4), intent(inout) :: value
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
     integer(int64) :: read
@@ -97,11 +95,24 @@ contains
     end if
   end subroutine
 
+  subroutine read_logical8(handle, key, timestep, collective, value, status, error)
+    type(c_ptr), intent(in) :: handle
+    character(*), intent(in) :: key
+    integer(c_int64_t), intent(in) :: timestep
+    logical, intent(in) :: collective
+    logical(8), intent(inout) :: value
+    integer(c_int), intent(out) :: status
+    type(c_error), intent(inout) :: error
+    logical(4) :: read
+    call read_logical4(handle, key, timestep, collective, read, status, error)
+    if (status == deisa_ok) value = read
+  end subroutine
+
   subroutine read_text(handle, key, timestep, collective, value, status, error)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     integer(c_int64_t), intent(in) :: timestep
-    logical, intent(in), optional :: collective
+    logical, intent(in) :: collective
     character(:), allocatable, intent(inout) :: value
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error

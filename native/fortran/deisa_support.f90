@@ -1,11 +1,11 @@
 !> Texts and errors on their way between Fortran and C.
 module deisa_support
   use, intrinsic :: iso_c_binding
-  use, intrinsic :: iso_fortran_env, only: int64, error_unit
+  use, intrinsic :: iso_fortran_env, only: int32, int64, error_unit
   use deisa_c
   implicit none
   private
-  public :: c_text, c_option, entry, list, number, kind_of, refuse, report, finish
+  public :: c_text, c_option, entry, list, number, kind_of, refuse, report, finish, set_integer, set_truth, is_true
 
 contains
 
@@ -105,7 +105,7 @@ contains
     type(c_ptr), intent(in) :: handle
     integer(c_int), intent(in) :: status
     type(c_error), intent(inout) :: error
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     integer(c_int) :: known
     known = status
@@ -116,19 +116,66 @@ contains
     call report(known, error, stat, errmsg)
   end subroutine
 
+  !> Sets the caller's integer of any kind: default integers have 64 bits with -fdefault-integer-8.
+  subroutine set_integer(variable, value)
+    class(*), intent(inout), optional :: variable
+    integer(c_int), intent(in) :: value
+    if (.not. present(variable)) return
+    select type (variable)
+    type is (integer(int32))
+      variable = value
+    type is (integer(int64))
+      variable = value
+    class default
+      error stop 'deisa: the argument stat must be an integer of 32 or 64 bits'
+    end select
+  end subroutine
+
+  !> The same for a logical, whose kind follows that of the integers.
+  subroutine set_truth(variable, value)
+    class(*), intent(inout), optional :: variable
+    logical, intent(in) :: value
+    if (.not. present(variable)) return
+    select type (variable)
+    type is (logical(4))
+      variable = value
+    type is (logical(8))
+      variable = value
+    class default
+      error stop 'deisa: the arguments found and finished must be logicals of 32 or 64 bits'
+    end select
+  end subroutine
+
+  logical function is_true(variable)
+    class(*), intent(in), optional :: variable
+    is_true = .false.
+    if (.not. present(variable)) return
+    select type (variable)
+    type is (logical(4))
+      is_true = variable
+    type is (logical(8))
+      is_true = variable
+    class default
+      error stop 'deisa: the argument collective must be a logical of 32 or 64 bits'
+    end select
+  end function
+
   !> Gives status and message to the caller. Stops the program if it is an error, and the caller has
-  !> not asked for `stat`.
+  !> not asked for `stat`. A text that the caller has not asked for, or has no room for, as in an errmsg
+  !> that is not allocated, goes to the error output.
   subroutine report(status, error, stat, errmsg)
     integer(c_int), intent(in) :: status
     type(c_error), intent(in) :: error
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
-    if (present(stat)) stat = status
+    call set_integer(stat, status)
     if (status == deisa_ok) return
     if (present(errmsg)) errmsg = described(error)
-    if (status < 0 .and. .not. present(stat)) then
+    if (status < 0 .and. .not. (present(stat) .and. present(errmsg))) then
       write (error_unit, '(a)') 'deisa: ' // described(error)
       flush (error_unit)
+    end if
+    if (status < 0 .and. .not. present(stat)) then
       error stop 'deisa: stopped by an error; give the argument stat to go on'
     end if
   end subroutine

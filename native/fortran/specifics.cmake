@@ -18,7 +18,7 @@ set(DEISA_SEND [[
     @declaration@, intent(in) :: array@dimensions@
     integer(@kind@), intent(in) :: timestep
     type(deisa_request), intent(out), optional :: request
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
@@ -37,7 +37,7 @@ set(DEISA_PUT [[
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: name
     @declaration@, intent(in) :: array@dimensions@
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
@@ -86,7 +86,7 @@ set(DEISA_ALLOCATE [[
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: name
     @declaration@, pointer, intent(inout) :: array@dimensions@
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
@@ -105,7 +105,7 @@ set(DEISA_SEND_ALLOCATED [[
     @declaration@, pointer, intent(inout) :: array@dimensions@
     integer(@kind@), intent(in) :: timestep
     type(deisa_request), intent(out), optional :: request
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
@@ -125,7 +125,7 @@ set(DEISA_PUT_ALLOCATED [[
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: name
     @declaration@, pointer, intent(inout) :: array@dimensions@
-    integer, intent(out), optional :: stat
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
@@ -140,14 +140,14 @@ set(DEISA_GET [[
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: key
     @declaration@, intent(inout) :: value
-    @timestep@logical, intent(in), optional :: collective
-    logical, intent(out), optional :: found
-    integer, intent(out), optional :: stat
+    @timestep@@collective@ :: collective
+    class(*), intent(inout), optional :: found
+    class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
-    call read_value(this%handle, key, @when@, collective, value, status, error)
-    if (present(found)) found = status == deisa_ok
+    call read_value(this%handle, key, @when@, is_true(collective), value, status, error)
+    call set_truth(found, status == deisa_ok)
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
 
@@ -216,7 +216,7 @@ function(deisa_generate_module from to)
     endforeach()
   endforeach()
   foreach(element "real32|real(real32)" "real64|real(real64)" "int32|integer(int32)" "int64|integer(int64)"
-      "logical|logical" "text|character(:), allocatable")
+      "logical4|logical(4)" "logical8|logical(8)" "text|character(:), allocatable")
     string(REPLACE "|" ";" element "${element}")
     list(GET element 0 name)
     list(GET element 1 declaration)
@@ -232,6 +232,11 @@ function(deisa_generate_module from to)
         set(timestep "")
         set(when "latest")
       endif()
+      # Of both kinds that a default logical may have: a class(*) could be the timestep, too.
+      set(collective "logical(4), intent(in), optional")
+      deisa_specific(get DEISA_GET)
+      set(collective "logical(8), intent(in)")
+      string(APPEND specific _wide)
       deisa_specific(get DEISA_GET)
     endforeach()
   endforeach()

@@ -49,6 +49,21 @@ contains
     if (bridge%is_open()) call bridge%close(1000)
   end subroutine
 
+  subroutine lost_text(result) bind(c, name='case_lost_text')
+    type(outcome), intent(out) :: result
+    character(:), allocatable :: message, fixed
+    integer :: stat
+    call bridge%send('u', 1.0, 1, stat=stat, errmsg=message)
+    if (allocated(message)) then
+      call note(stat, message, result)
+    else
+      call note(stat, 'not allocated', result)
+    end if
+    allocate (character(200) :: fixed)
+    call bridge%send('u', 1.0, 1, stat=stat, errmsg=fixed)
+    if (index(fixed, 'unknown array') == 0) call note(stat, 'it was allocated', result)
+  end subroutine
+
   !> Until all that was sent has arrived.
   subroutine arrive() bind(c, name='case_flush')
     call bridge%flush()

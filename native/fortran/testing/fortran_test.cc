@@ -1,5 +1,6 @@
 // The Fortran module against a node actor that the test plays: cases.f90 and kinds.f90 send, and
 // the bytes that arrive are compared here.
+#include <algorithm>
 #include <complex>
 #include <cstdlib>
 #include <cstring>
@@ -32,6 +33,8 @@ void case_mistake(int which, Outcome* result);
 void case_definitions(Outcome* result);
 void case_feedback(Outcome* result);
 void case_send_all();
+void case_lost_text(Outcome* result);
+int case_wide();
 }
 
 namespace deisa::testing {
@@ -202,6 +205,34 @@ TEST_F(FortranTest, Feedback) {
   EXPECT_EQ(line.substr(0, line.find(" default") + 8),
             "2.500 2.500 12 1099511627776 T TTTTTF 2 -1 -1 -1 xxxxx 301 default");
   EXPECT_TRUE(contains(line, "no feedback value 'gain'"));
+}
+
+// An errmsg that is not allocated is none for a procedure: the text is not lost all the same.
+TEST_F(FortranTest, ATextThatHasNoPlaceGoesToTheErrorOutput) {
+  Outcome result = {};
+  ::testing::internal::CaptureStderr();
+  case_lost_text(&result);
+  const std::string printed = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(result.stat, DEISA_ERROR_CONTRACT);
+  EXPECT_STREQ(result.message, "not allocated");
+  EXPECT_EQ(printed.rfind("deisa: rank 0: contract violation: unknown array 'u'", 0), 0u) << printed;
+  EXPECT_EQ(std::count(printed.begin(), printed.end(), '\n'), 1) << "once";
+}
+
+TEST(FortranWideTest, DefaultIntegersOf64Bits) {
+  FakeNode node;
+  set_node("", &node);
+  std::string packed;
+  json::to_msgpack(2.5, packed);
+  node.set_value("gain", packed);
+  packed.clear();
+  json::to_msgpack(12, packed);
+  node.set_value("count", packed);
+  packed.clear();
+  json::to_msgpack(true, packed);
+  node.set_value("on", packed);
+  EXPECT_EQ(case_wide(), 0) << "calls that did not do what they should";
+  set_node("", nullptr);
 }
 
 TEST_F(FortranTest, AbandonLeaves) {
