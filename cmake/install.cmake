@@ -6,7 +6,7 @@
 #   include/deisa/       the headers
 #   bin/deisa-info       what is there, and what is missing
 #   <libdir>/deisa/modules  Fortran's module files
-#   share/deisa/         deisa-bridge.jar, maven: a repository, python/deisa_bridge, fortran: sources of the module
+#   share/deisa/         LICENSE, deisa-bridge.jar, maven: a repository, python/deisa_bridge, fortran: sources of the module
 include(CMakePackageConfigHelpers)
 
 set(DEISA_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/deisa)
@@ -64,6 +64,7 @@ if(TARGET deisa_fortran)
     "-ldeisa_fortran" deisa "-I\${libdir}/deisa/modules")
 endif()
 
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa)
 if(TARGET deisa_info)
   install(TARGETS deisa_info)
 endif()

@@ -1,0 +1,28 @@
+"""The version stands in deisa.h; where a tool wants it written down once more, it is the same."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from conftest import ROOT
+
+HEADER = (ROOT / "include" / "deisa" / "deisa.h").read_text()
+VERSION = re.search(r'^#define DEISA_VERSION "(.+)"$', HEADER, re.MULTILINE)[1]
+MAVEN = "{http://maven.apache.org/POM/4.0.0}"
+
+
+@pytest.mark.parametrize("pom", ["pom.xml", "java/pom.xml", "examples/java/pom.xml"])
+def test_maven(pom):
+    project = ElementTree.parse(ROOT / pom).getroot()
+    own, parent = project.find(f"{MAVEN}version"), project.find(f"{MAVEN}parent/{MAVEN}version")
+    assert {one.text for one in (own, parent) if one is not None} == {VERSION}
+
+
+def test_python():
+    assert f'__version__ = "{VERSION}"\n' in (ROOT / "python" / "deisa_bridge" / "__init__.py").read_text()
+
+
+def test_documentation():
+    assert f"<version>{VERSION}</version>" in (ROOT / "docs" / "java.md").read_text()
