@@ -61,8 +61,9 @@ def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) 
 
 def free_ports(count: int) -> int:
     """The first of `count` neighbouring ports of 127.0.0.1 that nobody listens on at the moment."""
-    # Below those that the system gives to others, which free_port() returns.
-    for first in range(20000 + os.getpid() % 10000, 32000, count):
+    # Below those that the system gives to others, which free_port() returns. Runs that start at the same time
+    # have neighbouring process ids: they look at different ones.
+    for first in range(20000 + os.getpid() * 64 % 10000, 32000, count):
         with contextlib.ExitStack() as probes:
             try:
                 for port in range(first, first + count):
