@@ -32,7 +32,9 @@ deisa::ArrowView view_arrow(Bridge& bridge, const char* name, ArrowArray* array,
   try {
     return deisa::import_arrow(*array, *schema, layout.dtype, layout.shape);
   } catch (Error& error) {
-    throw error.at_array(name).at_rank(bridge.options().bridge_id);
+    throw Error(error.status(), "array '" + std::string(name) + "': " + error.what())
+        .at_array(name)
+        .at_rank(bridge.options().bridge_id);
   }
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -23,21 +24,37 @@ struct Level {
   int64_t list_size;  // of a fixed-size list; 0 for a leaf
 };
 
+// A format of the C Data Interface in words: "float32" for "f".
+std::string words(const std::string& format) {
+  static const std::map<std::string, std::string> known = {
+      {"c", "int8"},       {"C", "uint8"},    {"s", "int16"},   {"S", "uint16"},
+      {"i", "int32"},      {"I", "uint32"},   {"l", "int64"},   {"L", "uint64"},
+      {"e", "float16"},    {"f", "float32"},  {"g", "float64"}, {"b", "bool (one bit each)"},
+      {"n", "null"},       {"u", "string"},   {"U", "string"},  {"z", "binary"},
+      {"Z", "binary"},     {"+l", "list"},    {"+L", "list"},   {"+s", "struct"},
+      {"tdD", "date32"},   {"tdm", "date64"}, {"+m", "map"},    {"vu", "string view"},
+      {"+vl", "list view"}};
+  const auto found = known.find(format);
+  if (found != known.end()) return found->second;
+  if (format.compare(0, 3, "+w:") == 0) return "fixed-size list(" + format.substr(3, 37) + ")";
+  return "the Arrow format '" + format.substr(0, 40) + "'";
+}
+
 std::string describe(const std::vector<Level>& levels) {
   std::string text;
   for (const Level& level : levels) {
     if (!text.empty()) text += " of ";
-    text += "'" + level.format.substr(0, 40) + "'";
+    text += words(level.format);
     if (!level.extension.name.empty()) text += " (" + level.extension.name.substr(0, 80) + ")";
   }
   return text;
 }
 
 std::string describe(deisa_dtype dtype) {
-  const std::string format = std::string("'") + dtype_arrow_format(dtype) + "'";
-  std::string text = std::string(dtype_name(dtype)) + ", in Arrow ";
-  if (dtype_is_complex(dtype)) return text + "'+w:2' of " + format;
-  return text + format + (dtype == DEISA_BOOL ? std::string(" (") + kBool8Extension + ")" : "");
+  const std::string element = words(dtype_arrow_format(dtype));
+  const std::string name = dtype_name(dtype);
+  if (dtype_is_complex(dtype)) return name + ", in Arrow fixed-size list(2) of " + element;
+  return dtype == DEISA_BOOL ? name + ", in Arrow " + element + " (" + kBool8Extension + ")" : name;
 }
 
 // "The Arrow array", or "Child level 2 of the Arrow array".
@@ -84,7 +101,7 @@ void check_structs(const ArrowArray& array, const ArrowSchema& schema, size_t de
 // validity buffer and one of values.
 void check_members(const ArrowArray& array, const ArrowSchema& schema, const Level& level,
                    size_t depth) {
-  const std::string here = place(depth) + ", of format '" + level.format.substr(0, 40) + "',";
+  const std::string here = place(depth) + ", " + words(level.format) + ",";
   const int64_t children = level.list_size > 0 ? 1 : 0;
   if (array.n_children != children || schema.n_children != children) {
     refuse(here + " has " + number(array.n_children) + " children, and its schema " +

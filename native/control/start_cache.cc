@@ -33,6 +33,17 @@ bool is_ours_alone(const fs::path& folder) {
          ::access(folder.c_str(), W_OK) == 0;
 }
 
+// Makes a folder and its parents, for this user alone whatever the umask, but not a home: one that
+// is missing is nobody's mistake to repair.
+void make_folders(const fs::path& folder, const fs::path& home) {
+  std::error_code ignored;
+  if (folder.empty() || folder == home || fs::exists(folder, ignored)) return;
+  if (folder.has_parent_path() && folder != folder.parent_path()) {
+    make_folders(folder.parent_path(), home);
+  }
+  ::mkdir(folder.c_str(), 0700);
+}
+
 // FNV-1a, 64 bits.
 uint64_t hash(const std::string& text, uint64_t value) {
   for (const char c : text) {
@@ -75,7 +86,10 @@ std::string find_whole(const std::string& archive) {
 bool finish(const std::string& unfinished, const std::string& archive) {
   const FileDescriptor file(::open(unfinished.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status = {};
-  if (!file || ::fsync(file.get()) != 0 || ::fstat(file.get(), &status) != 0) return false;
+  // Java makes it with the umask's mode; what is in it is run.
+  if (!file || ::fchmod(file.get(), 0600) != 0 || ::fsync(file.get()) != 0 ||
+      ::fstat(file.get(), &status) != 0)
+    return false;
   if (!find_whole(archive).empty()) return false;  // another process was faster
   const std::string name = archive + "-" + std::to_string(status.st_size) + kSuffix;
   return ::rename(unfinished.c_str(), name.c_str()) == 0;
@@ -110,9 +124,7 @@ std::string cache_folder(const Places& places) {
     folder = fs::path(*home) / ".cache" / "deisa";
   }
   if (!folder.is_absolute()) return "";
-  std::error_code ignored;
-  fs::create_directories(folder.parent_path(), ignored);
-  ::mkdir(folder.c_str(), 0700);
+  make_folders(folder, fs::path(places.variable("HOME").value_or("")));
   return is_ours_alone(folder) ? folder.string() : "";
 }
 

@@ -15,6 +15,7 @@ using testing::StartsWith;
 TEST(CacheFolder, IsTheFirstThatIsNamed) {
   Machine machine;
   machine.variables = {{"HOME", machine.path("home")}};
+  std::filesystem::create_directories(machine.path("home"));
   EXPECT_EQ(cache_folder(machine.places), machine.path("home/.cache/deisa"));
   machine.variables["XDG_CACHE_HOME"] = machine.path("xdg");
   EXPECT_EQ(cache_folder(machine.places), machine.path("xdg/deisa"));
@@ -39,6 +40,27 @@ TEST(CacheFolder, IsNoneWithoutAHome) {
   machine.file("file");
   machine.variables = {{"DEISA_CACHE", machine.path("file/below")}};
   EXPECT_EQ(cache_folder(machine.places), "");
+}
+
+TEST(CacheFolder, IsNoneInAHomeThatIsMissing) {
+  Machine machine;
+  machine.variables = {{"HOME", machine.path("home")}};
+  EXPECT_EQ(cache_folder(machine.places), "");
+  EXPECT_FALSE(std::filesystem::exists(machine.path("home")));
+}
+
+TEST(CacheFolder, IsThisUsersAloneWithItsParentsWhateverTheUmask) {
+  Machine machine;
+  machine.variables = {{"DEISA_CACHE", machine.path("a/b/c")}};
+  const mode_t before = ::umask(0);
+  const std::string folder = cache_folder(machine.places);
+  ::umask(before);
+  EXPECT_EQ(folder, machine.path("a/b/c"));
+  for (const char* name : {"a", "a/b", "a/b/c"}) {
+    struct stat status = {};
+    ASSERT_EQ(::stat(machine.path(name).c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777, 0700u) << name;
+  }
 }
 
 // What is in it is run.
@@ -103,9 +125,13 @@ TEST(ClassArchive, IsUsedWhenItIsThereAndElseMade) {
   EXPECT_THAT(options, ElementsAre("-XX:+RecordDynamicDumpInfo", "-Ddeisa.archive=" + made));
   options.clear();
   std::ofstream(made) << "classes";
+  ::chmod(made.c_str(), 0666);
   keep_class_archive(made);
   EXPECT_FALSE(std::filesystem::exists(made));
   const std::string there = machine.path("x-7.jsa");
+  struct stat status = {};
+  ASSERT_EQ(::stat(there.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
   EXPECT_EQ(use_class_archive(archive, options), "");
   EXPECT_THAT(options, ElementsAre("-XX:SharedArchiveFile=" + there, "-XX:+VerifySharedSpaces"));
   options.clear();

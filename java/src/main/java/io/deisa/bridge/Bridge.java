@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.IntFunction;
@@ -75,6 +76,8 @@ public final class Bridge implements AutoCloseable {
    *     not newer than the last one
    */
   public Status send(String name, FieldVector vector, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(vector, "vector");
     session.enter();
     try {
       long address = session.chunk(name).nameAddress();
@@ -93,6 +96,8 @@ public final class Bridge implements AutoCloseable {
    * {@link ArrayMetadata} describes: the block with its ghost cells, of which the chunk is copied.
    */
   public Status send(String name, ArrowBuf buffer, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(buffer, "buffer");
     return send(name, address(buffer), buffer.readableBytes(), buffer, timestep);
   }
 
@@ -102,6 +107,8 @@ public final class Bridge implements AutoCloseable {
    * @throws InvalidArgumentException when the buffer is not direct, or not in native byte order
    */
   public Status send(String name, ByteBuffer buffer, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(buffer, "buffer");
     return send(name, address(name, buffer), buffer.remaining(), buffer, timestep);
   }
 
@@ -146,6 +153,8 @@ public final class Bridge implements AutoCloseable {
    * for what is under way. A future that is cancelled or dropped changes nothing: the chunk has been sent.
    */
   public CompletableFuture<Status> sendAsync(String name, FieldVector vector, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(vector, "vector");
     Status status;
     long request;
     session.enter();
@@ -168,11 +177,15 @@ public final class Bridge implements AutoCloseable {
 
   /** As above, from what {@link #send(String, ArrowBuf, long)} takes. */
   public CompletableFuture<Status> sendAsync(String name, ArrowBuf buffer, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(buffer, "buffer");
     return sendAsync(name, address(buffer), buffer.readableBytes(), buffer, timestep);
   }
 
   /** As above, from what {@link #send(String, ByteBuffer, long)} takes. */
   public CompletableFuture<Status> sendAsync(String name, ByteBuffer buffer, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(buffer, "buffer");
     return sendAsync(name, address(name, buffer), buffer.remaining(), buffer, timestep);
   }
 
@@ -228,6 +241,8 @@ public final class Bridge implements AutoCloseable {
    * @throws DeisaException with {@link Status#UNSUPPORTED}, when it was defined with strides or ghost cells
    */
   public LentBuffer allocate(String name, BufferAllocator allocator) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(allocator, "allocator");
     session.enter();
     try {
       LentBuffer known = lentBuffers.get(name);
@@ -257,6 +272,7 @@ public final class Bridge implements AutoCloseable {
 
   // Begins a call with this buffer; returns the address of its array's name.
   private long enter(LentBuffer lent) {
+    Objects.requireNonNull(lent, "lent");
     session.enter();
     try {
       if (!lent.isOf(session)) {
@@ -288,6 +304,8 @@ public final class Bridge implements AutoCloseable {
   }
 
   Status put(String name, FieldVector vector) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(vector, "vector");
     session.enter();
     try {
       long address = session.chunk(name).nameAddress();
@@ -302,10 +320,14 @@ public final class Bridge implements AutoCloseable {
   }
 
   Status put(String name, ArrowBuf buffer, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(buffer, "buffer");
     return put(name, address(buffer), buffer.readableBytes(), buffer, timestep);
   }
 
   Status put(String name, ByteBuffer buffer, long timestep) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(buffer, "buffer");
     return put(name, address(name, buffer), buffer.remaining(), buffer, timestep);
   }
 

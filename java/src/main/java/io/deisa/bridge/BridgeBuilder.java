@@ -2,6 +2,7 @@ package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Callbacks;
 import io.deisa.bridge.internal.Deisa;
+import io.deisa.bridge.internal.Environment;
 import io.deisa.bridge.internal.NativeArena;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -9,6 +10,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import org.apache.arrow.memory.util.MemoryUtil;
 import org.bytedeco.javacpp.Loader;
 
 /**
@@ -61,12 +64,14 @@ public final class BridgeBuilder {
 
   /** World size, master and Ray at once; the address of {@link #rayAddress}, if given, comes before this one's. */
   public BridgeBuilder system(SystemMetadata value) {
+    Objects.requireNonNull(value, "system");
     systemRayAddress = value.rayAddress();
     return worldSize(value.worldSize()).masterAddress(value.masterAddress()).masterPort(value.masterPort());
   }
 
   /** Adds an array. */
   public BridgeBuilder array(ArrayMetadata value) {
+    Objects.requireNonNull(value, "array");
     return array(value.name(), value.toMap());
   }
 
@@ -77,6 +82,7 @@ public final class BridgeBuilder {
    * are read when the bridge is opened.
    */
   public BridgeBuilder arrays(Map<String, ? extends Map<String, ?>> value) {
+    Objects.requireNonNull(value, "arrays");
     value.forEach(this::array);
     return this;
   }
@@ -100,6 +106,7 @@ public final class BridgeBuilder {
 
   /** Time-outs, acknowledgement, errors. */
   public BridgeBuilder options(Options value) {
+    Objects.requireNonNull(value, "options");
     options = value;
     return this;
   }
@@ -113,6 +120,12 @@ public final class BridgeBuilder {
    * @throws DeisaException when the bridges do not come together; alike on every rank
    */
   public Bridge open() {
+    String flag = Environment.missingFlag(MemoryUtil.class.getModule()); // no use of the class, which would fail
+    if (!flag.isEmpty() && !Environment.isDisabled()) {
+      String message =
+          "this JVM lacks the option " + flag + ", which Arrow needs: start java with it, before the name of the class";
+      throw new InvalidArgumentException(new Failure(Status.ARGUMENT, bridgeId, "", Failure.NO_TIMESTEP, message), null);
+    }
     return new Bridge(this);
   }
 

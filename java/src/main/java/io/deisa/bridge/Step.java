@@ -3,6 +3,7 @@ package io.deisa.bridge;
 import io.deisa.bridge.internal.Deisa;
 import java.nio.ByteBuffer;
 import java.util.HashSet;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import org.apache.arrow.c.ArrowArray;
@@ -78,6 +79,7 @@ public final class Step implements AutoCloseable {
    * Bridge#send(LentBuffer, long)}.
    */
   public Status put(LentBuffer lent) {
+    Objects.requireNonNull(lent, "lent");
     return done(lent.name(), bridge.put(lent));
   }
 

@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.RootAllocator;
 import org.apache.arrow.vector.BigIntVector;
@@ -164,6 +165,30 @@ class ArrowInTest {
       assertArrayEquals(new byte[] {1, 0, 1}, send(booleans, DType.BOOL, 3));
       refuse("expected elements of bool", integers, DType.BOOL, 3);
       refuse("bit-packed booleans", bits, DType.BOOL, 3);
+    }
+  }
+
+  @Test
+  void errorsNameTheArrayAndTheTypesInWords() {
+    try (BufferAllocator allocator = new RootAllocator();
+        IntVector integers = filled(new IntVector("v", allocator), 3)) {
+      refuse("array 'written': The Arrow array is int32; expected elements of float32", integers, DType.FLOAT32, 3);
+    }
+  }
+
+  @Test
+  void aBufferWithoutAWriterIndexHearsOfIt() {
+    try (BufferAllocator allocator = new RootAllocator();
+        ArrowBuf buffer = allocator.buffer(24);
+        Bridge bridge = Fake.open(Fake.raising(), Fake.array("written", DType.FLOAT64, 3))) {
+      DeisaException thrown = assertThrows(DeisaException.class, () -> bridge.send("written", buffer, 1));
+      assertTrue(thrown.getMessage().contains("0 bytes were given"), thrown.getMessage());
+      assertTrue(thrown.getMessage().contains("writerIndex"), thrown.getMessage());
+      for (String[] call : new String[][] {{"name", null}, {"buffer", "written"}}) {
+        ArrowBuf given = call[1] == null ? buffer : null;
+        NullPointerException none = assertThrows(NullPointerException.class, () -> bridge.send(call[1], given, 1));
+        assertEquals(call[0], none.getMessage());
+      }
     }
   }
 

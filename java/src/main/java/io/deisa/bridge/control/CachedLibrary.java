@@ -2,6 +2,7 @@ package io.deisa.bridge.control;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.lang.reflect.Field;
 import java.net.JarURLConnection;
 import java.net.URL;
@@ -17,6 +18,8 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.jar.JarEntry;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
+import java.util.zip.CheckedInputStream;
 
 /**
  * Ray's native library, unpacked once into a cache: unpacking the 40 MB and loading JNA for it takes longer than all else that
@@ -61,13 +64,14 @@ final class CachedLibrary {
         JarEntry entry = ((JarURLConnection) packed.openConnection()).getJarEntry();
         Path file = cache.resolve(
             String.format(Locale.ROOT, "%s%08x-%d.so", PREFIX, entry.getCrc(), entry.getSize()));
-        if (Files.isRegularFile(file) && Files.size(file) == entry.getSize()) {
+        if (Files.isRegularFile(file) && Files.size(file) == entry.getSize() && checksum(file) == entry.getCrc()) {
             Files.setLastModifiedTime(file, FileTime.from(Instant.now())); // it is in use
             return file;
         }
         Path unfinished = Files.createTempFile(cache, PREFIX, ".unfinished");
-        try (InputStream in = packed.openStream()) {
-            Files.copy(in, unfinished, StandardCopyOption.REPLACE_EXISTING);
+        // Not Files.copy, which would make the file anew, with the umask's mode.
+        try (InputStream in = packed.openStream(); OutputStream out = Files.newOutputStream(unfinished)) {
+            in.transferTo(out);
             try (FileChannel channel = FileChannel.open(unfinished, StandardOpenOption.WRITE)) {
                 channel.force(true); // before the name is: a crash of the machine must not leave half of it
             }
@@ -78,6 +82,14 @@ final class CachedLibrary {
         }
         removeOld(cache);
         return file;
+    }
+
+    private static long checksum(Path file) throws IOException {
+        CRC32 sum = new CRC32();
+        try (InputStream in = new CheckedInputStream(Files.newInputStream(file), sum)) {
+            in.transferTo(OutputStream.nullOutputStream());
+        }
+        return sum.getValue();
     }
 
     /** What was not loaded for a month, of other versions and of processes that were killed. Never fails. */

@@ -2,6 +2,7 @@ package io.deisa.bridge.internal;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.net.JarURLConnection;
 import java.net.URL;
@@ -11,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Comparator;
@@ -20,6 +22,7 @@ import java.util.jar.JarFile;
 import java.util.jar.JarOutputStream;
 import java.util.stream.Stream;
 import java.util.zip.CRC32;
+import java.util.zip.CheckedInputStream;
 import org.bytedeco.javacpp.Loader;
 
 /**
@@ -58,10 +61,14 @@ final class BundledFiles {
     List<JarEntry> control = below(CONTROL, jar);
     Path folder = cache.resolve(PREFIX + key(Stream.concat(entries.stream(), control.stream()).toList()));
     if (Files.isDirectory(folder)) {
-      keep(folder);
-      return folder;
+      if (isWhole(folder, from, entries)) {
+        keep(folder);
+        return folder;
+      }
+      remove(folder);
     }
-    Files.createDirectories(cache);
+    Files.createDirectories(
+        cache, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
     Path unfinished = Files.createTempDirectory(cache, PREFIX + "unfinished-");
     try {
       for (JarEntry entry : entries) {
@@ -87,6 +94,25 @@ final class BundledFiles {
     }
     removeOld(cache);
     return folder;
+  }
+
+  // Whether each file has the contents that the jar gives it: they are run.
+  private static boolean isWhole(Path folder, String from, List<JarEntry> entries) throws IOException {
+    for (JarEntry entry : entries) {
+      Path file = folder.resolve(entry.getName().substring(from.length()));
+      if (!Files.isRegularFile(file) || Files.size(file) != entry.getSize() || checksum(file) != entry.getCrc()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static long checksum(Path file) throws IOException {
+    CRC32 sum = new CRC32();
+    try (InputStream in = new CheckedInputStream(Files.newInputStream(file), sum)) {
+      in.transferTo(OutputStream.nullOutputStream());
+    }
+    return sum.getValue();
   }
 
   private static List<JarEntry> below(String folder, JarFile jar) {

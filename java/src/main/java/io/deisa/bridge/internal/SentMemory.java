@@ -51,7 +51,12 @@ public record SentMemory(long chunkBytes, long from, long to, boolean exact) {
       return null;
     }
     String what = exact && to == chunkBytes ? "a chunk has " : exact ? "a chunk with its ghost cells has " : "its strides reach ";
-    return bytes + " bytes were given: " + what + to + " bytes";
+    String empty =
+        bytes == 0
+            ? " (an ArrowBuf is sent from its readerIndex to its writerIndex, which is 0 until it is set; a ByteBuffer from its"
+                + " position to its limit)"
+            : "";
+    return bytes + " bytes were given: " + what + to + " bytes" + empty;
   }
 
   private static long block(long size, long[] shape, Map<String, ?> metadata) {

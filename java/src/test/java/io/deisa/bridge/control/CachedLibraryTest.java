@@ -49,6 +49,16 @@ class CachedLibraryTest {
     }
 
     @Test
+    void isUnpackedAgainWhenItsContentsHaveChanged() throws IOException {
+        URL packed = packed("a.jar", "library");
+        Path file = CachedLibrary.unpacked(packed, cache());
+        Files.writeString(file, "yrarbil"); // of the same size
+        assertEquals(file, CachedLibrary.unpacked(packed, cache()));
+        assertEquals("library", Files.readString(file));
+        assertEquals("rw-------", java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
+    }
+
+    @Test
     void isUnpackedOnce() throws IOException {
         URL packed = packed("a.jar", "library");
         Path file = CachedLibrary.unpacked(packed, cache());

@@ -84,6 +84,20 @@ class BundledFilesTest {
   }
 
   @Test
+  void whatHasOtherContentsThanTheJarIsUnpackedAgain() throws IOException {
+    Path cache = folder.resolve("new/cache");
+    try (JarFile jar = jar("one.jar", "library")) {
+      Path unpacked = BundledFiles.unpack(jar, FROM, cache);
+      Files.writeString(unpacked.resolve("lib.so"), "yrarbil"); // of the same size
+      assertEquals(unpacked, BundledFiles.unpack(jar, FROM, cache));
+      assertEquals("library", Files.readString(unpacked.resolve("lib.so")));
+      Files.delete(unpacked.resolve("python/p/m.py"));
+      BundledFiles.unpack(jar, FROM, cache);
+      assertEquals("pass", Files.readString(unpacked.resolve("python/p/m.py")));
+    }
+  }
+
+  @Test
   void whatNobodyUsedForLongIsRemoved() throws IOException {
     Path cache = Files.createDirectories(folder.resolve("cache"));
     Path old = Files.createDirectories(cache.resolve("deisa-bridge-0123"));
