@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(100)]
 
 CELLS = 65536
 STORE = 100 << 20
-"""Holds fewer timesteps than are sent here, if nothing is ever freed."""
+STEPS = 120
+"""More timesteps than the store holds, if nothing is ever freed."""
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +108,20 @@ def test_a_death_is_known_on_every_node(simulate, tmp_path, nodes):
     hold = tmp_path / "hold"
     victim = len(nodes) - 1
     others = list(range(victim))
-    one = simulate(nodes, [[*others, victim], others], steps=150, pace=0.01, hold=hold)
+    one = simulate(nodes, [[*others, victim], others], steps=STEPS, pace=0.01, hold=hold)
     one.start_analytics()
     one.run_until_read()
     one.ranks[victim].kill()
     one.wait_for_reports(dict.fromkeys(others, f"rank {victim} died"))
     finish(one, hold)
     for rank in others:
-        assert sent(one, rank, "a1") == set(range(150))
+        assert sent(one, rank, "a1") == set(range(STEPS))
         (text,) = reports(one, rank, "")
         assert re.search(rf"rank {victim} died after it sent timestep \d+ on node {nodes[victim]}: ", text)
         assert re.search(r"array 'a0' from timestep \d+ on can never be complete", text)
         closing = [r.text for r in one.ranks[rank].told().reports if r.status == COMMUNICATOR]
         assert len(closing) == 1 and f"the connection to rank(s) {victim} ended" in closing[0], closing
-    assert {t for name, t in one.analytics.read if name == "a1"} == set(range(150))
+    assert {t for name, t in one.analytics.read if name == "a1"} == set(range(STEPS))
     complete = {t for name, t in one.analytics.read if name == "a0"}
     assert complete and complete == set(range(max(complete) + 1)) <= sent(one, victim, "a0") | {max(complete)}
 
@@ -130,16 +131,16 @@ def test_a_rank_that_leaves_an_array_out_is_known_on_every_node(simulate, tmp_pa
     """Rank 1, alone on its node, leaves a0 out of timestep 7, and of all from 20 on."""
     hold = tmp_path / "hold"
     variables = {"DEISA_WHEN_FULL": "drop", "DEISA_BLOCK_TIMEOUT": "60"} if options else {}
-    one = simulate("ABA", [[0, 1, 2], [1, 2]], steps=150, hold=hold, variables=variables, **options)
+    one = simulate("ABA", [[0, 1, 2], [1, 2]], steps=STEPS, hold=hold, variables=variables, **options)
     one.start_analytics()
     one.start_rank(0)
     one.start_rank(1, omit=["0,7,7", "0,20,200"])
     one.start_rank(2)
     one.wait_ready()
     finish(one, hold)
-    assert one.analytics.read == {("a1", t) for t in range(150)} | {("a0", t) for t in range(20) if t != 7}
+    assert one.analytics.read == {("a1", t) for t in range(STEPS)} | {("a0", t) for t in range(20) if t != 7}
     for rank in (0, 2):
-        assert sent(one, rank, "a0") == set(range(150))
+        assert sent(one, rank, "a0") == set(range(STEPS))
         first, second = reports(one, rank, "array 'a0'")
         assert "timestep 7 was not announced: rank 1 skipped timestep 7 on node B" in first
         assert re.search(r"rank 1 skipped timestep \d+ on node B. Nor is what follows", second)

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deisa_bridge.status import BridgeError
+from deisa_bridge.status import BridgeError, Status
 
 if TYPE_CHECKING:
-    from deisa_bridge.peers import Peers
+    from deisa_bridge.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -88,43 +88,72 @@ class BrokenSets:
 
 
 class Spread:
-    """Tells the other nodes: a node tells the master, and the master everyone. On the event loop."""
+    """Gives up what is broken, here and, by telling them, on the other nodes: a node tells the master, and
+    the master everyone. On the event loop."""
 
-    def __init__(self, peers: Peers) -> None:
-        self._peers = peers
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._outboxes: dict[str, list[Broken]] = {}
-        self._tasks: set[asyncio.Task] = set()
 
-    def tell(self, found: list[Broken], but: str = "") -> None:
+    def tell_found(self) -> None:
+        """Tells the other nodes, and the ranks of this one, what was found here."""
+        if self._service.peers is None:
+            return  # later: nobody knows where the others are
+        found = self._service.gather.take_broken()
+        for one in found:
+            self._after_breaking(one, [])
+        self._tell(found)
+
+    def hear(self, broken: list[Broken], source: str = "") -> None:
+        """Another node has found these, `source` says; the master tells the others."""
+        service, news = self._service, []
+        for one in broken:
+            handed_on = service.gather.give_up(one)
+            if handed_on is not None:
+                news.append(one)
+                self._after_breaking(one, handed_on)
+        assert service.peers is not None
+        if service.peers.is_master:
+            self._tell(news, but=source)
+        service.settle()
+
+    def _after_breaking(self, one: Broken, handed_on: list[int]) -> None:
+        """Removes what the head actor has of it, and tells those whom no failure of a chunk will tell."""
+        service = self._service
+        if service.lost or service.ending.done:
+            return
+        service.holes.forget([a for a in one.arrays if service.gather.has_announced(a[0], a[1])])
+        logger.warning("%s", one.text)
+        for rank in service.live():
+            if rank.welcomed and (one.death or (rank.bridge in handed_on and one.node != service.node)):
+                service.receiver.notice(rank.connection, Status.CONNECTION, one.text)
+
+    # ---- To other nodes --------------------------------------------------------------------------------
+
+    def _tell(self, found: list[Broken], but: str = "") -> None:
         """Hands them on, to all whom this node has to tell but the one that they came from."""
-        peers = self._peers
+        peers = self._service.peers
+        assert peers is not None
         for node in peers.others if peers.is_master else [peers.master]:
-            if node == but:
+            if node == but or not found:
                 continue
             outbox = self._outboxes.get(node)
             if outbox is not None:  # it is being told, and will be told these next
                 outbox.extend(found)
                 continue
             self._outboxes[node] = list(found)
-            task = asyncio.ensure_future(self._deliver(node))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def stop(self) -> None:
-        """Ends the background tasks."""
-        for task in self._tasks:
-            task.cancel()
+            self._service.spawn(self._deliver(node))
 
     async def _deliver(self, node: str) -> None:
-        outbox, since = self._outboxes[node], time.monotonic()
+        peers, outbox, since = self._service.peers, self._outboxes[node], time.monotonic()
+        assert peers is not None
         while outbox:
             batch = list(outbox)
-            request = {"node": self._peers.node, "broken": [one.to_json() for one in batch]}
+            request = {"node": peers.node, "broken": [one.to_json() for one in batch]}
             try:
-                await self._peers.call(node, "deisa_broken", request, CALL_TIMEOUT)
+                await peers.call(node, "deisa_broken", request, CALL_TIMEOUT)
             except BridgeError as error:
-                gone = self._peers.has_died(error)
-                if gone or time.monotonic() - since > GIVE_UP:
+                if peers.has_died(error) or time.monotonic() - since > GIVE_UP:
                     logger.warning("node %s is not told which sets are broken: %s", node, error)
                     break
                 await asyncio.sleep(RETRY)

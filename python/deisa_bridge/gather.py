@@ -285,6 +285,10 @@ class Gather:
         """The head actor was told of this timestep of the array, or of a later one."""
         return self._newest_of.get(array, ANYTHING) >= timestep
 
+    def lacking(self, sets: Iterable[tuple[str, int]]) -> list[Broken]:
+        """Those of the sets that this node will never announce."""
+        return [one for one in (self.lacks(*each) for each in sets) if one is not None]
+
     def lacks(self, array: str, timestep: int) -> Broken | None:
         """Why nothing that is here, or may still come, can be announced as this set. None: it can, or was
         announced before: who asks knows that the head actor did not have it then."""

@@ -96,8 +96,7 @@ class Holes:
         try:
             while self._ranges:
                 ranges, self._ranges = self._ranges, []
-                call = runner(self._service.head).remote(self._remove, ranges)
-                await head_actor.call(call, TIMEOUT, "removing what can never be complete")
+                await self._run(self._remove, ranges, what="removing what can never be complete")
         except BridgeError as error:
             logger.warning("%s", error)
         finally:
@@ -134,20 +133,24 @@ class Holes:
         still = set(await self._read())
         found = [one for one in suspects if (*one.arrays[0][:2], one.node) in still]
         if found:
-            self._service.hear(found)
+            self._service.spread.hear(found)
         return bool(found)
 
     async def _read(self) -> list[Part]:
         what = "asking the head actor for what it has in part"
-        call = runner(self._service.head).remote(self._missing, END_MARKER_ARRAY, MOST)
-        return [tuple(part) for part in await head_actor.call(call, TIMEOUT, what)]
+        return [tuple(part) for part in await self._run(self._missing, END_MARKER_ARRAY, MOST, what=what)]
+
+    async def _run(self, function: Any, *args: Any, what: str) -> Any:
+        """In the head actor."""
+        run = runner(self._service.head).options(enable_task_events=False)
+        return await head_actor.call(run.remote(function, *args), TIMEOUT, what)
 
     async def _ask(self, node: str, sets: list[list]) -> list[Broken]:
         """Which of the sets a node will never announce."""
         peers = self._service.peers
         assert peers is not None
         if node == peers.node:
-            return self._service.lacking(sets)
+            return self._service.gather.lacking(sets)
         try:
             reply = await peers.call(node, "deisa_lacking", {"sets": sets}, TIMEOUT)
         except BridgeError as error:

@@ -287,13 +287,13 @@ class Host:
     async def _deisa_broken(self, request: dict) -> dict:
         """From another node actor: sets that can never be complete; see broken.py."""
         service = await self._begun(request, 15.0)
-        service.hear([Broken.parse(one) for one in request["broken"]], request["node"])
+        service.spread.hear([Broken.parse(one) for one in request["broken"]], request["node"])
         return {}
 
     async def _deisa_lacking(self, request: dict) -> dict:
         """From the node actor of bridge 0: which of these sets will never be announced here; see holes.py."""
         service = await self._begun(request, 0.0)
-        return {"broken": [one.to_json() for one in service.lacking(request["sets"])]}
+        return {"broken": [one.to_json() for one in service.gather.lacking(request["sets"])]}
 
     async def _deisa_room(self, request: dict) -> dict:
         """From another node actor that may share the object store; see gate.py."""

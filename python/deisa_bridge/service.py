@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from deisa_bridge import receiver as wire
 from deisa_bridge.admitting import Admitting
 from deisa_bridge.announcing import announce
-from deisa_bridge.broken import Broken, Spread
+from deisa_bridge.broken import Spread
 from deisa_bridge.ending import Ending
 from deisa_bridge.feedback import Feedback
 from deisa_bridge.gather import ANYTHING, NEVER, Gather
@@ -59,13 +59,13 @@ class Service:
         self.head: Any = None
         self.inner: Any = None
         self.peers: Peers | None = None
+        self.spread = Spread(self)
         self.holes = Holes(self)
         self.ending = Ending(self)
         self.admitting = Admitting(self)
         self.lost = ""
         """Why nothing more can reach the analytics, if so."""
         self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
-        self._spread: Spread | None = None  # where there are several nodes
         self._connections: dict[int, Rank] = {}
         self._feedback = Feedback()
         self._loop = asyncio.get_running_loop()
@@ -85,7 +85,6 @@ class Service:
         self.head, self.inner = head, inner
         self.peers = Peers(self.session, self.node, peers_request, lambda: self.gather.bound, self.touch)
         if self.peers.others:
-            self._spread = Spread(self.peers)
             self.gather.on_node = f" on node {self.node}"
             if self.peers.is_master:
                 self.spawn(self.holes.watch())
@@ -98,8 +97,6 @@ class Service:
         self._stopping = True
         if self.peers is not None:
             self.peers.stop()
-        if self._spread is not None:
-            self._spread.stop()
         for task in self._tasks:
             task.cancel()
         self.receiver.close()
@@ -216,7 +213,7 @@ class Service:
     def settle(self) -> None:
         """After a change of state: tells failures, moves the gate, and wakes those who wait."""
         self.tell_failures()
-        self._tell_broken()
+        self.spread.tell_found()
         self.admitting.settle()
         self.touch()
 
@@ -381,45 +378,6 @@ class Service:
             await asyncio.sleep(0.5)
             self.gather.report_late(time.monotonic())
             self.tell_failures()
-
-    # ---- Sets that can never be complete -------------------------------------------------------------------
-
-    def _tell_broken(self) -> None:
-        """Tells the other nodes, and the ranks of this one, what was found here."""
-        if self.peers is None:
-            return
-        found = self.gather.take_broken()
-        for one in found:
-            self._after_breaking(one, [])
-        if found and self._spread is not None:
-            self._spread.tell(found)
-
-    def hear(self, broken: list[Broken], source: str = "") -> None:
-        """Another node has found these, `source` says; the master tells the others."""
-        news = []
-        for one in broken:
-            handed_on = self.gather.give_up(one)
-            if handed_on is not None:
-                news.append(one)
-                self._after_breaking(one, handed_on)
-        assert self.peers is not None
-        if news and self._spread is not None and self.peers.is_master:
-            self._spread.tell(news, but=source)
-        self.settle()
-
-    def _after_breaking(self, one: Broken, handed_on: list[int]) -> None:
-        """Removes what the head actor has of it, and tells those whom no failure of a chunk will tell."""
-        if self.lost or self.ending.done:
-            return
-        self.holes.forget([a for a in one.arrays if self.gather.has_announced(a[0], a[1])])
-        logger.warning("%s", one.text)
-        for rank in self.live():
-            if rank.welcomed and (one.death or (rank.bridge in handed_on and one.node != self.node)):
-                self.receiver.notice(rank.connection, Status.CONNECTION, one.text)
-
-    def lacking(self, sets: list[list]) -> list[Broken]:
-        """Those of the sets (array, timestep) that this node will never announce."""
-        return [one for one in (self.gather.lacks(*each) for each in sets) if one is not None]
 
     # ---- Feedback and the end ----------------------------------------------------------------------------
 

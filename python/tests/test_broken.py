@@ -177,8 +177,12 @@ class Nodes:
         return isinstance(error, ActorGone)
 
 
+def spread_of(nodes: Nodes) -> Spread:
+    return Spread(SimpleNamespace(peers=nodes, spawn=asyncio.ensure_future))
+
+
 async def idle(spread: Spread) -> None:
-    while spread._tasks:
+    while spread._outboxes:
         await asyncio.sleep(0.01)
 
 
@@ -187,23 +191,23 @@ def test_a_node_tells_the_master_and_the_master_all_others(monkeypatch):
 
     async def work():
         nodes = Nodes("B", answers=[BridgeError("not registered", "contract")])
-        spread = Spread(nodes)
-        spread.tell([of_another("X", 1, 1, "one")])
+        spread = spread_of(nodes)
+        spread._tell([of_another("X", 1, 1, "one")])
         await asyncio.sleep(0)
-        spread.tell([of_another("X", 2, 2, "two")])
+        spread._tell([of_another("X", 2, 2, "two")])
         await idle(spread)
         assert nodes.calls[0] == ("A", "deisa_broken", ["one"])
         assert nodes.calls[-1] == ("A", "deisa_broken", ["one", "two"]), "again, after a failure"
 
         nodes = Nodes("A")
-        spread = Spread(nodes)
-        spread.tell([of_another("X", 1, 1, "one")], but="B")
+        spread = spread_of(nodes)
+        spread._tell([of_another("X", 1, 1, "one")], but="B")
         await idle(spread)
         assert nodes.calls == [("C", "deisa_broken", ["one"])]
 
         nodes = Nodes("A", answers=[ActorGone("dead"), None])
-        spread = Spread(nodes)
-        spread.tell([of_another("X", 1, 1, "one")])
+        spread = spread_of(nodes)
+        spread._tell([of_another("X", 1, 1, "one")])
         await idle(spread)
         assert sorted(node for node, _, _ in nodes.calls) == ["B", "C"], "nobody waits for the dead"
 
@@ -246,7 +250,7 @@ def test_a_part_that_came_between_two_looks_is_not_taken_for_a_hole(still):
         return {"broken": [lacks.to_json()]}
 
     peers = SimpleNamespace(node="A", nodes=["A", "B"], call=call)
-    service = SimpleNamespace(peers=peers, hear=heard.append, head=None)
+    service = SimpleNamespace(peers=peers, spread=SimpleNamespace(hear=heard.append), head=None)
     holes = Holes(service)
     looks = [[("X", 3, "B")], [("X", 3, "B")] if still else []]
 
