@@ -81,7 +81,9 @@ class Told:
         """(array, timestep) of chunks that were sent, and reported as not announced; a time-out is only a
         delay."""
         told = [report for report in self.reports if report.status != TIMEOUT]
-        first = {array: t for report in reversed(told) for array, t in report.from_then_on.items()}
+        first: dict[str, int] = {}
+        for array, t in (pair for report in told for pair in report.from_then_on.items()):
+            first[array] = min(t, first.get(array, t))
         for_good = {(array, t) for array, t in self.sent if t >= first.get(array, t + 1)}
         return {report.chunk for report in told} | for_good
 

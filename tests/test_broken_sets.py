@@ -15,7 +15,7 @@ from formula import CONNECTION, Simulation, until
 
 COMMUNICATOR = -4
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(100)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(60)]
 
 CELLS = 65536
 STORE = 100 << 20

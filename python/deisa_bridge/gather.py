@@ -18,6 +18,8 @@ NEVER = 2**63 - 1
 """A progress or bound beyond every timestep: nothing will come any more. Not itself a timestep."""
 ANYTHING = -(2**63)
 """The progress of a bridge that has sent nothing yet."""
+KNOWN_SKIPS = 8
+"""Of each rank and array: the newest that may be asked for again."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,7 @@ class Gather:
         self._doomed: dict[tuple[int, str, int], Failure] = {}  # their sets broke while they were put
         self._broken = BrokenSets()
         self._found: list[Broken] = []
-        self._skips: dict[
-            tuple[int, str], tuple[int, str]
-        ] = {}  # the newest that was sent before, and the text
+        self._skips: dict[tuple[int, str], dict[int, str]] = {}  # by what was sent before: the text
         self._newest_of: dict[str, int] = {}  # by array: the newest timestep that was announced
         self._failures: list[Failure] = []
         self._ended = ""
@@ -391,14 +391,17 @@ class Gather:
         state = self._bridges[bridge]
         sent = (state.newest.get(array, ANYTHING), state.previous.get(array, ANYTHING), timestep)
         before = next(t for t in sent if t <= timestep)
-        known, text = self._skips.get((bridge, array), (NEVER, ""))
-        if known != before:
+        known = self._skips.setdefault((bridge, array), {})
+        text = known.get(before, "")
+        if not text:
             how = f"{state.gone} before it sent" if state.gone else "skipped"
             text = f"array '{array}', timestep {timestep} was not announced: rank {bridge} {how} timestep "
             text += f"{timestep}{self.on_node}"
             if not state.gone:
                 text += ". Nor is what follows, until that rank sends it again"
-            self._skips[(bridge, array)] = (before, text)
+            known[before] = text
+            if len(known) > KNOWN_SKIPS:
+                del known[min(known)]
         return text
 
     def _found_gone(self, bridge: int, state: _Bridge) -> None:

@@ -143,6 +143,18 @@ def test_a_node_lacks_what_all_its_ranks_went_past():
     assert gather.lacks("Q", 2) is None, "an array of other nodes"
 
 
+def test_a_node_says_the_same_whenever_it_is_asked():
+    gather = gather_of({1: "XY"})
+    for t in range(9):
+        send(gather, 1, t, *("Y" if t in (2, 5, 6, 7, 8) else "XY"))
+        announce_all(gather)
+    gather.progress(1, 9)
+    assert {gather.lacks("X", t).text for t in (5, 2, 6, 2, 7, 8)} == {
+        gather.lacks("X", 2).text,
+        gather.lacks("X", 5).text,
+    }
+
+
 def test_what_nobody_can_send_any_more_is_forgotten():
     broken = BrokenSets()
     assert broken.add(of_another("X", 4, 6)) and broken.add(of_another("X", 7, NEVER, "for ever"))
