@@ -173,11 +173,21 @@ void ControlProcess::connect(const Deadline& deadline) {
   wait_until_loaded(deadline);
   const auto traced = span("control: join Ray");
   connecting_ = true;
-  request("Joining Ray at " + address.text(),
-          "\"method\":\"connect\",\"address\":" + text_of(address.text()) +
-              ",\"node_ip\":" + text_of(node_ip) +
-              ",\"python_path\":" + text_of(launch_.python_path),
-          deadline);
+  try {
+    request("Joining Ray at " + address.text(),
+            "\"method\":\"connect\",\"address\":" + text_of(address.text()) +
+                ",\"node_ip\":" + text_of(node_ip) +
+                ",\"python_path\":" + text_of(launch_.python_path),
+            deadline);
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    // Something answers there, so this is how Ray's Python says that a token is missing or wrong.
+    if (text.find("Failed to connect to Ray cluster") == std::string::npos) throw;
+    throw Error(error.status(),
+                text + "\nIf the cluster wants its token: put it into ~/.ray/auth_token (on the "
+                       "cluster's head, `ray get-auth-token` prints it) or into RAY_AUTH_TOKEN, and "
+                       "do not set RAY_AUTH_MODE.");
+  }
   connecting_ = false;
 }
 

@@ -251,7 +251,7 @@ TEST_F(ControlTest, HasNothingOfTheProgram) {
   ::pthread_sigmask(SIG_BLOCK, &set, &old);
   const auto ignored = ::signal(SIGPIPE, SIG_IGN);
   const auto control = start("ls /proc/$$/fd >" + seen + "; exec 2>>" + seen +
-                             "; readlink /proc/$$/cwd >&2; grep Sig /proc/$$/status >&2; "
+                             "; readlink /proc/$$/cwd >&2; grep Sig /proc/self/status >&2; "
                              "cut -d' ' -f5 /proc/$$/stat >&2; echo $$ >&2; " +
                              kHello + "sleep 100");
   ::signal(SIGPIPE, ignored);
