@@ -1,12 +1,11 @@
 #include "base/wait_notice.hpp"
 
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <system_error>
 
 #include "base/number.hpp"
+#include "base/signals.hpp"
 
 namespace deisa {
 namespace {
@@ -34,10 +33,7 @@ BlockingWaitNotice::BlockingWaitNotice(double after, const Deadline& limit,
                                        std::function<WaitNotice::Text()> text)
     : notice_(after, limit, std::move(text)) {
   if (after <= 0 || limit.seconds() <= after) return;
-  // The thread gets none of the simulation's signals.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const AllSignalsBlocked blocked;
   try {
     thread_ = std::thread([this, due = Deadline::after(after)] {
       std::unique_lock<std::mutex> lock(mutex_);
@@ -48,7 +44,6 @@ BlockingWaitNotice::BlockingWaitNotice(double after, const Deadline& limit,
   } catch (const std::system_error&) {
     // No thread: a line less.
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 BlockingWaitNotice::~BlockingWaitNotice() {

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/address.hpp"
 #include "base/error.hpp"
-#include "comm/address.hpp"
 #include "comm/store_host.hpp"
 
 namespace deisa {

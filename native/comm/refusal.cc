@@ -10,8 +10,8 @@
 #include <array>
 #include <iterator>
 
+#include "base/signals.hpp"
 #include "comm/listening_socket.hpp"
-#include "comm/signals.hpp"
 #include "comm/store_protocol.hpp"
 
 namespace deisa {

@@ -12,10 +12,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/address.hpp"
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
-#include "comm/address.hpp"
 
 namespace deisa {
 

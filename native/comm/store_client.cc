@@ -58,7 +58,7 @@ void StoreClient::connect(const Deadline& deadline) {
       options_.connect_to.empty() ? options_.master_address : options_.connect_to;
   std::vector<Address> addresses;
   try {
-    addresses = resolve(host, options_.master_port, deadline);
+    addresses = resolve("master_address", host, options_.master_port, deadline);
   } catch (const Error& error) {
     throw Error(error.status(), who_and_where() + ": " + error.what()).at_rank(options_.rank);
   }

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "base/address.hpp"
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
-#include "comm/address.hpp"
 #include "comm/refusal.hpp"
 #include "comm/store_protocol.hpp"
 

@@ -3,9 +3,9 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "base/address.hpp"
 #include "base/deadline.hpp"
 #include "base/file_descriptor.hpp"
-#include "comm/address.hpp"
 
 namespace deisa {
 namespace {

@@ -17,8 +17,8 @@
 
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/signals.hpp"
 #include "comm/listening_socket.hpp"
-#include "comm/signals.hpp"
 #include "comm/store_state.hpp"
 
 namespace deisa {

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "comm/address.hpp"
+#include "base/address.hpp"
 #include "comm/store_protocol.hpp"
 #include "deisa/deisa.h"
 

@@ -405,17 +405,6 @@ TEST(Store, RanksLearnWhereTheMasterIsReached) {
   EXPECT_EQ(reachable_address(zero.local_address(), outside_address()).host(), outside_address());
 }
 
-TEST(Address, TheOneThatOthersReachIsChosen) {
-  const auto host = [](const char* own, const std::string& reached) {
-    return reachable_address(*parse_address(own, 0), reached).host();
-  };
-  EXPECT_EQ(host("127.0.0.1", outside_address()), outside_address());
-  EXPECT_EQ(host("127.0.0.1", "127.0.0.1"), "127.0.0.1");
-  EXPECT_EQ(host("127.0.0.1", ""), "127.0.0.1");
-  EXPECT_EQ(host("198.51.100.1", "203.0.113.1"), "198.51.100.1");
-  EXPECT_EQ(host("::1", "127.0.0.1"), "127.0.0.1");
-}
-
 TEST(RankRanges, AreShort) {
   EXPECT_EQ(to_text({}), "none");
   EXPECT_EQ(to_text({{0, 3}, {7, 7}}), "0-3,7");

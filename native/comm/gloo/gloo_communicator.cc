@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
-#include "comm/signals.hpp"
+#include "base/signals.hpp"
 
 namespace deisa {
 

@@ -13,9 +13,9 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/address.hpp"
 #include "base/deadline.hpp"
 #include "base/file_descriptor.hpp"
-#include "comm/address.hpp"
 #include "deisa/deisa_gloo.h"
 
 namespace deisa {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "comm/signals.hpp"
+#include "base/signals.hpp"
 
 namespace deisa {
 namespace {

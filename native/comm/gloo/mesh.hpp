@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "base/address.hpp"
 #include "base/deadline.hpp"
 #include "base/fork.hpp"
-#include "comm/address.hpp"
 
 namespace deisa {
 

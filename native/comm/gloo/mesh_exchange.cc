@@ -12,7 +12,7 @@
 
 #include "base/while_waiting.hpp"
 #include "comm/rank_ranges.hpp"
-#include "comm/signals.hpp"
+#include "base/signals.hpp"
 
 namespace deisa {
 namespace {

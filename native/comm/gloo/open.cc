@@ -125,7 +125,7 @@ std::unique_ptr<GlooCommunicator> open(int rank, int size, const std::string& ma
   std::optional<StoreServer> server;
   if (rank == 0) {
     // A name that is wrong must not wait for the time-out.
-    resolve(master_address, master_port, deadline);
+    resolve("master_address", master_address, master_port, deadline);
     StoreServer::Options hosting;
     hosting.size = size;
     hosting.master_address = master_address;

@@ -18,6 +18,8 @@ struct Address {
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
   int family() const { return storage.ss_family; }
   bool is_loopback() const;
+  // Of this machine: a loopback address, or one of its network interfaces.
+  bool is_here() const;
   bool is_link_local() const;
   int port() const;
   // Numeric, without the port: "192.0.2.1" or "fd00::1".
@@ -26,10 +28,14 @@ struct Address {
   std::string text() const;
 };
 
-// Every address of `host`, in the system's order of preference; never empty. Throws
-// Error(DEISA_ERROR_ARGUMENT) that names the host when it has none, and Error(DEISA_ERROR_TIMEOUT)
-// when the name service does not answer by the deadline.
-std::vector<Address> resolve(const std::string& host, int port, const Deadline& deadline);
+// Every address of `host`, which is given as `what` ("master_address"), in the system's order of
+// preference; never empty. Throws Error(DEISA_ERROR_ARGUMENT) that names the host when it has none,
+// and Error(DEISA_ERROR_TIMEOUT) when the name service does not answer by the deadline.
+std::vector<Address> resolve(const std::string& what, const std::string& host, int port,
+                             const Deadline& deadline);
+
+// Whether they are addresses of one machine, as far as that can be known: equal, or both here.
+bool same_machine(const Address& one, const Address& other);
 
 // Whether a host means this machine by its name: "localhost" in any spelling.
 bool is_local_name(const std::string& host);

@@ -1,4 +1,4 @@
-#include "comm/address.hpp"
+#include "base/address.hpp"
 
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -12,7 +12,7 @@
 
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
-#include "comm/signals.hpp"
+#include "base/signals.hpp"
 
 namespace deisa {
 namespace {
@@ -71,6 +71,20 @@ bool Address::is_loopback() const {
   return family() == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&as_v6(*this).sin6_addr);
 }
 
+bool Address::is_here() const {
+  if (is_loopback()) return true;
+  // A socket can only have an address of this machine.
+  const FileDescriptor fd(::socket(family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  Address any_port = *this;
+  if (family() == AF_INET) reinterpret_cast<sockaddr_in&>(any_port.storage).sin_port = 0;
+  if (family() == AF_INET6) reinterpret_cast<sockaddr_in6&>(any_port.storage).sin6_port = 0;
+  return fd && ::bind(fd.get(), any_port.get(), any_port.length) == 0;
+}
+
+bool same_machine(const Address& one, const Address& other) {
+  return one.host() == other.host() || (one.is_here() && other.is_here());
+}
+
 bool Address::is_link_local() const {
   return family() == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&as_v6(*this).sin6_addr);
 }
@@ -107,7 +121,8 @@ std::optional<Address> parse_address(const std::string& host, int port) {
   return addresses.front();
 }
 
-std::vector<Address> resolve(const std::string& host, int port, const Deadline& deadline) {
+std::vector<Address> resolve(const std::string& what, const std::string& host, int port,
+                             const Deadline& deadline) {
   if (const auto numeric = parse_address(host, port)) return {*numeric};
   // getaddrinfo has no time-out, so it runs on a thread that may outlive this call.
   auto lookup = std::make_shared<Lookup>();
@@ -125,15 +140,13 @@ std::vector<Address> resolve(const std::string& host, int port, const Deadline& 
   }
   std::unique_lock<std::mutex> lock(lookup->mutex);
   if (!lookup->finished.wait_until(lock, deadline.time_point(), [&] { return lookup->done; })) {
-    throw Error(DEISA_ERROR_TIMEOUT, "the name service did not answer for master_address \"" +
-                                         host +
+    throw Error(DEISA_ERROR_TIMEOUT, "the name service did not answer for " + what + " \"" + host +
                                          "\" in time; check the name, or give a numeric address");
   }
   if (lookup->result != 0) {
     throw Error(DEISA_ERROR_ARGUMENT,
-                "master_address \"" + host + "\" cannot be resolved (" +
-                    ::gai_strerror(lookup->result) +
-                    "): give the host name or address of the machine of rank 0");
+                what + " \"" + host + "\" cannot be resolved (" + ::gai_strerror(lookup->result) +
+                    "): give a host name that this machine knows, or a numeric address");
   }
   return lookup->addresses;
 }

@@ -1,4 +1,4 @@
-#include "comm/signals.hpp"
+#include "base/signals.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
