@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/signals.hpp"
 #include "base/while_waiting.hpp"
 #include "comm/rank_ranges.hpp"
-#include "base/signals.hpp"
 
 namespace deisa {
 namespace {
