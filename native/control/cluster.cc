@@ -1,7 +1,5 @@
 #include "control/cluster.hpp"
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,16 +8,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <future>
 #include <iterator>
-#include <memory>
+#include <optional>
 #include <set>
-#include <thread>
 
+#include "base/address.hpp"
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
 #include "base/number.hpp"
@@ -88,47 +84,33 @@ ClusterAddress parse(const std::string& text, const std::string& origin) {
                                         "192.0.2.1:6379.");
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.compare(0, 4, "127.") == 0;
+// What the host of an address may be; nothing when it is not known.
+std::vector<Address> addresses_of(const ClusterAddress& address, const Deadline& deadline) {
+  try {
+    return resolve("the Ray address", address.host, std::stoi(address.port), deadline);
+  } catch (const Error&) {
+    return {};
+  }
 }
 
-// host:port cut at the last colon.
-std::string port_of(const std::string& address) { return address.substr(address.rfind(':') + 1); }
+// Whether both are on one machine: names are compared by what they resolve to.
+bool on_one_machine(const std::vector<Address>& some, const std::vector<Address>& others) {
+  return std::any_of(some.begin(), some.end(), [&](const Address& one) {
+    return std::any_of(others.begin(), others.end(),
+                       [&](const Address& other) { return same_machine(one, other); });
+  });
+}
 
-using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
-
-// Resolves a name. getaddrinfo has no time-out, so it runs on a thread that is left alone when it
-// takes too long.
-Addresses resolve(const ClusterAddress& address, int type, double seconds) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = type;
-  hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found) == 0) {
-    return {found, ::freeaddrinfo};
-  }
-  hints.ai_flags = AI_NUMERICSERV;
-  auto promise = std::make_shared<std::promise<addrinfo*>>();
-  auto answer = promise->get_future();
-  std::thread([promise, address, hints] {
-    addrinfo* result = nullptr;
-    if (::getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &result) != 0) {
-      result = nullptr;
-    }
-    promise->set_value(result);
-  }).detach();
-  if (answer.wait_for(std::chrono::duration<double>(seconds)) == std::future_status::ready) {
-    found = answer.get();
-  }
-  return {found, ::freeaddrinfo};
+bool any_loopback(const std::vector<Address>& addresses) {
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [](const Address& one) { return one.is_loopback(); });
 }
 
 // 0, or why the connection failed.
-int try_connect(const addrinfo& to, const Deadline& deadline) {
-  FileDescriptor socket(::socket(to.ai_family, to.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+int try_connect(const Address& to, const Deadline& deadline) {
+  FileDescriptor socket(::socket(to.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return errno;
-  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
+  if (::connect(socket.get(), to.get(), to.length) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
   pollfd waiting{socket.get(), POLLOUT, 0};
   int ready = 0;
@@ -152,27 +134,6 @@ int try_connect(const std::string& path) {
   if (!socket) return errno;
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
   return ::connect(socket.get(), generic, sizeof(address)) == 0 || errno == EAGAIN ? 0 : errno;
-}
-
-std::string numeric(const sockaddr_storage& address, socklen_t size) {
-  char host[NI_MAXHOST] = "";
-  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
-  if (::getnameinfo(generic, size, host, sizeof(host), nullptr, 0, NI_NUMERICHOST) != 0) return "";
-  return host;
-}
-
-// The address of this machine that packets to the cluster leave from. Sends nothing.
-std::string routing_address(const ClusterAddress& address) {
-  const Addresses found = resolve(address, SOCK_DGRAM, kConnectSeconds);
-  if (!found) return "";
-  FileDescriptor socket(::socket(found->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_storage local{};
-  socklen_t size = sizeof(local);
-  if (!socket || ::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0 ||
-      ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) {
-    return "";
-  }
-  return numeric(local, size);
 }
 
 std::string running_here(const Places& places) {
@@ -215,11 +176,15 @@ ClusterAddress find_cluster(const Places& places, const std::string& given) {
                       origin + " does not name one. " + kHowToStart + running_here(places));
     }
   }
-  ClusterAddress address = parse(text, origin);
-  if (is_loopback(address.host)) {
-    for (const RunningRaylet& raylet : running_raylets(places)) {
-      if (port_of(raylet.cluster) == address.port) return parse(raylet.cluster, origin);
-    }
+  const ClusterAddress address = parse(text, origin);
+  std::optional<std::vector<Address>> mine;  // a name is looked up where it matters only
+  for (const RunningRaylet& raylet : running_raylets(places)) {
+    ClusterAddress theirs{"", "", origin};
+    if (!cut(raylet.cluster, &theirs.host, &theirs.port).empty()) continue;
+    if (theirs.port != address.port) continue;
+    const Deadline soon = Deadline::after(kConnectSeconds);
+    if (!mine) mine = addresses_of(address, soon);
+    if (any_loopback(*mine) || on_one_machine(*mine, addresses_of(theirs, soon))) return theirs;
   }
   return address;
 }
@@ -227,14 +192,14 @@ ClusterAddress find_cluster(const Places& places, const std::string& given) {
 void check_reachable(const ClusterAddress& address, const Deadline& deadline) {
   const Deadline soon = Deadline::after(std::min(kConnectSeconds, deadline.seconds()));
   const std::string where = address.text() + " (from " + address.origin + ")";
-  const Addresses found = resolve(address, SOCK_STREAM, soon.seconds());
-  if (!found) {
+  const std::vector<Address> found = addresses_of(address, soon);
+  if (found.empty()) {
     throw Error(DEISA_ERROR_CONNECTION,
                 "The host of the Ray address " + where + " is not known. " + kHowToStart);
   }
   int reason = 0;
-  for (const addrinfo* to = found.get(); to != nullptr; to = to->ai_next) {
-    reason = try_connect(*to, soon);
+  for (const Address& to : found) {
+    reason = try_connect(to, soon);
     if (reason == 0) return;
   }
   throw Error(DEISA_ERROR_CONNECTION, "No Ray cluster answers at " + where + ": " +
@@ -293,15 +258,15 @@ void check_session(const Places& places, const ClusterAddress& address) {
   if (::access(logs.c_str(), W_OK | X_OK) != 0) {
     const int reason = errno;
     throw Error(DEISA_ERROR_CONNECTION,
-                "Ray's log folder " + logs.string() + of + " cannot be written to: " +
-                    std::strerror(reason) + ". " +
+                "Ray's log folder " + logs.string() + of +
+                    " cannot be written to: " + std::strerror(reason) + ". " +
                     (reason == EROFS ? "Mount it writable, at best with the whole session folder."
                                      : "Run the simulation as the user who started Ray, or let "
                                        "this user write there."));
   }
   if (const int reason = try_connect(ours->socket)) {
-    throw Error(DEISA_ERROR_CONNECTION, "The socket " + ours->socket + of + " cannot be reached: " +
-                                            std::strerror(reason) +
+    throw Error(DEISA_ERROR_CONNECTION, "The socket " + ours->socket + of +
+                                            " cannot be reached: " + std::strerror(reason) +
                                             ". Run the simulation as the user who started Ray, in "
                                             "the same container, or restart Ray on this node.");
   }
@@ -311,7 +276,15 @@ std::string find_node_ip(const Places& places, const ClusterAddress& address) {
   for (const RunningRaylet& raylet : running_raylets(places)) {
     if (raylet.cluster == address.text() && !raylet.node_ip.empty()) return raylet.node_ip;
   }
-  return routing_address(address);
+  // None is to be seen: in a container, or as another user's.
+  const std::vector<Address> found = addresses_of(address, Deadline::after(kConnectSeconds));
+  if (found.empty()) return "";
+  // A name that is a loopback address here, as 127.0.1.1 on Debian, says nothing of the address
+  // that Ray gave this node.
+  const bool is_name = !parse_address(address.host, 1);
+  if (is_name && any_loopback(found)) return "";
+  const auto source = source_address(found.front());
+  return source ? source->host() : "";
 }
 
 bool needs_token_mode(const Places& places) {

@@ -20,9 +20,10 @@ struct ClusterAddress {
 };
 
 // The address as Ray finds it: `given` if not empty, else RAY_ADDRESS, else the file
-// ray_current_cluster that `ray start` writes. "auto" stands for none. An address of this machine's
-// loopback becomes the one under which Ray was started here. Throws Error(DEISA_ERROR_CONNECTION)
-// when there is none, DEISA_ERROR_ARGUMENT when it is not host:port.
+// ray_current_cluster that `ray start` writes. "auto" stands for none. An address of
+// the machine on which a raylet here has its cluster becomes the raylet's: names are compared by
+// what they resolve to, and a loopback address is this machine. Throws
+// Error(DEISA_ERROR_CONNECTION) when there is none, DEISA_ERROR_ARGUMENT when it is not host:port.
 ClusterAddress find_cluster(const Places& places, const std::string& given);
 
 // Why a text is no address of a cluster, neither host:port nor "auto", as the end of a sentence; ""
@@ -42,7 +43,7 @@ std::string find_node_ip(const Places& places, const ClusterAddress& address);
 struct RunningRaylet {
   std::string cluster;  // host:port of its cluster
   std::string node_ip;
-  bool same_network;   // or it is not known
+  bool same_network;  // or it is not known
   std::string pid;
   std::string socket;  // the path that it listens on, as it sees it
 };

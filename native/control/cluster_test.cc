@@ -93,6 +93,19 @@ TEST(FindCluster, TakesTheAddressThatRayHasForTheLoopback) {
   EXPECT_EQ(find_cluster(machine.places, "192.0.2.8:6379").text(), "192.0.2.8:6379");
 }
 
+// Names that no test can count on are written as numbers in another form: 127.257 is 127.0.1.1, as
+// which Debian knows a machine's own name, and 192.0.521 is 192.0.2.9.
+TEST(FindCluster, ComparesNamesByWhatTheyResolveTo) {
+  Machine machine;
+  raylet(machine, "12", "192.0.2.9:6379", "192.0.2.9");
+  for (const char* name : {"LOCALHOST:6379", "127.257:6379", "192.0.521:6379", "[::1]:6379"}) {
+    EXPECT_EQ(find_cluster(machine.places, name).text(), "192.0.2.9:6379") << name;
+  }
+  EXPECT_EQ(find_cluster(machine.places, "192.0.522:6379").text(), "192.0.522:6379");
+  EXPECT_EQ(find_cluster(machine.places, "no-such-host.invalid:6379").text(),
+            "no-such-host.invalid:6379");
+}
+
 TEST(RunningRaylets, ReadsCommandLines) {
   Machine machine;
   EXPECT_TRUE(running_raylets(machine.places).empty());
@@ -111,6 +124,12 @@ TEST(FindNodeIp, AsksTheRayletThenTheRoute) {
   raylet(machine, "12", "192.0.2.9:6379", "192.0.2.10");
   EXPECT_EQ(find_node_ip(machine.places, {"192.0.2.9", "6379", ""}), "192.0.2.10");
   EXPECT_EQ(find_node_ip(machine.places, {"127.0.0.1", "1", ""}), "127.0.0.1");
+}
+
+TEST(FindNodeIp, LeavesItToRayWhereOnlyALoopbackNameIsKnown) {
+  Machine machine;
+  EXPECT_EQ(find_node_ip(machine.places, {"localhost", "1", ""}), "");
+  EXPECT_EQ(find_node_ip(machine.places, {"no-such-host.invalid", "1", ""}), "");
 }
 
 TEST(FindNodeIp, PrefersTheRayletOfThisNetworkNamespace) {
