@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,10 +60,11 @@ def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
 class Paced(Watch):
     """programs/paced.py, which takes as many timesteps as `allow` says."""
 
-    def __init__(self, simulation: Simulation, window: int = 1) -> None:
+    def __init__(self, simulation: Simulation, window: int = 1, seconds: float = 0.0) -> None:
         self._file = simulation.folder / "allowed"
         self.allow(0)
-        command = [sys.executable, "-P", str(PROGRAMS / "paced.py"), "field", str(self._file), str(window)]
+        command = [sys.executable, "-P", str(PROGRAMS / "paced.py"), "field", str(self._file)]
+        command += [str(window), str(seconds)]
         self.child = Child("analytics", command, simulation.cluster.environment, show=False)
         simulation.watches.append(self)
 
@@ -78,9 +81,14 @@ class Paced(Watch):
 
 
 def start(
-    simulation: Simulation, size: int = 2, window: int = 1, nodes: str = "", **options: object
+    simulation: Simulation,
+    size: int = 2,
+    window: int = 1,
+    nodes: str = "",
+    seconds: float = 0.0,
+    **options: object,
 ) -> tuple[Paced, list[Rank]]:
-    analytics = Paced(simulation, window)
+    analytics = Paced(simulation, window, seconds)
     given = {"ERRORS": "raise", "WINDOW": str(window)} | {
         key.upper(): str(value) for key, value in options.items()
     }
@@ -165,6 +173,19 @@ def test_block_ends_at_its_time_out_and_a_dead_analytics_ends_the_wait(simulatio
         lambda: rank.call(f"send field {t} {COUNT} 0")["status"] not in (TIMEOUT, RESOURCE),
         "the rank to go on",
     )
+
+
+def test_nothing_is_spilled_with_default_settings(simulation: Simulation):
+    """The analytics compute whole arrays, whose copies lie in the object store until they are collected. With
+    store_threshold = 0.8, Ray spills."""
+    analytics, ranks = start(simulation, size=4, seconds=0.1)
+    analytics.allow(ALL)
+    succeed(simulation.ready(ranks))
+    for t in range(40):
+        succeed(together(ranks, f"begin {t}"))
+        fill(ranks, t)
+    succeed(together(ranks, "close 40"))
+    assert analytics.finish() == list(range(40))
 
 
 @pytest.mark.parametrize("nodes", ["", "ab"], ids=["one node", "two nodes"])
@@ -269,6 +290,29 @@ def test_a_late_rank_completes_what_has_begun(simulation: Simulation):
     late.ok(f"begin {t}", f"put field {COUNT} {1000 * t + 1}", "end")
     succeed(together(ranks, f"close {t + 1}"))
     assert analytics.finish() == list(range(t + 1))
+
+
+def test_a_stopped_node_actor_is_named(simulation: Simulation):
+    """As the reason for each wait; when it goes on, everything arrives."""
+    analytics, ranks = start(simulation, size=1, acknowledge="stored", send_timeout=1, block_timeout=1)
+    analytics.allow(ALL)
+    succeed(simulation.ready(ranks))
+    (rank,) = ranks
+    pid = simulation.node_status()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        # Two are in flight, and the third may not begin.
+        results = [rank.call(f"send field {t} {COUNT} {1000 * t}") for t in range(3)]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for result in results:
+        assert result["status"] == TIMEOUT, result
+        assert f"the node actor (process {pid}) is stopped (state T in /proc/{pid}/stat)" in result["message"]
+        assert "object-store-memory" not in result["message"]
+    rank.ok("begin 2")
+    fill([rank], 2)
+    rank.ok("close 3")
+    assert analytics.finish() == [0, 1, 2]
 
 
 def test_a_window_that_cannot_fit_is_refused(simulation: Simulation):

@@ -180,7 +180,7 @@ typedef struct deisa_options {
 #define DEISA_OPTIONS_INIT                                                                \
   {                                                                                       \
     sizeof(deisa_options), -1, -1, NULL, -1, NULL, NULL, 120.0, 600.0, 120.0, NULL, NULL, \
-        3, DEISA_RECEIVED, 2, DEISA_FULL_BLOCK, -1.0, 0.8, 0, 1, DEISA_ERRORS_REPORT,     \
+        3, DEISA_RECEIVED, 2, DEISA_FULL_BLOCK, -1.0, 0.5, 0, 1, DEISA_ERRORS_REPORT,     \
         NULL, NULL                                                                        \
   }
 

@@ -24,11 +24,8 @@ Error not_admitted(const Options& options, int64_t timestep, const std::string& 
     text += "This rank has waited for " + number_text(waited) + " s (" +
             (options.when_full == DEISA_FULL_DROP ? "send_timeout" : "block_timeout") + ")";
   }
-  text +=
-      ". Are the analytics running, and as fast as the simulation? Let them keep fewer timesteps, "
-      "send less often, start Ray with a larger --object-store-memory, wait longer, or set "
-      "when_full to drop";
-  return Error(fails ? DEISA_ERROR_RESOURCE : DEISA_ERROR_TIMEOUT, text + ".");
+  text += ". Set block_timeout to wait longer, or when_full to drop to leave timesteps out.";
+  return Error(fails ? DEISA_ERROR_RESOURCE : DEISA_ERROR_TIMEOUT, text);
 }
 
 bool all_may_begin(Communicator& communicator, const std::function<std::string()>& admit,

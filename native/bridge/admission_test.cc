@@ -14,7 +14,7 @@
 namespace deisa::testing {
 namespace {
 
-constexpr const char* kWhy = "the object store of this node is 81 % full";
+constexpr const char* kWhy = "the object store of this node is 81 % full. Make it larger";
 
 size_t count(const std::vector<std::string>& log, const std::string& start) {
   size_t found = 0;
@@ -97,7 +97,7 @@ TEST_F(AdmissionTest, BlockEndsAtItsTimeOutAndSaysWhatIsFull) {
   EXPECT_EQ(rank.begin(3), DEISA_ERROR_TIMEOUT);
   EXPECT_TRUE(contains(rank.message(), "timestep 3 may not begin: " + std::string(kWhy)));
   EXPECT_TRUE(contains(rank.message(), "waited for 0.05 s (block_timeout)"));
-  EXPECT_TRUE(contains(rank.message(), "--object-store-memory"));
+  EXPECT_TRUE(contains(rank.message(), "block_timeout to wait longer"));
   EXPECT_EQ(rank.error.timestep, 3);
   EXPECT_EQ(rank.error.rank, 0);
   EXPECT_EQ(rank.send("t", 0, 4), DEISA_ERROR_TIMEOUT);
@@ -134,6 +134,15 @@ TEST_F(AdmissionTest, DropWaitsWhenTheRanksCannotAgreeAnyMore) {
   EXPECT_EQ(rank.put("t", 1), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
   EXPECT_EQ(dropped(), 1);
+}
+
+TEST_F(AdmissionTest, ANodeActorThatDoesNotAnswerIsTheReason) {
+  rank.options.block_timeout = 0.05;
+  start();
+  node.on_ask([](FakeNode&, const FakeNode::Ask&) {});
+  EXPECT_EQ(rank.begin(3), DEISA_ERROR_TIMEOUT);
+  EXPECT_TRUE(contains(rank.message(), "s: it is busy, or waits for Ray"));
+  EXPECT_FALSE(contains(rank.message(), "81 % full")) << "that was before";
 }
 
 TEST_F(AdmissionTest, FailSaysSoAtOnce) {

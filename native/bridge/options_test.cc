@@ -60,7 +60,7 @@ TEST_F(OptionsTest, BackPressure) {
   Options options = resolve_options(given, &environment);
   EXPECT_EQ(options.when_full, DEISA_FULL_BLOCK);
   EXPECT_EQ(options.block_timeout, 120.0) << "send_timeout";
-  EXPECT_EQ(options.store_threshold, 0.8);
+  EXPECT_EQ(options.store_threshold, 0.5);
   EXPECT_EQ(options.max_ahead, 0);
   EXPECT_EQ(options.window, 1);
   variables() = {{"DEISA_WHEN_FULL", "drop"},

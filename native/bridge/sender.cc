@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <iterator>
 #include <utility>
 
@@ -44,6 +45,7 @@ std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
   });
   if (full == arrays.end() && client_->gate().admits(timestep)) return "";
   Stopwatch stopwatch(counters_.seconds_blocked);
+  const auto begun = Deadline::Clock::now();
   const Deadline deadline = Deadline::after(patience);
   const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
     const std::string& reason = client_->gate().reason;
@@ -57,20 +59,29 @@ std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
       if (!answer) {
         return std::to_string(in_flight(array)) + " chunks of array '" + arrays_[array].name +
                "' are not in the object store yet, and max_in_flight is " +
-               std::to_string(max_in_flight_);
+               std::to_string(max_in_flight_) + ": " + why_not_stored(begun);
       }
       handle(*answer);
     }
   }
-  if (!client_->gate().admits(timestep)) {
-    const bool waits = patience > 0;
-    const Deadline answer = Deadline::after(kAnswerTimeout);
-    const uint64_t asked = client_->send_ask(timestep, waits, waits ? deadline : answer);
-    client_->wait_for_gate(timestep, waits ? 0 : asked, waits ? deadline : answer);
-  }
   const Client::Gate& gate = client_->gate();
   if (gate.admits(timestep)) return "";
+  const bool waits = patience > 0;
+  const auto asks = Deadline::Clock::now();
+  const Deadline answer = Deadline::after(kAnswerTimeout);
+  const uint64_t asked = client_->send_ask(timestep, waits, waits ? deadline : answer);
+  client_->wait_for_gate(timestep, waits ? 0 : asked, waits ? deadline : answer);
+  if (gate.admits(timestep)) return "";
+  // What it said before may not be so any more.
+  const std::string silence = client_->explain_silence(asks);
+  if (!silence.empty() && gate.answered < asked) return silence;
   return gate.reason.empty() ? "the node actor does not admit it" : gate.reason;
+}
+
+std::string Sender::why_not_stored(Deadline::Clock::time_point since) const {
+  const std::string silence = client_->explain_silence(since);
+  return silence.empty() ? "the node actor answers: is the object store full, or the node overloaded?"
+                         : silence;
 }
 
 void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) {
@@ -80,6 +91,7 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
     const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
       return {"a slot of array '" + arrays_[array].name + "'", "Is the node overloaded?"};
     });
+    const auto begun = Deadline::Clock::now();
     while (in_flight(array) >= max_in_flight_) {
       const auto answer = client_->receive(deadline);
       if (answer) {
@@ -89,8 +101,8 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
       Error error(DEISA_ERROR_TIMEOUT,
                   "no slot of array '" + arrays_[array].name +
                       "' became free: the node actor has " + std::to_string(in_flight(array)) +
-                      " chunks of it that are not yet in the object store. Is the store full, or "
-                      "the node overloaded? Raise send_timeout or max_in_flight.");
+                      " chunks of it that are not yet in the object store; " +
+                      why_not_stored(begun) + ". Raise send_timeout or max_in_flight.");
       throw error.at_rank(rank_).at_array(arrays_[array].name);
     }
   }
@@ -141,6 +153,7 @@ void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& 
   int64_t timestep = DEISA_NO_TIMESTEP;
   const Client::Noticed noticed(*client_, notice_after_, deadline,
                                 [&] { return for_step(timestep, level); });
+  const auto begun = Deadline::Clock::now();
   while (true) {
     const auto it = messages_.find(sequence);
     if (it == messages_.end()) return;
@@ -155,7 +168,7 @@ void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& 
     }
     const auto answer = client_->receive(deadline);
     if (!answer) {
-      throw late(level, message);
+      throw late(level, message, begun);
     }
     handle(*answer);
     WhileWaiting::run();
@@ -167,9 +180,10 @@ bool Sender::is_finished(uint64_t sequence, deisa_acknowledge level, double time
   const auto it = messages_.find(sequence);
   if (it == messages_.end() || has_reached(it->second, level)) return true;
   const auto now = Deadline::Clock::now();
-  if (std::chrono::duration<double>(now - it->second.since).count() > timeout) {
+  const auto since = it->second.since;
+  if (std::chrono::duration<double>(now - since).count() > timeout) {
     it->second.since = now;
-    throw late(level, it->second);
+    throw late(level, it->second, since);
   }
   return false;
 }
@@ -181,12 +195,18 @@ void Sender::forget(uint64_t sequence) {
   if (is_over(it->second)) messages_.erase(it);
 }
 
-Error Sender::late(deisa_acknowledge level, const Message& message) const {
-  Error error(DEISA_ERROR_TIMEOUT,
-              "the node actor has not said in time that timestep " +
-                  std::to_string(message.timestep) + " is " + kReached[level] +
-                  ". The data are still with it. Is the node overloaded, or does another rank of "
-                  "this node not send this timestep? Raise send_timeout if it needs longer.");
+Error Sender::late(deisa_acknowledge level, const Message& message,
+                   Deadline::Clock::time_point since) const {
+  // Once all is stored, it has nothing to say until the chunks of the others are there.
+  const bool stored = message.received && message.stored + message.failed >= message.chunks;
+  const std::string silence = stored ? client_->why_stopped() : client_->explain_silence(since);
+  const std::string text =
+      "the node actor has not said in time that timestep " + std::to_string(message.timestep) +
+      " is " + kReached[level] + ". The data are kept for it. " +
+      (silence.empty() ? "Is the node overloaded, or does another rank of this node not send this "
+                         "timestep? Raise send_timeout if it needs longer."
+                       : silence + ".");
+  Error error(DEISA_ERROR_TIMEOUT, text);
   return error.at_rank(rank_).at_timestep(message.timestep);
 }
 
@@ -201,6 +221,7 @@ void Sender::flush(const Deadline& deadline) {
     std::move(message.failures.begin(), message.failures.end(), std::back_inserter(late_failures_));
     message.failures.clear();
   }
+  const auto begun = Deadline::Clock::now();
   while (true) {
     WhileWaiting::run();
     const auto open = std::find_if(messages_.begin(), messages_.end(),
@@ -208,7 +229,7 @@ void Sender::flush(const Deadline& deadline) {
     if (open == messages_.end()) break;
     timestep = open->second.timestep;
     const auto answer = client_->receive(deadline);
-    if (!answer) throw late(DEISA_ANNOUNCED, open->second);
+    if (!answer) throw late(DEISA_ANNOUNCED, open->second, begun);
     handle(*answer);
   }
   messages_.clear();
@@ -250,6 +271,10 @@ std::vector<Error> Sender::take_late_failures() { return std::exchange(late_fail
 
 void Sender::handle(const Client::Answer& answer) {
   const wire::Header& header = answer.header;
+  if (header.kind == wire::Kind::kNotice && header.status == DEISA_OK) {
+    std::fprintf(stderr, "deisa: rank %d: %s\n", rank_, answer.text.c_str());
+    return;
+  }
   if (header.kind == wire::Kind::kNotice) {
     if (is_known_cause(answer.text)) return;  // some of its chunks have failed for it
     Error error(static_cast<deisa_status>(header.status), answer.text);

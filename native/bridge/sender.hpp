@@ -62,7 +62,10 @@ class Sender : public Backend {
   void handle(const Client::Answer& answer);
   bool is_known_cause(const std::string& text);
   void fail(Message& message, const Client::Answer& answer);
-  Error late(deisa_acknowledge level, const Message& message) const;
+  // For waits that began at `since`, and whose time is over.
+  Error late(deisa_acknowledge level, const Message& message,
+             Deadline::Clock::time_point since) const;
+  std::string why_not_stored(Deadline::Clock::time_point since) const;
 
   std::unique_ptr<Client> client_;
   std::map<uint64_t, Message> messages_;

@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <thread>
 #include <utility>
 
 #include "handoff/memfd.hpp"
+#include "handoff/process_state.hpp"
 
 namespace deisa {
 namespace {
@@ -137,6 +139,7 @@ bool Client::read_one() {
   if (gone_) return false;
   switch (reader_.read(socket_.get())) {
     case ReadResult::kMessage:
+      heard_ = Deadline::Clock::now();
       dispatch();
       reader_.drop_fd();  // one that nobody asked for
       return true;
@@ -151,6 +154,22 @@ bool Client::read_one() {
       return false;
   }
   return false;
+}
+
+std::string Client::why_stopped() const {
+  const std::string why = why_idle(peer_process(socket_.get()));
+  return why.empty() ? "" : "the node actor " + why;
+}
+
+std::string Client::explain_silence(Deadline::Clock::time_point since) const {
+  if (std::string why = why_stopped(); !why.empty()) return why;
+  if (heard_ > since) return "";
+  const pid_t process = peer_process(socket_.get());
+  const std::chrono::duration<double> silent = Deadline::Clock::now() - heard_;
+  char seconds[40];
+  std::snprintf(seconds, sizeof(seconds), "%.1f s", silent.count());
+  return "the node actor" + (process > 0 ? " (process " + std::to_string(process) + ")" : "") +
+         " has said nothing for " + seconds + ": it is busy, or waits for Ray";
 }
 
 // Waits until something can be read, or written too if `for_room`. Ends early at a signal.
@@ -176,6 +195,7 @@ uint64_t Client::send(wire::Header header, const void* first, size_t first_bytes
   const iovec pieces[] = {{&header, sizeof(header)},
                           {const_cast<void*>(first), first_bytes},
                           {const_cast<char*>(second.data()), second.size()}};
+  const auto begun = Deadline::Clock::now();
   for (;;) {
     switch (send_packet(socket_.get(), pieces, 3, fd)) {
       case SendResult::kSent:
@@ -197,9 +217,11 @@ uint64_t Client::send(wire::Header header, const void* first, size_t first_bytes
     }
     if (gone_) throw *gone_;
     if (deadline.expired()) {
+      const std::string why = explain_silence(begun);
       throw Error(DEISA_ERROR_TIMEOUT, "the node actor at " + path_ + " does not take " +
                                            kind_name(header.kind) +
-                                           ": the socket is still full at the deadline");
+                                           ": the socket is still full at the deadline" +
+                                           (why.empty() ? "" : "; " + why));
     }
     wait(true, deadline);
   }
@@ -209,6 +231,7 @@ Client::Reply Client::ask(wire::Kind kind, uint64_t sequence, const char* reques
                           const Deadline& deadline) {
   awaited_ = sequence;
   reply_.reset();
+  const auto begun = Deadline::Clock::now();
   for (;;) {
     const bool more = read_one();
     if (reply_) break;
@@ -216,8 +239,10 @@ Client::Reply Client::ask(wire::Kind kind, uint64_t sequence, const char* reques
     if (more) continue;
     if (deadline.expired()) {
       awaited_ = 0;
+      const std::string why = explain_silence(begun);
       throw Error(DEISA_ERROR_TIMEOUT, "the node actor at " + path_ + " has not answered " +
-                                           request + " within the time limit");
+                                           request + " within the time limit" +
+                                           (why.empty() ? "" : ": " + why));
     }
     wait(false, deadline);
   }

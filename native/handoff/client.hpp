@@ -92,6 +92,12 @@ class Client {
   // deadline it returns.
   void wait_for_gate(int64_t timestep, uint64_t asked, const Deadline& deadline);
 
+  // Why the process of the node actor cannot do anything now, or "": it is stopped.
+  std::string why_stopped() const;
+  // Why the node actor has not answered since then, if it has not: its process is stopped, or runs
+  // and says nothing. "" if it has answered.
+  std::string explain_silence(Deadline::Clock::time_point since) const;
+
   // Request and answer; other answers that come in between are kept for receive() and poll().
   Value get(const std::string& key, int64_t timestep, const Deadline& deadline);
   void remove(const std::string& key, const Deadline& deadline);
@@ -117,6 +123,7 @@ class Client {
   WaitNotice* notice_ = nullptr;
   std::string path_;
   FileDescriptor socket_;
+  Deadline::Clock::time_point heard_ = Deadline::Clock::now();  // when the last message came
   PacketReader reader_;
   uint64_t sequence_ = 0;
   uint64_t awaited_ = 0;  // the request whose reply is wanted, or 0

@@ -515,7 +515,31 @@ TEST_F(Handoff, WaitsEndAtTheirDeadlineAndNameTheActor) {
   });
   EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
   EXPECT_NE(std::string(error.what()).find(path_), std::string::npos);
+  EXPECT_NE(std::string(error.what()).find(": it is busy, or waits for Ray"),
+            std::string::npos)
+      << error.what();
   EXPECT_FALSE(client.receive(Deadline::after(0.01)));
+}
+
+TEST_F(Handoff, AStoppedActorIsTheReason) {
+  const UnixAddress address(path_);
+  Child actor([&] {
+    const FileDescriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(address.bytes), address.length) ||
+        ::listen(socket.get(), 1) != 0) {
+      throw Error(DEISA_ERROR_RESOURCE, std::strerror(errno));
+    }
+    ::raise(SIGSTOP);
+  });
+  actor.go();
+  ASSERT_TRUE(WIFSTOPPED(actor.wait(WUNTRACED)));
+  Client client(path_, soon());
+  EXPECT_NE(client.why_stopped(), "");
+  const Error error = error_of([&] { client.remove("key", Deadline::after(0.01)); });
+  EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
+  for (const char* part : {"has not answered DELETE", "is stopped (state T in /proc/", "kill -CONT "}) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(Handoff, ConnectingToNothingFailsAtOnce) {

@@ -13,7 +13,7 @@ import ray
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.gate import Gate, Limits, Neighbour, Usage
-from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
+from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
 from deisa_bridge.store import Store, StoreUnreadable
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Admitting:
         self._collected = float("-inf")
         self._candidates: list[str] | None = None  # nodes that may share the store
         self._said: dict[str, Neighbour] = {}
+        self._told_spill = False
         self._store_wanted = asyncio.Event()
         self._head_wanted = asyncio.Event()
 
@@ -101,7 +102,7 @@ class Admitting:
         for word in self.gate.words(now):
             rank = self._service.ranks[word.bridge]
             self._service.receiver.gate(
-                rank.connection, word.sequence, self.gate.open, self.gate.newest, self.gate.reason()
+                rank.connection, word.sequence, self.gate.open, self.gate.newest, self.gate.explain()
             )
         if self.gate.wants_store(now):
             self._store_wanted.set()
@@ -154,7 +155,24 @@ class Admitting:
         except Exception:
             logger.exception("store_threshold has no effect: reading the object store failed")
         self.gate.measured(usage, mark, time.monotonic())
+        if usage is not None and usage.spilled and not self._told_spill:
+            self._told_spill = True
+            self._tell_spill(usage)
         return usage
+
+    def _tell_spill(self, usage: Usage) -> None:
+        """Once: in the log of this actor, and on stderr of one rank."""
+        text = (
+            f"Ray has spilled objects of node {self._service.node} to disk: {usage.spilled / 2**20:.1f} MiB "
+            f"lie there, the object store has {usage.capacity / 2**20:.1f} MiB. Ray spills when it is "
+            f"80 % full; store_threshold is {self._limits.threshold:g}, and the analytics' results need "
+            "room, too. Start Ray with a larger --object-store-memory, or lower store_threshold."
+        )
+        logger.warning(text)
+        ranks = [rank for rank in self._service.live() if rank.welcomed]
+        if ranks:
+            first = min(ranks, key=lambda rank: rank.bridge)
+            self._service.receiver.notice(first.connection, Status.OK, text)
 
     async def _ask_neighbours(self) -> None:
         """The other node actors of this simulation that put into the same store: there are some only where

@@ -34,7 +34,7 @@ RETELL = 1.0
 class Limits:
     """What the simulation wants: the options store_threshold, max_ahead (0: no limit) and window."""
 
-    threshold: float = 0.8
+    threshold: float = 0.5
     max_ahead: int = 0
     window: int = 1
 
@@ -56,7 +56,10 @@ class Usage:
     """Of this node's object store, in bytes."""
 
     used: int
+    """What Ray has spilled, and somebody still needs, counts too."""
     capacity: int
+    spilled: int = 0
+    """What lies on disk."""
 
 
 @dataclass(frozen=True)
@@ -320,6 +323,19 @@ class Gate:
             "too little room for every rank to begin a timestep without asking"
         )
 
+    def explain(self) -> str:
+        """The same for the rank that waits, with what its user can do."""
+        advice = ""
+        if self._limits is not None and not self.open:
+            if self._store_problem():
+                advice = (
+                    ". Are the analytics running, and as fast as the simulation? Let them keep fewer "
+                    "timesteps, send less often, or start Ray with a larger --object-store-memory"
+                )
+            elif self._ahead_problem():
+                advice = ". Are the analytics running? Make them faster, send less often, or raise max_ahead"
+        return self.reason() + advice
+
     def misfit(self, limits: Limits, usage: Usage) -> str:
         """Why a timestep could never be admitted, or "": the analytics keep `window` timesteps until they
         have the next."""
@@ -332,7 +348,7 @@ class Gate:
             f"{limits.window} while they wait for the next: {_size(needed)} are needed in the object store, "
             f"which has {_size(usage.capacity)}, of which store_threshold = {limits.threshold:g} allows "
             f"{_size(allowed)}. Start Ray on this node with a larger --object-store-memory, send less, or "
-            "raise store_threshold (Ray spills to disk from 0.8 on)."
+            "raise store_threshold (Ray spills to disk from 0.8 on, and the analytics' results need room)."
         )
 
     def status(self) -> dict:
@@ -344,6 +360,7 @@ class Gate:
             "held_bytes": self._held,
             "store_used": usage.used if usage else None,
             "store_capacity": usage.capacity if usage else None,
+            "store_spilled": usage.spilled if usage else None,
             "waiting_at_gate": sorted(self._questions),
         }
 

@@ -313,12 +313,16 @@ class Service:
         accepted = self.gather.step(rank.bridge, event.timestep, wanted, event.last_of_step, time.monotonic())
         gate = self.admitting.gate
         gate.progress(rank.bridge, event.timestep)
-        for name, where in accepted:
+        for _, where in accepted:
             gate.received(rank.bridge, event.timestep, chunks[where].bytes)
-            put = puts[where] or self._pool.submit(self._put, rank, event.timestep, chunks[where])
-            put.add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
         if event.last_of_step:
             gate.progress(rank.bridge, event.timestep + 1)
+        # The rank must hear that the gate has closed before it hears that a slot is free, with which it would
+        # begin the next timestep. The put may be over already.
+        self.admitting.settle()
+        for name, where in accepted:
+            put = puts[where] or self._pool.submit(self._put, rank, event.timestep, chunks[where])
+            put.add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
 
     def _put(self, rank: Rank, timestep: int, chunk: wire.Chunk) -> Any:
         """In a put thread: from the slot into the object store. If the chunk is refused, nobody takes it."""

@@ -6,6 +6,7 @@ import fcntl
 import json
 import mmap
 import os
+import select
 import socket
 import struct
 import time
@@ -149,10 +150,13 @@ class FakeRank:
 
     def admitted(self, timestep: int) -> bool:
         """As the node actor said last."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self.poll(0.001)
         return self.gate is None or bool(self.gate.value) or timestep <= self.gate.timestep
 
     def ask(self, timestep: int) -> bool:
         """Whether the timestep may begin now."""
+        self._wait_for_slots()
         if not self.admitted(timestep):
             sequence = self._send(ASK, timestep=timestep, value=0)
             self._until(lambda: self.gate.sequence >= sequence, 30.0, "GATE")
@@ -160,9 +164,15 @@ class FakeRank:
 
     def wait_admitted(self, timestep: int, timeout: float = 60.0) -> None:
         """Until the timestep may begin."""
+        self._wait_for_slots()
         if not self.admitted(timestep):
             self._send(ASK, timestep=timestep, value=1)
             self._until(lambda: self.admitted(timestep), timeout, f"timestep {timestep} to be admitted")
+
+    def _wait_for_slots(self) -> None:
+        """A rank has slots for all that it will send before it looks at the gate: what it reads while it
+        waits for them may be that the gate has closed."""
+        self._until(lambda: all(self._free), 60.0, "free slots")
 
     def wait_announced(self, sequence: int, chunks: int = 1, timeout: float = 60.0) -> None:
         """Until all chunks of a step are announced."""

@@ -147,3 +147,22 @@ def test_max_ahead_holds_the_simulation_near_the_analytics(simulation):
     ranks[1].close()
     ranks[0].close(12)
     assert [one["t"] for one in simulation.analytics.finish()] == list(range(12))
+
+
+def test_what_ray_has_spilled_counts_as_used(ray_address, tmp_path):
+    """The file stands for those that Ray writes; the object, for one of them that somebody needs."""
+    store = Store()
+    (folder,) = store._spill_folders
+    assert folder.startswith(ray._private.worker.global_worker.node.get_session_dir_path())
+    reference = store.put(np.ones(STEP, np.uint8), STEP)
+    assert store.read().spilled == 0
+    store._spill_folders = [str(tmp_path)]
+    (tmp_path / "objects").write_bytes(bytes(1000))
+    real, store._report = (
+        store._report,
+        lambda: store._logger.warning("(global lru) capacity: 300\n- bytes in use: 7\n"),
+    )
+    assert real is not None
+    assert store.read() == Usage(STEP, 300, 1000)
+    del reference
+    until(lambda: store.read() == Usage(7, 300, 1000), 10.0, "the object to go")

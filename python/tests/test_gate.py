@@ -17,7 +17,7 @@ def make_gate(ranks: int = 2, step: int = 4 * MIB, in_flight: int = 2, capacity:
     gate = Gate()
     for bridge in range(ranks):
         gate.add_rank(bridge, step, in_flight)
-    gate.begin(Limits(**limits))
+    gate.begin(Limits(**({"threshold": 0.8} | limits)))
     gate.measured(Usage(0, capacity), gate.mark(), 0.0)
     gate.settle()
     return gate
@@ -212,8 +212,8 @@ def test_release_opens_for_good():
 
 def test_a_window_that_can_never_fit_is_told():
     gate = make_gate(step=10 * MIB)
-    assert gate.misfit(Limits(window=3), Usage(0, 100 * MIB)) == ""
-    text = gate.misfit(Limits(window=4), Usage(0, 100 * MIB))
+    assert gate.misfit(Limits(0.8, window=3), Usage(0, 100 * MIB)) == ""
+    text = gate.misfit(Limits(0.8, window=4), Usage(0, 100 * MIB))
     for part in ("20.0 MiB", "window = 4", "100.0 MiB are needed", "80.0 MiB", "--object-store-memory"):
         assert part in text
 
@@ -243,7 +243,7 @@ class Model:
         self.gate = make_gate(0, capacity=self.capacity, window=self.window)
         for bridge, size in enumerate(self.size):
             self.gate.add_rank(bridge, size, self.in_flight)
-        assert self.gate.misfit(Limits(window=self.window), Usage(0, self.capacity)) == ""
+        assert self.gate.misfit(Limits(0.8, window=self.window), Usage(0, self.capacity)) == ""
         self.to_actor = [deque() for _ in range(self.ranks)]
         self.to_rank = [deque() for _ in range(self.ranks)]
         self.view = [(True, None)] * self.ranks

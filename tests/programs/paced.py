@@ -1,9 +1,9 @@
 """Analytics that go as far as a test lets them: at most as many timesteps as the number in FILE says.
 
-    paced.py ARRAY FILE [WINDOW]
+    paced.py ARRAY FILE [WINDOW [SECONDS]]
 
-Each timestep of ARRAY is a line of JSON, when it has been analysed: `window` has the timesteps of the
-window, `right` says whether the newest has the values of programs/rank.c, where chunk i begins with
+Each takes SECONDS at least, and is a line of JSON when it has been analysed: `window` has the timesteps of
+the window, `right` says whether the newest has the values of programs/rank.c, where chunk i begins with
 1000 t + i.
 """
 
@@ -34,6 +34,7 @@ def is_right(array: DeisaArray) -> bool:
 def main() -> None:
     name, file = sys.argv[1], Path(sys.argv[2])
     size = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     deisa = Deisa()
     taken: set[int] = set()
 
@@ -42,12 +43,14 @@ def main() -> None:
         taken.add(int(window[-1].t))
         while int(file.read_text() or 0) < len(taken):
             time.sleep(0.01)
+        right = is_right(window[-1])
+        time.sleep(seconds)
         say(
             event="step",
             array=name,
             t=int(window[-1].t),
             window=[int(one.t) for one in window],
-            right=is_right(window[-1]),
+            right=right,
         )
 
     deisa.register(Window(name, size))(analyse)

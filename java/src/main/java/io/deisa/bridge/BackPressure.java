@@ -27,7 +27,7 @@ public record BackPressure(
 
   /** The defaults of {@code DEISA_OPTIONS_INIT}. */
   public static BackPressure defaults() {
-    return new BackPressure(WhenFull.BLOCK, Optional.empty(), 0.8, 0, 1);
+    return new BackPressure(WhenFull.BLOCK, Optional.empty(), 0.5, 0, 1);
   }
 
   public BackPressure withWhenFull(WhenFull value) {
