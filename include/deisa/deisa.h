@@ -24,8 +24,11 @@
  *  - A child that a program forks has copies of its bridges that do nothing: every call on them returns
  *    DEISA_ERROR_CONTRACT. The child may open bridges of its own.
  *  - What fails after its call has returned is returned by the next call on the bridge, or given to the
- *    handler then. That call has done its own work all the same; but for deisa_begin_step, which has
- *    not begun the step when it returns such an error.
+ *    handler then, with `earlier` set in the error. That call has done its own work all the same; but for
+ *    deisa_begin_step, which has not begun the step when it returns such an error.
+ *  - When nothing that is sent can be analysed any more (the analytics have ended, a node actor has died),
+ *    the handler is told once; what fails after that for the same reason is counted, and the number is
+ *    given to the handler when the bridge ends.
  *  - With DEISA_DISABLE=1 in the environment, every function is a cheap success.
  */
 #ifndef DEISA_DEISA_H
@@ -73,6 +76,7 @@ typedef struct deisa_error {
   int64_t timestep;  /* or DEISA_NO_TIMESTEP */
   char array[256];   /* or "" */
   char message[4096]; /* what was wrong, where, what was expected, what to do */
+  int32_t earlier;    /* 1: this is about an earlier call, and this one has done its own work; else 0 */
 } deisa_error;
 
 #define DEISA_NO_TIMESTEP INT64_MIN
@@ -441,9 +445,13 @@ typedef struct deisa_bridge_status {
   int64_t bytes_copied;    /* by this library, on the simulation's time */
   double seconds_blocked;  /* waiting inside send, begin_step, end_step and flush */
   int64_t chunks_left_out; /* not sent, as the settings file says */
+  int64_t chunks_lost; /* of chunks_sent: neither announced nor failed when the node actor was lost */
+  int64_t errors;      /* failures that were returned, given to the handler, or only counted */
+  int64_t errors_earlier; /* of these, those of earlier calls than the one that reported them */
 } deisa_bridge_status;
 
-/* Waits for nobody but another thread's call on the same bridge. `out->struct_size` must be set. */
+/* Waits for nobody but another thread's call on the same bridge. `out->struct_size` must be set. After
+ * the loss of the node actor, the counters are those of before. */
 DEISA_EXPORT deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out,
                                            deisa_error* error);
 

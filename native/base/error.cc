@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace deisa {
 namespace {
@@ -22,14 +23,25 @@ void copy_text(char* to, size_t capacity, const char* text) noexcept {
 
 }  // namespace
 
-deisa_status write_error(const Error& from, deisa_error* to) noexcept {
+std::string described(const Error& error) {
+  // A failure that belongs to no call has no timestep.
+  const bool of_call = error.is_earlier() && error.timestep() != DEISA_NO_TIMESTEP;
+  return (of_call ? "an earlier call failed: " : "") + std::string(error.what());
+}
+
+deisa_status write_error(const Error& from, deisa_error* to) noexcept try {
   if (to != nullptr) {
     to->status = from.status();
     to->rank = from.rank();
     to->timestep = from.timestep();
     copy_text(to->array, sizeof(to->array), from.array().c_str());
-    copy_text(to->message, sizeof(to->message), from.what());
+    const std::string message = described(from);
+    copy_text(to->message, sizeof(to->message), message.c_str());
+    to->earlier = from.is_earlier() ? 1 : 0;
   }
+  return from.status();
+} catch (const std::bad_alloc&) {
+  to->message[0] = '\0';
   return from.status();
 }
 

@@ -19,6 +19,8 @@ class Error : public std::runtime_error {
   int64_t timestep() const noexcept { return timestep_; }
   const std::string& array() const noexcept { return array_; }
   bool is_known() const noexcept { return known_; }
+  bool is_earlier() const noexcept { return earlier_; }
+  bool is_final() const noexcept { return final_; }
 
   // Where it happened; each returns the error, so that a throw stays one expression.
   Error& at_rank(int rank) {
@@ -38,6 +40,16 @@ class Error : public std::runtime_error {
     known_ = true;
     return *this;
   }
+  // It is about an earlier call than the one that reports it.
+  Error& of_earlier_call() {
+    earlier_ = true;
+    return *this;
+  }
+  // From now on every send fails for this reason: it is reported once.
+  Error& for_good() {
+    final_ = true;
+    return *this;
+  }
 
  private:
   deisa_status status_;
@@ -45,7 +57,12 @@ class Error : public std::runtime_error {
   int64_t timestep_ = DEISA_NO_TIMESTEP;
   std::string array_;
   bool known_ = false;
+  bool earlier_ = false;
+  bool final_ = false;
 };
+
+// The message, which says when it is about an earlier call.
+std::string described(const Error& error);
 
 // Copies `from` into the caller's struct, cutting texts that are too long at a UTF-8 boundary and
 // ending them in "...". `to` may be NULL. Returns from's status.

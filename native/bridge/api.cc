@@ -332,9 +332,13 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
     return status;
   }
   bool told = false;
-  const deisa_status status = reported(*bridge, error, [&](Bridge& open) -> deisa_status {
+  deisa_status status = reported(*bridge, error, [&](Bridge& open) -> deisa_status {
     open.close(timestep, [&](std::vector<deisa::Error> late) {
       const size_t before = late.size();
+      for (const Error& one : late) {
+        const bool is_now = open.options().error_mode == DEISA_ERRORS_REPORT;
+        if (is_now && !is_the_callers_fault(one.status())) open.count_error(one);
+      }
       late = (*bridge)->reporter->report_now(std::move(late), told ? nullptr : error);
       told = told || late.size() < before;
       open.keep_late_failures(std::move(late));
@@ -344,6 +348,10 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
   // A call that was refused has done nothing; every other one has ended the bridge.
   const bool refused = is_the_callers_fault(status) && !(*bridge)->bridge->is_closed();
   if (!refused) {
+    if ((*bridge)->reporter) {
+      const deisa_status counted = (*bridge)->reporter->conclude(status == DEISA_OK ? error : nullptr);
+      if (status == DEISA_OK) status = counted;
+    }
     delete *bridge;
     *bridge = nullptr;
   }
@@ -353,7 +361,10 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
 void deisa_abandon(deisa_bridge** bridge) {
   if (bridge == nullptr || *bridge == nullptr) return;
   // Bridge's destructor abandons. A forked child leaves its copy as it is.
-  if (!deisa::is_inherited(**bridge)) delete *bridge;
+  if (!deisa::is_inherited(**bridge)) {
+    if ((*bridge)->reporter) (*bridge)->reporter->conclude(nullptr);
+    delete *bridge;
+  }
   *bridge = nullptr;
 }
 

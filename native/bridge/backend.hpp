@@ -20,6 +20,7 @@ class Backend {
     int64_t chunks_stored = 0;
     int64_t chunks_announced = 0;
     int64_t chunks_failed = 0;
+    int64_t chunks_lost = 0;
     int64_t bytes_sent = 0;
     int64_t bytes_copied = 0;
     double seconds_blocked = 0;

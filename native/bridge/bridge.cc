@@ -37,7 +37,10 @@ Bridge::Bridge(Options options) : options_(std::move(options)) {
   start_control_early();
 }
 
-Bridge::~Bridge() { abandon(); }
+Bridge::~Bridge() {
+  abandon();
+  print_status();  // whatever happened
+}
 
 Error Bridge::contract(const std::string& text) const {
   Error error(DEISA_ERROR_CONTRACT, text);

@@ -79,7 +79,9 @@ class Bridge {
 
   Client::Value get(const std::string& key, int64_t timestep, bool collective);
   void remove(const std::string& key);
-  deisa_bridge_status status();
+  deisa_bridge_status status() noexcept;
+  // Of a failure that is reported.
+  void count_error(const Error& error) noexcept;
 
   // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
   const Layout& layout_of(const std::string& name) const;
@@ -140,7 +142,7 @@ class Bridge {
   // The arrays of this rank that are sent at this timestep.
   std::vector<uint32_t> due_arrays(int64_t timestep) const;
   // On stderr, with DEISA_STATUS=1.
-  void print_status(const char* how) noexcept;
+  void print_status() noexcept;
   void check_order(uint32_t array, int64_t timestep) const;
   void check_step_order(int64_t timestep) const;
   void sent(uint32_t array, int64_t timestep);
@@ -175,6 +177,9 @@ class Bridge {
   int64_t steps_sent_ = 0;
   int64_t steps_dropped_ = 0;
   int64_t chunks_left_out_ = 0;
+  const char* ended_ = "";  // how
+  int64_t errors_ = 0;
+  int64_t errors_earlier_ = 0;
 };
 
 }  // namespace deisa

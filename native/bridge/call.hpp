@@ -112,6 +112,7 @@ deisa_status reported_alone(deisa_bridge* handle, deisa_error* error, const Work
     } catch (Error& failure) {
       if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
       if (is_the_callers_fault(failure.status())) throw;
+      bridge.count_error(failure);
       return handle->reporter->report({failure}, error);
     }
   });
@@ -131,6 +132,7 @@ deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work
       failures.push_back(failure);
     }
     for (Error& late : bridge.take_late_failures()) failures.push_back(std::move(late));
+    for (const Error& failure : failures) bridge.count_error(failure);
     return failures.empty() ? status : handle->reporter->report(failures, error);
   });
 }

@@ -66,21 +66,19 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
   });
   if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
   report_late();
-  print_status("closed");
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
   // every node has announced what it holds.
   sender_->leave(met);
   state_ = State::kClosed;
+  ended_ = "closed";
   control_.reset();
   communicator_.reset();
   if (failure) throw *failure;
 }
 
 void Bridge::abandon() noexcept {
-  if (state_ == State::kReady && sender_) {
-    print_status("abandoned");
-    sender_->leave(false);
-  }
+  if (state_ == State::kReady && sender_) sender_->leave(false);
+  if (state_ != State::kClosed) ended_ = state_ == State::kReady ? "abandoned" : "never ready";
   if (state_ == State::kDefining && undefined_) refuse_others(*undefined_);
   state_ = State::kClosed;
   refusal_.reset();
@@ -94,20 +92,28 @@ void Bridge::abandon() noexcept {
   options_.communicator.reset();
 }
 
-deisa_bridge_status Bridge::status() {
+void Bridge::count_error(const Error& error) noexcept {
+  ++errors_;
+  if (error.is_earlier()) ++errors_earlier_;
+}
+
+deisa_bridge_status Bridge::status() noexcept {
   deisa_bridge_status status = {};
   status.struct_size = sizeof(status);
   status.steps_sent = steps_sent_;
   status.steps_dropped = steps_dropped_;
   status.chunks_left_out = chunks_left_out_;
+  status.errors = errors_;
+  status.errors_earlier = errors_earlier_;
+  look_for_late_failures();
   if (sender_) {
-    if (state_ == State::kReady) sender_->poll();
     const Backend::Counters counters = sender_->counters();
     status.chunks_sent = counters.chunks_sent;
     status.chunks_stored = counters.chunks_stored;
     status.chunks_announced = counters.chunks_announced;
     status.chunks_failed = counters.chunks_failed;
     status.chunks_in_flight = sender_->chunks_in_flight();
+    status.chunks_lost = counters.chunks_lost;
     status.bytes_sent = counters.bytes_sent;
     status.bytes_copied = counters.bytes_copied;
     status.seconds_blocked = counters.seconds_blocked;
@@ -115,7 +121,7 @@ deisa_bridge_status Bridge::status() {
   return status;
 }
 
-void Bridge::print_status(const char* how) noexcept {
+void Bridge::print_status() noexcept {
   if (!options_.status) return;
   try {
     const deisa_bridge_status now = status();
@@ -128,19 +134,21 @@ void Bridge::print_status(const char* how) noexcept {
         text, sizeof(text),
         "deisa: rank %d of %d %s\n"
         "  timesteps  %lld sent, %lld dropped\n"
-        "  chunks     %lld sent, %lld stored, %lld announced, %lld failed, %lld in flight, "
-        "%lld left out by the settings\n"
+        "  chunks     %lld sent, %lld stored, %lld announced, %lld failed, %lld lost, "
+        "%lld in flight, %lld left out by the settings\n"
         "  bytes      %s MiB sent, %s MiB copied\n"
-        "  blocked    %s s\n",
-        options_.bridge_id, options_.world_size, how, number(now.steps_sent),
+        "  blocked    %s s\n"
+        "  errors     %lld, of these %lld of earlier calls\n",
+        options_.bridge_id, options_.world_size, ended_, number(now.steps_sent),
         number(now.steps_dropped), number(now.chunks_sent), number(now.chunks_stored),
-        number(now.chunks_announced), number(now.chunks_failed), number(now.chunks_in_flight),
-        number(now.chunks_left_out), mebi(now.bytes_sent).c_str(), mebi(now.bytes_copied).c_str(),
-        fixed_text(now.seconds_blocked, 3).c_str());
+        number(now.chunks_announced), number(now.chunks_failed), number(now.chunks_lost),
+        number(now.chunks_in_flight), number(now.chunks_left_out), mebi(now.bytes_sent).c_str(),
+        mebi(now.bytes_copied).c_str(), fixed_text(now.seconds_blocked, 3).c_str(),
+        number(now.errors), number(now.errors_earlier));
     // In one piece, so that the ranks' blocks do not mix.
     if (length > 0 && ::write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) return;
   } catch (...) {
-    // The node actor is gone: how far it came is not known.
+    // Out of memory: nothing is printed.
   }
 }
 

@@ -29,6 +29,7 @@ void print(const deisa_error& error) noexcept {
   std::fprintf(stderr, "deisa: rank %d%s%s%s%s: %s: %s\n", error.rank, has_array ? ", array '" : "",
                error.array, has_array ? "'" : "", timestep, deisa_status_string(error.status),
                error.message);
+  if (error.status != DEISA_ERROR_INTERNAL) return;
   void* frames[32];
   const int count = ::backtrace(frames, 32);
   std::fprintf(stderr, "deisa: called from:\n");
@@ -46,9 +47,10 @@ Error joined(const std::vector<Error>& failures) {
       return std::string(one.what()) == failures[i].what();
     };
     if (std::any_of(failures.begin(), failures.begin() + static_cast<ptrdiff_t>(i), same)) continue;
-    message += "\nAlso, " + where(failures[i]) + ": " + failures[i].what();
+    message += "\nAlso, " + where(failures[i]) + ": " + described(failures[i]);
   }
   Error all(first.status(), message);
+  if (first.is_earlier()) all.of_earlier_call();
   return all.at_rank(first.rank()).at_array(first.array()).at_timestep(first.timestep());
 }
 
@@ -65,6 +67,16 @@ void Reporter::handle(const deisa_error& error) noexcept {
     // A handler written in C++ may throw; nothing crosses the C boundary.
     std::fprintf(stderr, "deisa: the error handler threw an exception; ignored\n");
   }
+}
+
+void Reporter::give(const Error& failure, const deisa_error& filled) {
+  if (failure.is_final() && told_final_) {
+    ++untold_;
+    last_untold_ = failure;
+    return;
+  }
+  if (!failure.is_known()) handle(filled);
+  told_final_ = told_final_ || failure.is_final();
 }
 
 std::vector<Error> Reporter::report_now(std::vector<Error> failures, deisa_error* out) {
@@ -88,12 +100,34 @@ deisa_status Reporter::report(const std::vector<Error>& failures, deisa_error* o
     }
     deisa_error filled;
     write_error(failure, &filled);
-    if (!failure.is_known()) handle(filled);
+    give(failure, filled);
     if (first.status == DEISA_OK) first = filled;
   }
   if (!raised.empty()) return write_error(joined(raised), out);
   first.status = DEISA_REPORTED;
   if (out != nullptr) *out = first;
+  return DEISA_REPORTED;
+}
+
+deisa_status Reporter::conclude(deisa_error* out) noexcept {
+  if (untold_ == 0) return DEISA_OK;
+  try {
+    Error all(last_untold_->status(),
+              std::to_string(untold_) +
+                  (untold_ == 1 ? " more failure was" : " more failures were") +
+                  " counted and not reported, since nothing could reach the analytics any more. The "
+                  "last: " +
+                  last_untold_->what());
+    all.at_rank(last_untold_->rank()).at_timestep(last_untold_->timestep());
+    deisa_error filled;
+    write_error(all, &filled);
+    handle(filled);
+    filled.status = DEISA_REPORTED;
+    if (out != nullptr) *out = filled;
+  } catch (...) {
+    // Out of memory: nothing is said.
+  }
+  untold_ = 0;
   return DEISA_REPORTED;
 }
 

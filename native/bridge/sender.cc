@@ -26,7 +26,66 @@ WaitNotice::Text for_step(int64_t timestep, deisa_acknowledge level) {
 constexpr double kAnswerTimeout = 5.0;
 constexpr size_t kKnownCauses = 64;
 
+// Runs of timesteps that are listed; the others are counted.
+constexpr size_t kListedRuns = 8;
+
+// "timesteps 3, 5 to 9": of ascending timesteps.
+std::string timesteps_text(const std::vector<int64_t>& timesteps) {
+  std::string text = timesteps.size() == 1 ? "timestep " : "timesteps ";
+  size_t runs = 0;
+  for (size_t first = 0, next = 0; first < timesteps.size(); first = next, ++runs) {
+    if (runs == kListedRuns) {
+      return text + " and " + std::to_string(timesteps.size() - first) + " more, up to " +
+             std::to_string(timesteps.back());
+    }
+    for (next = first + 1;
+         next < timesteps.size() && timesteps[next] == timesteps[next - 1] + 1;) {
+      ++next;
+    }
+    if (runs > 0) text += ", ";
+    text += std::to_string(timesteps[first]);
+    if (next - first > 1) text += " to " + std::to_string(timesteps[next - 1]);
+  }
+  return text;
+}
+
 }  // namespace
+
+template <typename Work>
+auto Sender::talk(const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (!client_->is_gone()) throw;
+    if (lost_.empty()) lose_all();
+    Error told(error.status(), std::string(error.what()) + ". " + lost_);
+    throw told.at_rank(rank_).at_array(error.array()).at_timestep(error.timestep()).for_good();
+  }
+}
+
+void Sender::lose_all() {
+  try {
+    while (const auto answer = client_->poll()) handle(*answer);
+  } catch (const Error&) {
+    // Everything that it had said has been read.
+  }
+  std::map<uint32_t, std::vector<int64_t>> lost;
+  for (const auto& [sequence, message] : messages_) {
+    for (const uint32_t array : message.open) lost[array].push_back(message.timestep);
+    counters_.chunks_lost += static_cast<int64_t>(message.open.size());
+    failed_unstored_ += static_cast<int64_t>(message.unstored);
+  }
+  for (auto& [array, timesteps] : lost) {
+    std::sort(timesteps.begin(), timesteps.end());
+    lost_ += (lost_.empty() ? "Lost with it: array '" : "; array '") + arrays_[array].name + "', " +
+             timesteps_text(timesteps);
+  }
+  if (lost_.empty()) lost_ = "Everything that was sent had been announced";
+  if (newest_announced_ != DEISA_NO_TIMESTEP) {
+    lost_ += ". Of what had been announced, up to timestep " + std::to_string(newest_announced_) +
+             ", those chunks are lost that the analytics had not read";
+  }
+}
 
 void Sender::connect(const std::string& socket, const std::string& hello,
                      const std::vector<std::string>& definitions, const Deadline& deadline) {
@@ -55,7 +114,7 @@ std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
   });
   for (const uint32_t array : arrays) {
     while (in_flight(array) >= max_in_flight_) {
-      const auto answer = client_->receive(deadline);
+      const auto answer = receive(deadline);
       if (!answer) {
         return std::to_string(in_flight(array)) + " chunks of array '" + arrays_[array].name +
                "' are not in the object store yet, and max_in_flight is " +
@@ -69,8 +128,11 @@ std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
   const bool waits = patience > 0;
   const auto asks = Deadline::Clock::now();
   const Deadline answer = Deadline::after(kAnswerTimeout);
-  const uint64_t asked = client_->send_ask(timestep, waits, waits ? deadline : answer);
-  client_->wait_for_gate(timestep, waits ? 0 : asked, waits ? deadline : answer);
+  const uint64_t asked = talk([&] {
+    const uint64_t question = client_->send_ask(timestep, waits, waits ? deadline : answer);
+    client_->wait_for_gate(timestep, waits ? 0 : question, waits ? deadline : answer);
+    return question;
+  });
   if (gate.admits(timestep)) return "";
   // What it said before may not be so any more.
   const std::string silence = client_->explain_silence(asks);
@@ -93,7 +155,7 @@ void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline&
     });
     const auto begun = Deadline::Clock::now();
     while (in_flight(array) >= max_in_flight_) {
-      const auto answer = client_->receive(deadline);
+      const auto answer = receive(deadline);
       if (answer) {
         handle(*answer);
         continue;
@@ -116,14 +178,15 @@ uint64_t Sender::hand_over(int64_t timestep, bool last_of_step, const std::vecto
   for (const Prepared& chunk : chunks) items.push_back({chunk.array, chunk.slot});
   uint64_t sequence = 0;
   try {
-    sequence = client_->send_step(timestep, last_of_step, items, deadline);
+    sequence = talk([&] { return client_->send_step(timestep, last_of_step, items, deadline); });
   } catch (...) {
     for (const Prepared& chunk : chunks) discard(chunk);
     throw;
   }
   Message message;
   message.timestep = timestep;
-  message.chunks = chunks.size();
+  message.chunks = message.unstored = chunks.size();
+  for (const Prepared& chunk : chunks) message.open.push_back(chunk.array);
   messages_.emplace(sequence, std::move(message));
   for (const Prepared& chunk : chunks) {
     ++counters_.chunks_sent;
@@ -133,7 +196,7 @@ uint64_t Sender::hand_over(int64_t timestep, bool last_of_step, const std::vecto
 }
 
 void Sender::promise(int64_t timestep, const Deadline& deadline) {
-  client_->send_progress(timestep, deadline);
+  talk([&] { client_->send_progress(timestep, deadline); });
 }
 
 bool Sender::has_reached(const Message& message, deisa_acknowledge level) {
@@ -166,7 +229,7 @@ void Sender::finish(uint64_t sequence, deisa_acknowledge level, const Deadline& 
       late_failures_.insert(late_failures_.end(), failures.begin() + 1, failures.end());
       throw failures.front();
     }
-    const auto answer = client_->receive(deadline);
+    const auto answer = receive(deadline);
     if (!answer) {
       throw late(level, message, begun);
     }
@@ -218,7 +281,7 @@ void Sender::flush(const Deadline& deadline) {
   // Nobody waits for these any more: what fails of them is reported when it does.
   for (auto& [sequence, message] : messages_) {
     message.awaited = false;
-    std::move(message.failures.begin(), message.failures.end(), std::back_inserter(late_failures_));
+    for (Error& failure : message.failures) late_failures_.push_back(failure.of_earlier_call());
     message.failures.clear();
   }
   const auto begun = Deadline::Clock::now();
@@ -228,7 +291,7 @@ void Sender::flush(const Deadline& deadline) {
                                    [](const auto& one) { return !is_over(one.second); });
     if (open == messages_.end()) break;
     timestep = open->second.timestep;
-    const auto answer = client_->receive(deadline);
+    const auto answer = receive(deadline);
     if (!answer) throw late(DEISA_ANNOUNCED, open->second, begun);
     handle(*answer);
   }
@@ -236,7 +299,7 @@ void Sender::flush(const Deadline& deadline) {
 }
 
 void Sender::end(int64_t timestep, const Deadline& deadline) {
-  const uint64_t sequence = client_->send_end(timestep, deadline);
+  const uint64_t sequence = talk([&] { return client_->send_end(timestep, deadline); });
   Message message;
   message.timestep = timestep;
   message.chunks = 1;
@@ -256,15 +319,21 @@ Client::Value Sender::get(const std::string& key, int64_t timestep, const Deadli
     return {"the node actor to say what the analytics have set for '" + key + "'",
             "Is the node overloaded?"};
   });
-  return client_->get(key, timestep, deadline);
+  return talk([&] { return client_->get(key, timestep, deadline); });
 }
 
 void Sender::remove(const std::string& key, const Deadline& deadline) {
-  client_->remove(key, deadline);
+  talk([&] { client_->remove(key, deadline); });
+}
+
+std::optional<Client::Answer> Sender::receive(const Deadline& deadline) {
+  return talk([&] { return client_->receive(deadline); });
 }
 
 void Sender::poll() {
-  while (const auto answer = client_->poll()) handle(*answer);
+  talk([this] {
+    while (const auto answer = client_->poll()) handle(*answer);
+  });
 }
 
 std::vector<Error> Sender::take_late_failures() { return std::exchange(late_failures_, {}); }
@@ -276,9 +345,13 @@ void Sender::handle(const Client::Answer& answer) {
     return;
   }
   if (header.kind == wire::Kind::kNotice) {
+    const bool is_final = (header.flags & wire::kFinal) != 0;
+    over_ = over_ || is_final;
     if (is_known_cause(answer.text)) return;  // some of its chunks have failed for it
     Error error(static_cast<deisa_status>(header.status), answer.text);
-    late_failures_.push_back(error.at_rank(rank_));
+    error.at_rank(rank_).of_earlier_call();
+    if (is_final) error.for_good();
+    late_failures_.push_back(error);
     return;
   }
   const auto it = messages_.find(header.sequence);
@@ -290,12 +363,16 @@ void Sender::handle(const Client::Answer& answer) {
       break;
     case wire::Kind::kStored:
       ++message.stored;
+      --message.unstored;
       ++counters_.chunks_stored;
       slots_.release(header.array, header.slot);
       break;
     case wire::Kind::kAnnounced:
       ++message.announced;
-      if (!message.is_end) ++counters_.chunks_announced;
+      if (message.is_end) break;
+      ++counters_.chunks_announced;
+      close(message, header.array);
+      newest_announced_ = std::max(newest_announced_, message.timestep);
       break;
     case wire::Kind::kFailed:
       fail(message, answer);
@@ -319,20 +396,28 @@ void Sender::fail(Message& message, const Client::Answer& answer) {
   if (header.slot != wire::kNone) {
     slots_.release(header.array, header.slot);
     ++failed_unstored_;
+    --message.unstored;
   }
   if (header.status != DEISA_ERROR_TIMEOUT) {
     ++message.failed;
     if (!message.is_end) ++counters_.chunks_failed;
+    close(message, header.array);
   }
   Error error(static_cast<deisa_status>(header.status), answer.text);
   error.at_rank(rank_).at_timestep(message.timestep);
   if (header.status == DEISA_ERROR_CONNECTION && is_known_cause(answer.text)) error.of_known_cause();
   if (header.array < arrays_.size()) error.at_array(arrays_[header.array].name);
+  if (over_ && header.status == DEISA_ERROR_CONNECTION) error.for_good();
   if (message.awaited) {
     message.failures.push_back(error);
   } else {
-    late_failures_.push_back(error);
+    late_failures_.push_back(error.of_earlier_call());
   }
+}
+
+void Sender::close(Message& message, uint32_t array) {
+  const auto one = std::find(message.open.begin(), message.open.end(), array);
+  if (one != message.open.end()) message.open.erase(one);
 }
 
 }  // namespace deisa

@@ -47,9 +47,11 @@ class Sender : public Backend {
   struct Message {  // one STEP or END, until all its chunks are done
     int64_t timestep;
     size_t chunks;
+    std::vector<uint32_t> open;  // arrays whose chunk is neither announced nor failed
     bool is_end = false;  // the end marker, which is nobody's chunk
     bool received = false;
     size_t stored = 0;
+    size_t unstored = 0;  // chunks whose slots are taken
     size_t announced = 0;
     size_t failed = 0;
     bool awaited = true;  // finish() is to come: failures are kept for it
@@ -62,6 +64,12 @@ class Sender : public Backend {
   void handle(const Client::Answer& answer);
   bool is_known_cause(const std::string& text);
   void fail(Message& message, const Client::Answer& answer);
+  static void close(Message& message, uint32_t array);  // its chunk is announced, or has failed
+  std::optional<Client::Answer> receive(const Deadline& deadline);
+  // Work that speaks with the node actor. Should that be gone, the error says what is lost with it.
+  template <typename Work>
+  auto talk(const Work& work);
+  void lose_all();
   // For waits that began at `since`, and whose time is over.
   Error late(deisa_acknowledge level, const Message& message,
              Deadline::Clock::time_point since) const;
@@ -73,6 +81,9 @@ class Sender : public Backend {
   std::deque<std::string> causes_;  // the newest that were told, or that chunks failed for
   int64_t failed_unstored_ = 0;
   double notice_after_ = 0;
+  int64_t newest_announced_ = DEISA_NO_TIMESTEP;
+  bool over_ = false;  // nothing that is sent will be analysed any more, as the node actor has said
+  std::string lost_;   // what is lost with the node actor, when it is gone
 };
 
 }  // namespace deisa

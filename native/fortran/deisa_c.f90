@@ -64,6 +64,7 @@ module deisa_c
     integer(c_int64_t) :: timestep
     character(kind=c_char) :: array(256)
     character(kind=c_char) :: message(4096)
+    integer(c_int32_t) :: earlier
   end type
 
   !> deisa_fortran_options

@@ -129,7 +129,8 @@ deisa_status deisa_fortran_status(deisa_bridge* bridge, int64_t* counters, int32
   const int64_t values[] = {now.steps_sent,       now.chunks_sent,   now.chunks_stored,
                             now.chunks_announced, now.chunks_failed, now.steps_dropped,
                             now.chunks_in_flight, now.bytes_sent,    now.bytes_copied,
-                            now.chunks_left_out};
+                            now.chunks_left_out,  now.chunks_lost,   now.errors,
+                            now.errors_earlier};
   for (int32_t i = 0; i < count && i < (int32_t)(sizeof(values) / sizeof(values[0])); ++i) {
     counters[i] = values[i];
   }
@@ -142,6 +143,7 @@ deisa_status deisa_fortran_fail(deisa_status status, const char* array, const ch
   error->status = status;
   error->rank = -1;
   error->timestep = DEISA_NO_TIMESTEP;
+  error->earlier = 0;
   snprintf(error->array, sizeof(error->array), "%s", array);
   snprintf(error->message, sizeof(error->message), "%s", message);
   return status;

@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <thread>
 #include <utility>
 
+#include "base/number.hpp"
 #include "handoff/memfd.hpp"
 #include "handoff/process_state.hpp"
 
@@ -166,10 +166,8 @@ std::string Client::explain_silence(Deadline::Clock::time_point since) const {
   if (heard_ > since) return "";
   const pid_t process = peer_process(socket_.get());
   const std::chrono::duration<double> silent = Deadline::Clock::now() - heard_;
-  char seconds[40];
-  std::snprintf(seconds, sizeof(seconds), "%.1f s", silent.count());
   return "the node actor" + (process > 0 ? " (process " + std::to_string(process) + ")" : "") +
-         " has said nothing for " + seconds + ": it is busy, or waits for Ray";
+         " has said nothing for " + fixed_text(silent.count(), 1) + " s: it is busy, or waits for Ray";
 }
 
 // Waits until something can be read, or written too if `for_room`. Ends early at a signal.

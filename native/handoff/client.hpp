@@ -92,6 +92,9 @@ class Client {
   // deadline it returns.
   void wait_for_gate(int64_t timestep, uint64_t asked, const Deadline& deadline);
 
+  // Nothing more will come from the node actor: every call throws.
+  bool is_gone() const noexcept { return gone_.has_value(); }
+
   // Why the process of the node actor cannot do anything now, or "": it is stopped.
   std::string why_stopped() const;
   // Why the node actor has not answered since then, if it has not: its process is stopped, or runs

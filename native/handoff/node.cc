@@ -133,6 +133,13 @@ int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection, in
   });
 }
 
+int32_t deisa_node_final_notice(deisa_node_receiver* receiver, uint64_t connection, int32_t status,
+                                const char* text, size_t bytes) {
+  return guarded(receiver, [&](deisa::Receiver& r) {
+    return r.notice(connection, status, view(text, bytes), deisa::wire::kFinal);
+  });
+}
+
 int32_t deisa_node_gate(deisa_node_receiver* receiver, uint64_t connection, uint64_t sequence,
                         int32_t open, int64_t timestep, const char* text, size_t bytes) {
   return guarded(receiver, [&](deisa::Receiver& r) {

@@ -111,9 +111,12 @@ DEISA_EXPORT int32_t deisa_node_value(deisa_node_receiver* receiver, uint64_t co
                                       size_t bytes);
 DEISA_EXPORT int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t connection,
                                      uint64_t sequence);
-/* A failure that belongs to no request. */
+/* A failure that belongs to no request; with DEISA_OK, something to be said on stderr. */
 DEISA_EXPORT int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection,
                                        int32_t status, const char* text, size_t bytes);
+/* The same, and nothing that this rank sends will be analysed any more, for this reason. */
+DEISA_EXPORT int32_t deisa_node_final_notice(deisa_node_receiver* receiver, uint64_t connection,
+                                             int32_t status, const char* text, size_t bytes);
 
 /* Tells the rank which timesteps it may begin: any (`open` 1), or none after `timestep` (`open` 0;
  * DEISA_NO_TIMESTEP: none) with a text that says why. `sequence`: of the ASK that this answers, or

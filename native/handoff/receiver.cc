@@ -506,11 +506,13 @@ deisa_status Receiver::done(uint64_t connection, uint64_t sequence) {
   return DEISA_OK;
 }
 
-deisa_status Receiver::notice(uint64_t connection, int32_t status, std::string_view text) {
+deisa_status Receiver::notice(uint64_t connection, int32_t status, std::string_view text,
+                              uint16_t flags) {
   const Lock lock(mutex_);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   wire::Header header = answer(wire::Kind::kNotice, 0);
+  header.flags = flags;
   header.status = status;
   send(*peer, header, text);
   return DEISA_OK;

@@ -59,7 +59,8 @@ inline constexpr uint64_t kVersion = 1;
 inline constexpr uint32_t kNone = 0xFFFFFFFFu;
 inline constexpr int64_t kNoTimestep = INT64_MIN;
 inline constexpr uint32_t kMaxMessage = 65536;
-inline constexpr uint16_t kLastOfStep = 1;
+inline constexpr uint16_t kLastOfStep = 1;  // flag of a STEP
+inline constexpr uint16_t kFinal = 1;       // flag of a NOTICE: no chunk will be analysed any more
 
 // What one rank may ask for. A step of all its arrays fits into one message.
 inline constexpr uint32_t kMaxPayload = kMaxMessage - 48;

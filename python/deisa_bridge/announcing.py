@@ -12,6 +12,7 @@ import numpy as np
 from deisa_bridge import head as head_actor
 from deisa_bridge.gather import ChunkSet
 from deisa_bridge.status import BridgeError, Status
+from deisa_bridge.versions import driver_is_gone
 
 if TYPE_CHECKING:
     from deisa_bridge.service import Service
@@ -56,11 +57,15 @@ async def _announce_one(service: Service, one: ChunkSet) -> None:
         await _announce_set(service, one)
     except Exception as error:
         logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
-        # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
-        service.gather.announce_failed(one, Status.CONNECTION, f"the head actor could not be told: {error}")
+        reason = f"the head actor could not be told: {error}"
         if isinstance(error, head_actor.ActorGone):
-            service.lose("the head actor of the analytics has died")
-        elif isinstance(error, BridgeError) and error.kind == "timeout":
+            # Not how it ended: whoever sees first that the analytics have ended removes it.
+            gone = await head_actor.in_thread(driver_is_gone, service.head)
+            reason = "the analytics have ended" if gone else "the head actor of the analytics has died"
+            service.lose(reason)
+        # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
+        service.gather.announce_failed(one, Status.CONNECTION, reason)
+        if isinstance(error, BridgeError) and error.kind == "timeout":
             # It may still come to it: what is announced after that could be overtaken by this.
             service.lose(f"the head actor of the analytics does not answer: {error}")
         return

@@ -209,6 +209,7 @@ _ANSWERS = {
     "value": [_U64, _U64, _I32, *_TEXT],
     "done": [_U64, _U64],
     "notice": [_U64, _I32, *_TEXT],
+    "final_notice": [_U64, _I32, *_TEXT],
     "gate": [_U64, _U64, _I32, _I64, *_TEXT],
     "trace": [ctypes.c_char_p, ctypes.c_char_p],
     "span": [ctypes.c_char_p, _I32, ctypes.c_char_p, _I64, _I64, _I64],
@@ -404,9 +405,10 @@ class Receiver:
         """Answers Delete."""
         return self._answer("done", connection, sequence)
 
-    def notice(self, connection: int, status: int, text: str) -> bool:
-        """Reports a failure that belongs to no request."""
-        return self._answer_text("notice", connection, status, text=text)
+    def notice(self, connection: int, status: int, text: str, final: bool = False) -> bool:
+        """Reports a failure that belongs to no request; OK: something to be said on stderr. `final`: nothing
+        that the rank sends will be analysed any more, for this reason."""
+        return self._answer_text("final_notice" if final else "notice", connection, status, text=text)
 
     def gate(
         self, connection: int, sequence: int, is_open: bool, newest: int | None = None, reason: str = ""

@@ -133,16 +133,17 @@ class Service:
             self.gather.end(text)
         else:
             self.gather.lose(text)
-        self.tell_all(Status.CONNECTION, f"nothing that is sent reaches the analytics any more: {text}")
+        text = f"nothing that is sent reaches the analytics any more: {text}"
+        self.tell_all(Status.CONNECTION, text, final=True)
         self.admitting.release()
         self.settle()
 
-    def tell_all(self, status: Status, text: str) -> None:
-        """Reports a failure that belongs to no request to every rank."""
+    def tell_all(self, status: Status, text: str, final: bool = False) -> None:
+        """Reports a failure that belongs to no request to every rank. `final`: every later chunk fails."""
         logger.error("session %s: %s", self.session, text)
         for rank in self.live():
             if rank.welcomed:
-                self.receiver.notice(rank.connection, status, text)
+                self.receiver.notice(rank.connection, status, text, final)
 
     @property
     def backlog(self) -> int:

@@ -263,7 +263,7 @@ def test_a_rank_that_dies_in_a_step_is_named_to_its_neighbours(simulation: Simul
 
 
 def test_a_killed_node_actor_is_reported_and_the_simulation_goes_on(simulation: Simulation):
-    """The default exception handler: rank, array, timestep and trace on stderr."""
+    """The default exception handler: rank, array, timestep and what is lost on stderr, once; then a count."""
     simulation.analytics("a")
     (rank,) = simulation.start(1, lambda _: {"ACKNOWLEDGE": "stored", "SEND_TIMEOUT": "60"})
     define(rank, a=array([2], [1], [0]))
@@ -275,7 +275,6 @@ def test_a_killed_node_actor_is_reported_and_the_simulation_goes_on(simulation: 
     assert rank.call("close 4")["status"] == REPORTED
     assert rank.end() == 0
     errors = "\n".join(rank.errors)
-    for t in range(1, 4):
-        assert f"deisa: rank 0, array 'a', timestep {t}: connection failure: " in errors
-    assert errors.count("deisa: called from:") >= 4
-    assert re.search(r"libdeisa\.so\S*\(deisa_send\+0x", errors), "the trace shows the call"
+    assert "deisa: rank 0, array 'a', timestep 1: connection failure: the node actor is gone" in errors
+    assert errors.count("connection failure") == 2 and "called from" not in errors, errors
+    assert re.search(r"\d more failures were counted and not reported", errors), errors

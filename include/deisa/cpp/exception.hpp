@@ -33,7 +33,8 @@ class Exception : public std::runtime_error {
         status_(error.status),
         rank_(error.rank),
         timestep_(error.timestep),
-        array_(error.array) {}
+        array_(error.array),
+        earlier_(error.earlier != 0) {}
 
   deisa_status status() const noexcept { return status_; }
   // The bridge that failed; -1: none in particular.
@@ -44,12 +45,15 @@ class Exception : public std::runtime_error {
   }
   // "" : no array in particular.
   const std::string& array() const noexcept { return array_; }
+  // It is about an earlier call, and the one that threw it has done its own work.
+  bool earlier() const noexcept { return earlier_; }
 
  private:
   deisa_status status_;
   int rank_;
   std::int64_t timestep_;
   std::string array_;
+  bool earlier_;
 };
 
 // One class for each status; see deisa_status.

@@ -114,8 +114,9 @@ void FakeNode::fail(const Step& step, deisa_status status, const std::string& te
   }
 }
 
-void FakeNode::notice(uint64_t connection, const std::string& text) {
-  deisa_node_notice(receiver_, connection, DEISA_ERROR_CONNECTION, text.data(), text.size());
+void FakeNode::notice(uint64_t connection, const std::string& text, bool is_final) {
+  (is_final ? deisa_node_final_notice : deisa_node_notice)(
+      receiver_, connection, DEISA_ERROR_CONNECTION, text.data(), text.size());
 }
 
 void FakeNode::close_all() {

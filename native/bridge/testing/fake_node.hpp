@@ -43,7 +43,7 @@ class FakeNode {
   void store(const Step& step);
   void announce(const Step& step);
   void fail(const Step& step, deisa_status status, const std::string& text, bool free_slots);
-  void notice(uint64_t connection, const std::string& text);
+  void notice(uint64_t connection, const std::string& text, bool is_final = false);
   void close_all();  // as if the node actor died
   // How a question is answered; by default the gate opens.
   struct Ask {

@@ -14,6 +14,9 @@ package io.deisa.bridge;
  * @param bytesCopied bytes copied by the library, on the simulation's time
  * @param secondsBlocked time waited inside send, beginStep, end and flush
  * @param chunksLeftOut chunks that were not sent, as the settings file says
+ * @param chunksLost of those that were sent, neither announced nor failed when the node actor was lost
+ * @param errors failures that were thrown, given to the handler, or only counted
+ * @param errorsEarlier of these, those of earlier calls than the one that reported them
  */
 public record BridgeStatus(
     long stepsSent,
@@ -26,4 +29,7 @@ public record BridgeStatus(
     long bytesSent,
     long bytesCopied,
     double secondsBlocked,
-    long chunksLeftOut) {}
+    long chunksLeftOut,
+    long chunksLost,
+    long errors,
+    long errorsEarlier) {}

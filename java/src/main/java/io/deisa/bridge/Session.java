@@ -51,7 +51,7 @@ final class Session {
   private final Object statusLock = new Object();
   private final Deisa.BridgeStatus counters;
   private final Deisa.Error countersError;
-  private BridgeStatus lastStatus = new BridgeStatus(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0);
+  private BridgeStatus lastStatus = new BridgeStatus(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0);
   private boolean countersReadable; // guarded by statusLock
 
   /** Collective: opens the bridge and makes it ready. */
@@ -273,7 +273,10 @@ final class Session {
                 counters.bytes_sent(),
                 counters.bytes_copied(),
                 counters.seconds_blocked(),
-                counters.chunks_left_out());
+                counters.chunks_left_out(),
+                counters.chunks_lost(),
+                counters.errors(),
+                counters.errors_earlier());
       }
       return lastStatus;
     }

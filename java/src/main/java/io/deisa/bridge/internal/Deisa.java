@@ -94,6 +94,10 @@ public final class Deisa {
 
     @MemberGetter
     public native @Cast("char*") BytePointer message();
+
+    public native int earlier();
+
+    public native Error earlier(int value);
   }
 
   /** {@code deisa_communicator}. */
@@ -335,6 +339,15 @@ public final class Deisa {
 
     @MemberGetter
     public native long chunks_left_out();
+
+    @MemberGetter
+    public native long chunks_lost();
+
+    @MemberGetter
+    public native long errors();
+
+    @MemberGetter
+    public native long errors_earlier();
   }
 
   // ---- Callbacks: one instance of each serves all bridges (see Callbacks) -------------------------

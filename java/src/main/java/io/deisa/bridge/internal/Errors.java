@@ -23,7 +23,8 @@ public final class Errors {
         error.rank(),
         error.array().getString(StandardCharsets.UTF_8),
         error.timestep(),
-        error.message().getString(StandardCharsets.UTF_8));
+        error.message().getString(StandardCharsets.UTF_8),
+        error.earlier() != 0);
   }
 
   /** Fills in status and message; a message that is too long is cut. {@code error} may be null. */
@@ -39,6 +40,7 @@ public final class Errors {
     error.status(status.code());
     error.rank(-1);
     error.timestep(Deisa.NO_TIMESTEP);
+    error.earlier(0);
     error.array().put(0, (byte) 0);
     error.message().put(utf8, 0, length);
     error.message().put(length, (byte) 0);
