@@ -389,7 +389,7 @@ def test_a_socket_in_use_and_a_missing_library(receiver, path):
         Receiver(path, node_library())
     assert error.value.status == Status.CONNECTION
     with pytest.raises(OSError):
-        Receiver(path + "2", "/nonexistent/libdeisa_node.so")
+        Receiver(path + "2", path + ".missing/libdeisa_node.so")
 
 
 def test_counters(receiver, rank):
