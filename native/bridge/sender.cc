@@ -1,12 +1,12 @@
 #include "bridge/sender.hpp"
 
-#include "base/while_waiting.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iterator>
 #include <utility>
+
+#include "base/while_waiting.hpp"
 
 namespace deisa {
 namespace {
