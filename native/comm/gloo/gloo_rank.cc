@@ -84,7 +84,8 @@ int main(int argc, char** argv) {
     if (scenario == "mismatch" && rank == 0) {
       communicator->broadcast("not a barrier", 0, Deadline::after(2));
     } else {
-      communicator->barrier(Deadline::after(scenario == "dies" || scenario == "late" ? timeout : 2));
+      const bool dies = scenario == "dies" || scenario == "late";
+      communicator->barrier(Deadline::after(dies ? timeout : 2));
     }
   } catch (const deisa::Error& error) {
     std::printf("ERROR %d rank=%d %s\n", error.status(), error.rank(), error.what());
