@@ -489,6 +489,9 @@ TEST_F(ApiTest, TheLossOfTheNodeActorNamesWhatIsLost) {
   }
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(rank.close(9), DEISA_ERROR_CONNECTION);
+  const auto end = nlohmann::json::parse(node.last_end);  // one request
+  EXPECT_EQ(end.at("newest"), 6);
+  EXPECT_EQ(end.at("session"), nlohmann::json::parse(node.last_prepare).at("session"));
   const std::string printed = ::testing::internal::GetCapturedStderr();
   for (const char* part : {"rank 0 of 1 closed", "6 sent, 6 stored, 3 announced, 0 failed, 3 lost",
                            "errors     3, of these 0 of earlier calls"}) {

@@ -87,6 +87,8 @@ class Backend {
   virtual Client::Value get(const std::string& key, int64_t timestep, const Deadline& deadline) = 0;
   virtual void remove(const std::string& key, const Deadline& deadline) = 0;
 
+  // Whoever takes the chunks has died.
+  virtual bool is_lost() const noexcept { return false; }
   // Takes in what has happened to chunks meanwhile. Never waits.
   virtual void poll() = 0;
   // Failures of chunks whose send had returned, oldest first; taken once.

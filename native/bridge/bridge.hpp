@@ -82,6 +82,9 @@ class Bridge {
   deisa_bridge_status status() noexcept;
   // Of a failure that is reported.
   void count_error(const Error& error) noexcept;
+  // After a call that has failed: if the node actor of this node has died, and no other of the
+  // session lives, nobody would tell the analytics the end. The leader of the node does, once.
+  void end_session_if_lost() noexcept;
 
   // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
   const Layout& layout_of(const std::string& name) const;
@@ -178,6 +181,8 @@ class Bridge {
   int64_t steps_dropped_ = 0;
   int64_t chunks_left_out_ = 0;
   const char* ended_ = "";  // how
+  bool leads_ = false;      // the lowest rank of its node
+  bool ended_session_ = false;
   int64_t errors_ = 0;
   int64_t errors_earlier_ = 0;
 };

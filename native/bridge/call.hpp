@@ -113,7 +113,9 @@ deisa_status reported_alone(deisa_bridge* handle, deisa_error* error, const Work
       if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
       if (is_the_callers_fault(failure.status())) throw;
       bridge.count_error(failure);
-      return handle->reporter->report({failure}, error);
+      const deisa_status told = handle->reporter->report({failure}, error);
+      bridge.end_session_if_lost();
+      return told;
     }
   });
 }
@@ -133,7 +135,10 @@ deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work
     }
     for (Error& late : bridge.take_late_failures()) failures.push_back(std::move(late));
     for (const Error& failure : failures) bridge.count_error(failure);
-    return failures.empty() ? status : handle->reporter->report(failures, error);
+    if (failures.empty()) return status;
+    status = handle->reporter->report(failures, error);
+    bridge.end_session_if_lost();
+    return status;
   });
 }
 

@@ -1,14 +1,22 @@
 // How a bridge ends, and what it says of itself then.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/number.hpp"
 #include "base/while_waiting.hpp"
 #include "bridge/bridge.hpp"
 
 namespace deisa {
+namespace {
+
+// Seconds that ending the session of a node actor that has died may take.
+constexpr double kEndTimeout = 60.0;
+
+}  // namespace
 
 void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>)>& report) {
   if (state_ == State::kDefining || state_ == State::kFailed || state_ == State::kClosed) {
@@ -90,6 +98,39 @@ void Bridge::abandon() noexcept {
     options_.communicator->release(options_.communicator->self);
   }
   options_.communicator.reset();
+}
+
+void Bridge::end_session_if_lost() noexcept {
+  if (!leads_ || ended_session_ || !sender_ || !sender_->is_lost()) return;
+  ended_session_ = true;
+  try {
+    const auto traced = span("end the session", "", DEISA_NO_TIMESTEP);
+    const Deadline deadline = Deadline::after(std::min(options_.ready_timeout, kEndTimeout));
+    nlohmann::json request = {{"session", plan_.session},
+                              {"nodes", nlohmann::json::parse(node_list_)},
+                              {"node_id", options_.node_id},
+                              {"deadline", deadline.seconds()}};
+    // Nothing newer than what this rank has sent has been announced, if it sends anything.
+    const bool sends = arrays_.size() > (options_.bridge_id == 0 ? 1u : 0u);
+    if (sends && newest_step_ != DEISA_NO_TIMESTEP) {
+      request["newest"] = newest_step_;
+    } else {
+      request["newest"] = sends ? nlohmann::json(-1) : nlohmann::json();
+    }
+    start_control();
+    control_->connect(deadline);
+    const std::string reply = control_->run("end_session", request.dump(), deadline);
+    const nlohmann::json parsed = nlohmann::json::parse(reply, nullptr, false);
+    if (parsed.is_object() && parsed.contains("error")) {
+      throw Error(DEISA_ERROR_CONNECTION, parsed.at("error").get<std::string>());
+    }
+  } catch (const std::exception& error) {
+    std::fprintf(stderr,
+                 "deisa: rank %d: the node actor has died, and the analytics could not be told the end: "
+                 "%s\ndeisa: end them with deisa-info --clean\n",
+                 options_.bridge_id, error.what());
+  }
+  control_.reset();
 }
 
 void Bridge::count_error(const Error& error) noexcept {

@@ -37,6 +37,7 @@ class Sender : public Backend {
   Client::Value get(const std::string& key, int64_t timestep, const Deadline& deadline) override;
   void remove(const std::string& key, const Deadline& deadline) override;
 
+  bool is_lost() const noexcept override { return client_ != nullptr && client_->is_gone(); }
   void poll() override;
   std::vector<Error> take_late_failures() override;
   int64_t chunks_in_flight() const override {

@@ -245,7 +245,7 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
 void Bridge::start_node(const Deadline& deadline) {
   const size_t node =
       static_cast<size_t>(plan_.node_of.at(static_cast<size_t>(options_.bridge_id)));
-  const bool leader = plan_.leader[node] == options_.bridge_id;
+  const bool leader = leads_ = plan_.leader[node] == options_.bridge_id;
   if (!leader) control_.reset();
   const auto noticed =
       notice(deadline, "the node actors of " + std::to_string(plan_.leader.size()) + " node(s)",

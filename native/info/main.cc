@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -26,12 +27,15 @@ using deisa::Finding;
 constexpr const char* kUsage =
     "usage: deisa-info [--no-cluster]\n"
     "       deisa-info --settings\n"
+    "       deisa-info --clean\n"
     "\n"
     "Says what deisa finds on this machine, what is missing, and how to get it. Run it where the\n"
     "simulation runs, in the same environment.\n"
     "\n"
     "  --no-cluster  before Ray is started: do not look for a running cluster\n"
     "  --settings    every setting, as a table in Markdown\n"
+    "  --clean       remove from the cluster what simulations and analytics have left that are not\n"
+    "                there any more; what somebody alive owns is named and left alone (exit status 1)\n"
     "  --version     the version of the library\n"
     "\n"
     "Exit status 0: all is there; 1: something is missing or wrong.\n";
@@ -150,14 +154,43 @@ int report(bool look_for_cluster) {
   return report.conclude();
 }
 
+// Removes what dead simulations and analytics have left.
+int clean() {
+  constexpr double kSeconds = 120;
+  const deisa::Options options = ::options();
+  deisa::Control::Settings settings;
+  settings.kind = options.control;
+  settings.ray_address = options.ray_address;
+  settings.variables = options.places;
+  settings.library_folder =
+      std::filesystem::path(deisa::loaded_library()).parent_path().string();
+  const deisa::Deadline deadline = deisa::Deadline::after(kSeconds);
+  const auto control = deisa::Control::start(settings);
+  control->connect(deadline);
+  const auto reply = nlohmann::json::parse(
+      control->run("clean", R"({"deadline": 100})", deadline));
+  if (reply.contains("error")) {
+    std::fprintf(stderr, "deisa-info: %s\n", reply.at("error").get<std::string>().c_str());
+    return 1;
+  }
+  for (const auto& done : reply.at("done")) std::printf("%s\n", done.get<std::string>().c_str());
+  for (const auto& kept : reply.at("kept")) {
+    std::printf("left alone: %s\n", kept.get<std::string>().c_str());
+  }
+  if (reply.at("done").empty() && reply.at("kept").empty()) std::printf("nothing is left\n");
+  return reply.at("kept").empty() ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool look_for_cluster = true;
+  bool look_for_cluster = true, cleans = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--no-cluster") {
       look_for_cluster = false;
+    } else if (argument == "--clean") {
+      cleans = true;
     } else if (argument == "--version") {
       std::printf("%s\n", deisa_version());
       return 0;
@@ -173,7 +206,7 @@ int main(int argc, char** argv) {
     }
   }
   try {
-    return report(look_for_cluster);
+    return cleans ? clean() : report(look_for_cluster);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "deisa-info: %s\n", error.what());
     return 1;

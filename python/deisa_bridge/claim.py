@@ -30,6 +30,31 @@ def _claimer() -> Any:
     return take
 
 
+def holder_reader() -> Any:
+    """A function to run in the head actor: the session that its analytics serve, or None."""
+
+    def holder(head: Any) -> str | None:
+        held = getattr(head, "_deisa_bridge_holder", None)
+        return None if held is None else held[0]
+
+    return holder
+
+
+def end_taker() -> Any:
+    """A function to run in the head actor: None, unless its analytics serve the session and nobody has taken
+    it upon himself to end it; else the timesteps that wait for the analytics."""
+
+    def take(head: Any, session: str, end_marker: str) -> list[int] | None:
+        holder = getattr(head, "_deisa_bridge_holder", None)
+        ended = getattr(head, "_deisa_bridge_ended", None)
+        if holder is None or holder[0] != session or ended == session:
+            return None
+        head._deisa_bridge_ended = session
+        return [timestep for name, timestep, _ in list(head.arrays_ready._queue) if name != end_marker]
+
+    return take
+
+
 async def claim(head: Any, session: str, nodes: list[str]) -> None:
     """Claims the analytics of `head` for a session, unless they serve another one that is not over: then
     raises BridgeError, "contract" if ranks of it are connected, "busy" if only its analytics still run."""

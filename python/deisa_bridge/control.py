@@ -23,7 +23,7 @@ from typing import Any
 
 from deisa_bridge.status import NAMESPACE
 
-FUNCTIONS = {"prepare": "preparing"}
+FUNCTIONS = {"prepare": "preparing", "clean": "cleaning", "end_session": "cleaning"}
 """What `run` can run, and the module of this package that it is in. Each takes and returns a JSON object as
 text; "ray_node_id" is added to the request. It never raises, and keeps to the "deadline" in its request
 (seconds), since nothing here can interrupt it."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 
+from deisa_bridge import head as head_actor
 from deisa_bridge.announcing import tell_head
+from deisa_bridge.claim import end_taker
 from deisa_bridge.gather import NEVER
 from deisa_bridge.peers import DRAIN_TIMEOUT
 from deisa_bridge.ranks import Rank, register_end_marker
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
+from deisa_bridge.versions import runner
 
 if TYPE_CHECKING:
     from deisa_bridge.service import Service
@@ -26,6 +29,32 @@ SETTLE = 5.0
 BACKLOG = 60.0
 """Seconds more for looking at what was acknowledged before."""
 NEWEST_TIMESTEP = 2**63 - 2
+ALONE_TIMEOUT = 30.0
+"""Seconds that the head actor may take to answer when a session is ended without its node actors."""
+
+
+async def end_alone(head: Any, session: str, node: str, newest: int | None) -> bool:
+    """Tells the analytics the end of a session whose node actors have died; `newest`: a timestep that none
+    was announced after, None: not known. False when they serve another, or were told already."""
+    ray_call = runner(head)
+    if ray_call is None:
+        raise BridgeError("this version of Ray cannot run a function in the head actor", "unsupported")
+    what = "asking the head actor which simulation it serves"
+    waiting = await head_actor.call(
+        ray_call.remote(end_taker(), session, END_MARKER_ARRAY), ALONE_TIMEOUT, what
+    )
+    if waiting is None:
+        return False
+    # Analytics stop with an error when it comes with an older timestep than the data.
+    last = NEWEST_TIMESTEP - 1 if newest is None else max([newest, *waiting])
+    marker = min(last + 1, NEWEST_TIMESTEP)
+    await register_end_marker(head, node)
+    chunk = np.asarray(0, dtype=np.int16)
+    what = f"announcing the end marker with timestep {marker}"
+    call = head.chunks_ready.remote(END_MARKER_ARRAY, marker, {(0, 0): ray.put(chunk)}, node, chunk.dtype)
+    await head_actor.call(call, ALONE_TIMEOUT, what)
+    logger.warning("the end marker of session %s was sent: its node actors have died", session)
+    return True
 
 
 class Ending:

@@ -18,6 +18,7 @@ import ray
 from deisa_bridge import head as head_actor
 from deisa_bridge.broken import Broken
 from deisa_bridge.claim import claim
+from deisa_bridge.ending import end_alone
 from deisa_bridge.node_actor import load_base
 from deisa_bridge.ranks import register
 from deisa_bridge.service import Service
@@ -33,6 +34,8 @@ UNUSED_POLL = 1.0
 UNUSED_GRACE = 30.0
 """Seconds past the deadline of its start after which a session without a rank is given up."""
 CLAIM_POLL = 0.5
+END_WAIT = 30.0
+"""Seconds that deisa-ray's object may take to be made where nobody needs it."""
 ANALYTICS_POLL = 1.0
 CLAIM_WAIT = 60.0
 """Seconds to wait until analytics that serve another simulation, which has ended, have ended too."""
@@ -52,6 +55,7 @@ class Host:
         self._finalising = asyncio.Lock()
         self._finalised = False
         self._leaving = False
+        self._ends = False  # it was made to end the session of node actors that have died
         self._head: Any = None
         self._inner: Any = None
         self._tasks: set[asyncio.Task] = set()
@@ -159,7 +163,7 @@ class Host:
         # Asked first: from here to the end nothing else runs, and no rank connects.
         starting = bool(self._job) and not await _has_ended(self._job)
         service = self._service
-        if self._leaving:
+        if self._leaving or self._ends:
             raise BridgeError("it is ending, after the simulation before", "busy")
         if service is not None and service.session != session:
             if live := service.live():
@@ -276,6 +280,8 @@ class Host:
             "socket": self._path,
             "pid": os.getpid(),
             "finalised": self._finalised,
+            "ends": self._ends,
+            "job": self._job,
         }
         return about | (self._service.status() if self._service is not None else {})
 
@@ -306,6 +312,37 @@ class Host:
         wait = min(float(request.get("wait", 0.0)), 30.0)
         return await service.ending.drain_for_another(str(request.get("reason", "")), wait)
 
+    async def _deisa_end(self, request: dict) -> dict:
+        """For a session whose node actors have all died: tells its analytics the end. This actor serves no
+        rank; it owns the end marker, and leaves when they have ended."""
+        if self._service is not None or self._leaving:
+            raise BridgeError("it serves a session itself, or is ending", "busy")
+        if self._ends:  # it has done so, or is about to
+            return {"ended": False}
+        self._ends = True
+        # A handle of the head actor makes Python import deisa-ray, which must not happen twice at a time.
+        await asyncio.wait({self._start()}, timeout=END_WAIT)
+        head = await head_actor.find_actor(HEAD_ACTOR)
+        told = False
+        try:
+            if head is not None:
+                newest = request.get("newest")
+                told = await end_alone(head, str(request["session"]), self._node, newest)
+        finally:
+            self._spawn(self._leave_after(head if told else None))
+        return {"ended": told}
+
+    async def _leave_after(self, head: Any | None) -> None:
+        """Ends this actor when the analytics of the head actor have ended, which is removed then."""
+        over = False
+        while not over:
+            await asyncio.sleep(UNUSED_POLL)  # in which the reply is on its way, too
+            over = head is None or await head_actor.in_thread(driver_is_gone, head)
+        if head is not None:
+            with contextlib.suppress(ray.exceptions.RayError, ValueError):
+                await head_actor.in_thread(ray.kill, head)
+        await self._leave()
+
     def _of_session(self, request: dict) -> Service:
         if self._service is None:
             raise BridgeError("it serves no session: call deisa_serve first", "contract")
@@ -330,9 +367,9 @@ class Host:
     async def _leave_if_unasked(self) -> None:
         """Ends this actor if whoever made it has ended before asking it to serve a session."""
         job = ray.get_runtime_context().get_job_id()
-        while self._service is None:
+        while self._service is None and not self._ends:
             await asyncio.sleep(UNUSED_POLL)
-            if await _has_ended(job) and self._service is None:
+            if await _has_ended(job) and self._service is None and not self._ends:
                 logger.warning("job %s, which made this node actor, ended at its start: it ends too", job)
                 await self._leave()
 

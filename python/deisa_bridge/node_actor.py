@@ -39,6 +39,7 @@ OWN_METHODS = (
     "deisa_lacking",
     "deisa_room",
     "deisa_drain",
+    "deisa_end",
 )
 """The methods that this package adds. Each takes and returns JSON text; see docs/architecture.md."""
 

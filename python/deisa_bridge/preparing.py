@@ -17,8 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deisa_bridge.node_actor import make_actor_class
 from deisa_bridge.starting import process_began
-from deisa_bridge.status import NAMESPACE, BridgeError, actor_name, creation_failed
-from deisa_bridge.versions import check_ray
+from deisa_bridge.status import HEAD_ACTOR, NAMESPACE, BridgeError, actor_name, creation_failed
+from deisa_bridge.versions import check_ray, driver_is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def prepare(request_json: str) -> str:
 
 def _prepare(request: dict) -> dict:
     check_ray(ray.__version__, bool(request.get("any_ray")))
+    remove_stale_head()
     # A little earlier than the caller's own wait, so that it gets the reply.
     deadline = time.monotonic() + float(request.get("deadline", 600.0)) * 0.95
     ray_node = request.get("ray_node_id") or ray.get_runtime_context().get_node_id()
@@ -55,11 +56,7 @@ def _prepare(request: dict) -> dict:
 
 
 def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
-    options = actor_options(node)
-    # A name that was made up is no node of Ray's: then the actor may be anywhere.
-    if not request.get("node_id") or any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
-        place = node if request.get("node_id") else ray_node
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=place, soft=False)
+    options = actor_options(node) | place(request, node, ray_node)
     actor_class = ray.remote(make_actor_class(request.get("node_actor") or ""))
     busy_until = time.monotonic() + min(BUSY_WAIT, (deadline - time.monotonic()) / 2)
     failed: list[Exception] = []
@@ -76,7 +73,7 @@ def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
         except (ray.exceptions.RayError, ValueError) as error:
             failed.append(error)
             logger.warning("the node actor of node %s could not be made: %s", node, error)
-            _wait_until_free(actor_name(node), min(RETRY_WAIT, deadline - time.monotonic()))
+            wait_until_free(actor_name(node), min(RETRY_WAIT, deadline - time.monotonic()))
             continue
         if "error" not in reply:
             return reply
@@ -91,7 +88,30 @@ def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
     raise BridgeError(f"attempt {len(failed)} of {attempts} failed: {failed[-1]}") from failed[-1]
 
 
-def _wait_until_free(name: str, seconds: float) -> None:
+def remove_stale_head() -> bool:
+    """Removes the head actor of analytics whose driver has ended, if there is one: it stands in the way of
+    the next. Whether it did."""
+    try:
+        head = ray.get_actor(HEAD_ACTOR, NAMESPACE)
+    except ValueError:
+        return False
+    if not driver_is_gone(head):
+        return False
+    logger.warning("removing the head actor of analytics that have ended")
+    ray.kill(head)
+    return True
+
+
+def place(request: dict, node: str, ray_node: str) -> dict[str, Any]:
+    """The option that pins an actor to the node. A name that was made up is no node of Ray's: then the actor
+    may be anywhere."""
+    if request.get("node_id") and not any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
+        return {}
+    at = node if request.get("node_id") else ray_node
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=at, soft=False)}
+
+
+def wait_until_free(name: str, seconds: float) -> None:
     """Returns when no actor has the name, or after so many seconds. One that is ending, after the simulation
     before, keeps it for a moment."""
     end, delay = time.monotonic() + seconds, 0.1

@@ -78,6 +78,21 @@ def driver_is_gone(actor: Any) -> bool:
         return False
 
 
+def driver_of(actor: Any) -> str:
+    """The driver that made a detached actor, in words. Blocks."""
+    try:
+        from ray._private.state import state
+
+        job = actor._actor_id.job_id.hex()
+        for entry in state.job_table():
+            if entry["JobID"] == job:
+                return f"process {entry['DriverPid']} on {entry['DriverIPAddress']}"
+        return f"job {job}"
+    except (ImportError, AttributeError, KeyError, TypeError) as error:
+        logger.warning("this Ray does not tell which driver made an actor: %r", error)
+        return "a driver that this Ray does not name"
+
+
 def job_is_over(job: str) -> bool:
     """Whether the driver of a job, given by its hexadecimal id, has ended. False when this Ray cannot tell.
     Blocks."""

@@ -30,10 +30,15 @@ class FakeControl : public Control {
   ~FakeControl() override { --alive; }
   std::string wait_until_loaded(const Deadline&) override { return "a test's"; }
   void connect(const Deadline&) override {}
-  std::string run(const std::string&, const std::string& request, const Deadline&) override {
+  std::string run(const std::string& function, const std::string& request,
+                  const Deadline&) override {
     const std::string node_id = json::parse(request).at("node_id").get<std::string>();
     std::lock_guard<std::mutex> lock(nodes_mutex);
     node_ = nodes().at(node_id);
+    if (function == "end_session") {
+      node_->last_end += request;
+      return R"({"ended": true})";
+    }
     node_->last_prepare = request;
     if (!node_->prepare_error.empty()) {
       return json{{"error", node_->prepare_error}, {"kind", "connection"}}.dump();

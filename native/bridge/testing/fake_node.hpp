@@ -75,6 +75,7 @@ class FakeNode {
   std::function<void()> while_finalising;
   std::string last_prepare;
   std::string last_finalise;
+  std::string last_end;  // how the session was ended when this node actor had died
   const std::string& path() const { return path_; }
 
  private:
