@@ -36,26 +36,25 @@ final class CachedLibrary {
      * Loads it and tells Ray so.
      *
      * @param cache a folder of this user's alone
-     * @return its file, or "" when it is not loaded because something is not as it is known to be
+     * @return false when it is not loaded because something is not as it is known to be
      */
     @SuppressWarnings("unchecked")
-    static String load(Path cache) {
-        Set<String> loaded = null;
+    static boolean load(Path cache) {
         try {
             Class<?> owner = Class.forName("io.ray.runtime.util.JniUtils");
             Field field = owner.getDeclaredField("loadedLibs");
             field.setAccessible(true);
-            loaded = (Set<String>) field.get(null);
+            Set<String> loaded = (Set<String>) field.get(null);
             URL packed = owner.getResource("/native/linux/" + System.mapLibraryName(NAME));
             if (loaded.contains(NAME) || packed == null || !packed.getProtocol().equals("jar")) {
-                return "";
+                return false;
             }
             Path file = unpacked(packed, cache);
             System.load(file.toString());
             loaded.add(NAME);
-            return file.toString();
+            return true;
         } catch (IOException | ReflectiveOperationException | RuntimeException | LinkageError e) {
-            return "";
+            return false;
         }
     }
 

@@ -7,41 +7,19 @@ import io.ray.api.exception.RayTimeoutException;
 import io.ray.api.function.PyActorMethod;
 import io.ray.api.function.PyFunction;
 import java.nio.file.Path;
-import java.util.Map;
 import java.util.Optional;
 
 /**
- * A connection to Ray that runs the preparing task and calls the node actor. Requests and replies are JSON texts that
- * the Python package {@code deisa_bridge} understands; this class does not look into them.
- *
- * <p>Not thread-safe: the native library makes all its calls on one thread.
+ * A connection to Ray that runs functions of the Python package {@code deisa_bridge} and calls the node actor. Requests and
+ * replies are JSON texts; this class does not look into them. It is never left: the process ends.
  */
-public final class Control implements AutoCloseable {
+final class Control {
     /** The namespace of deisa-ray's actors. */
-    public static final String NAMESPACE = "deisa_ray";
+    static final String NAMESPACE = "deisa_ray";
 
     private static final String MODULE = "deisa_bridge.control";
 
-    private final boolean joined;
-    private boolean closed;
-
-    private Control(boolean joined) {
-        this.joined = joined;
-    }
-
-    /**
-     * Loads Ray's native library before {@link #connect}, for a caller that must set it up first. Never fails.
-     *
-     * @param cache a folder to unpack it into once and for all, or ""
-     * @return its file, or "" when it was not loaded from the cache
-     */
-    public static String loadLibrary(String cache) {
-        String file = cache.isEmpty() ? "" : CachedLibrary.load(Path.of(cache));
-        if (file.isEmpty()) {
-            UnpackedLibrary.loadAhead();
-        }
-        return file;
-    }
+    private Control() {}
 
     /**
      * Loads Ray's library ahead of Ray.
@@ -53,9 +31,10 @@ public final class Control implements AutoCloseable {
         try {
             Ray.isInitialized();
         } catch (LinkageError e) {
-            return missing(e);
+            return "Ray's Java library is not on the class path (" + e.getMessage() + " is missing): add ray_dist.jar,"
+                    + " which is in the folder ray/jars of the installed Python package ray";
         }
-        if (!cache.isEmpty() && !CachedLibrary.load(Path.of(cache)).isEmpty()) {
+        if (!cache.isEmpty() && CachedLibrary.load(Path.of(cache))) {
             return "";
         }
         String reason = UnpackedLibrary.loadAhead();
@@ -71,36 +50,25 @@ public final class Control implements AutoCloseable {
                 + " nor from the folder for temporary files: " + reason + advice;
     }
 
-    private static String missing(LinkageError e) {
-        return "Ray's Java library is not on the class path (" + e.getMessage() + " is missing): add ray_dist.jar,"
-                + " which is in the folder ray/jars of the installed Python package ray";
-    }
-
     /**
-     * Joins Ray as a driver, or uses the Ray that this JVM has initialised before and leaves it alone at close. May
-     * wait as long as Ray does: the caller watches the time.
+     * Joins Ray as a driver. May wait as long as Ray does: the caller watches the time.
      *
      * @param address host:port of the cluster
      * @param codeSearchPath the folder that holds the Python package {@code deisa_bridge}
      * @param nodeIp the address under which this machine's raylet is registered, or "" to let Ray choose
      * @throws ControlException when Ray cannot be joined
      */
-    public static Control connect(String address, String codeSearchPath, String nodeIp) throws ControlException {
+    static Control connect(String address, String codeSearchPath, String nodeIp) throws ControlException {
+        System.setProperty("ray.address", address);
+        System.setProperty("ray.job.code-search-path", codeSearchPath);
+        System.setProperty("ray.job.namespace", NAMESPACE);
+        if (!nodeIp.isEmpty() && System.getProperty("ray.node-ip") == null) { // which DEISA_JVM_OPTIONS may set
+            System.setProperty("ray.node-ip", nodeIp);
+        }
+        UnpackedLibrary library = UnpackedLibrary.before();
         try {
-            if (Ray.isInitialized()) {
-                return new Control(false);
-            }
-            UnpackedLibrary library = UnpackedLibrary.before();
-            TemporaryProperties properties = new TemporaryProperties(properties(address, codeSearchPath, nodeIp));
-            try {
-                Ray.init();
-            } finally {
-                properties.close();
-                library.removeNew();
-            }
-            return new Control(true);
-        } catch (NoClassDefFoundError e) {
-            throw new ControlException(ControlException.Kind.CONNECTION, missing(e), e);
+            Ray.init();
+            return new Control();
         } catch (RuntimeException | LinkageError e) {
             String reason = Failures.describe(e);
             String advice = reason.contains("InvalidAuthToken")
@@ -109,6 +77,8 @@ public final class Control implements AutoCloseable {
                     : "";
             throw new ControlException(ControlException.Kind.CONNECTION,
                     "joining Ray at " + address + " failed: " + reason + advice, e);
+        } finally {
+            library.removeNew();
         }
     }
 
@@ -119,20 +89,10 @@ public final class Control implements AutoCloseable {
      * @param request a JSON object
      * @param timeoutMs milliseconds, at least 1
      */
-    public String run(String function, String request, long timeoutMs) throws ControlException {
+    String run(String function, String request, long timeoutMs) throws ControlException {
         return ask("the Ray task " + function + " of " + MODULE, timeoutMs, () -> { },
                 () -> Ray.task(PyFunction.of(MODULE, "run", String.class), function,
                         JsonObject.with(request, "ray_node_id", nodeId())).setResource("CPU", 0.0).remote());
-    }
-
-    /** Runs the function "prepare". */
-    public String prepare(String request, long timeoutMs) throws ControlException {
-        return run("prepare", request, timeoutMs);
-    }
-
-    /** As below. */
-    public String call(String actor, String method, String request, long timeoutMs) throws ControlException {
-        return call(actor, method, request, timeoutMs, () -> { });
     }
 
     /**
@@ -154,27 +114,9 @@ public final class Control implements AutoCloseable {
         });
     }
 
-    /** Whether this JVM has joined Ray before; {@link #connect} then needs no address. */
-    public static boolean isInRay() {
-        try {
-            return Ray.isInitialized();
-        } catch (LinkageError e) {
-            return false;  // connect() says what is missing
-        }
-    }
-
     /** The hexadecimal id of the Ray node that this driver belongs to. */
-    public String nodeId() {
+    String nodeId() {
         return Ray.getRuntimeContext().getCurrentNodeId().toString();
-    }
-
-    /** Leaves Ray, if {@link #connect} joined it. Does nothing the second time. */
-    @Override
-    public void close() {
-        if (joined && !closed) {
-            Ray.shutdown();
-        }
-        closed = true;
     }
 
     @FunctionalInterface
@@ -182,10 +124,8 @@ public final class Control implements AutoCloseable {
         ObjectRef<String> submit() throws ControlException;
     }
 
-    private String ask(String what, long timeoutMs, Runnable meanwhile, Submission submission) throws ControlException {
-        if (closed) {
-            throw new ControlException(ControlException.Kind.INTERNAL, what + ": the connection to Ray is closed");
-        }
+    private static String ask(String what, long timeoutMs, Runnable meanwhile, Submission submission)
+            throws ControlException {
         try {
             long end = System.nanoTime() + timeoutMs * 1_000_000;
             ObjectRef<String> reply = submission.submit();
@@ -197,14 +137,5 @@ public final class Control implements AutoCloseable {
         } catch (RuntimeException | LinkageError e) {
             throw new ControlException(ControlException.Kind.CONNECTION, what + " failed: " + Failures.describe(e), e);
         }
-    }
-
-    private static Map<String, String> properties(String address, String codeSearchPath, String nodeIp) {
-        // A property that the program's owner has set stays as it is, but for the address, which he gave us.
-        return nodeIp.isEmpty() || System.getProperty("ray.node-ip") != null
-                ? Map.of("ray.address", address, "ray.job.code-search-path", codeSearchPath,
-                        "ray.job.namespace", NAMESPACE)
-                : Map.of("ray.address", address, "ray.job.code-search-path", codeSearchPath,
-                        "ray.job.namespace", NAMESPACE, "ray.node-ip", nodeIp);
     }
 }

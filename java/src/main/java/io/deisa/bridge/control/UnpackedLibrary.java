@@ -31,8 +31,8 @@ final class UnpackedLibrary {
     }
 
     /**
-     * Loads Ray's library ahead of Ray, from a folder that is removed at once, so that the caller can reach it before Ray
-     * uses it. Goes by an internal class of Ray: when that has changed, this does nothing, and Ray loads it itself.
+     * Loads Ray's library ahead of Ray, from a folder that is removed at once. Goes by an internal class of Ray: when that
+     * has changed, this does nothing, and Ray loads it itself.
      *
      * @return why no library can be loaded from there, or ""
      */

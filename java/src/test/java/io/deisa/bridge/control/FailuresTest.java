@@ -57,14 +57,4 @@ class FailuresTest {
         assertTrue(message.endsWith("\nlast: reason"), message);
         assertTrue(message.length() < 4000, () -> "length " + message.length());
     }
-
-    @Test
-    void tellsTheNativeLibraryTheStatus() {
-        Throwable late = new ControlException(ControlException.Kind.TIMEOUT, "late");
-        assertEquals(-3, ControlException.statusOf(late));
-        assertEquals("late", ControlException.messageOf(late));
-        assertEquals(-5, ControlException.statusOf(new ControlException(ControlException.Kind.CONNECTION, "")));
-        assertEquals(-8, ControlException.statusOf(new OutOfMemoryError()));
-        assertEquals("java.lang.OutOfMemoryError", ControlException.messageOf(new OutOfMemoryError()));
-    }
 }
