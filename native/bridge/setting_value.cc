@@ -96,7 +96,11 @@ std::string Resolver::text(const char* name, const char* given, const char* othe
   }
   if (const char* value = variable_of(one)) result = good_text(one, value, one.variable);
   if (result) return *result;
-  return good_text(one, given != nullptr && *given != '\0' ? given : otherwise, "");
+  if (given != nullptr && *given != '\0') return good_text(one, given, "");
+  // One that nobody has chosen is no error, not even where the program's folder has been removed.
+  std::error_code failed;
+  const std::filesystem::path path = std::filesystem::absolute(otherwise, failed);
+  return one.type == Type::kPath && *otherwise != '\0' && !failed ? path.string() : otherwise;
 }
 
 double Resolver::in_range(const Setting& one, double given) const {

@@ -113,7 +113,12 @@ Launch launch_java(const Places& places, Variables variables) {
   std::istringstream more(launch.java_options);
   for (std::string option; more >> option;) options.push_back(option);
   options.push_back("--class-path=" + control_jar + ":" + ray_jar);
-  launch.archive = use_class_archive(class_archive(cache, java, options), options);
+  // With an agent, Java makes no archive, and would not start if it was to.
+  bool agent = false;
+  for (const char* name : {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}) {
+    agent = agent || places.variable(name).value_or("").find("agent") != std::string::npos;
+  }
+  if (!agent) launch.archive = use_class_archive(class_archive(cache, java, options), options);
   launch.command.arguments = {java};
   launch.command.arguments.insert(launch.command.arguments.end(), options.begin(), options.end());
   launch.command.arguments.push_back(kMain);

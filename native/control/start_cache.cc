@@ -134,10 +134,14 @@ std::string class_archive(const std::string& folder, const std::string& java,
   if (folder.empty() || java_version(java) > kNewestJava) return "";
   const std::string class_path = "--class-path=";
   const fs::path home = fs::path(java).parent_path().parent_path();
+  // It extends the one that comes with Java, which some installations leave out.
+  std::error_code missing;
+  if (!fs::is_regular_file(home / "lib" / "server" / "classes.jsa", missing)) return "";
   uint64_t key = hash(file_text(home / "lib" / "server" / "libjvm.so"), 14695981039346656037u);
   for (const std::string& option : options) {
     for (const char* theirs : {"-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-Xshare:off",
-                               "-Xshare:dump", "-XX:Flags", "-javaagent", "-XX:+AutoCreate"}) {
+                               "-Xshare:dump", "-XX:Flags", "-javaagent", "-agent",
+                               "-XX:+AutoCreate"}) {
       if (begins_with(option, theirs)) return "";
     }
     if (!begins_with(option, class_path)) {

@@ -84,6 +84,7 @@ TEST(ClassArchive, HasANameForAllThatItDependsOn) {
   Machine machine;
   const std::string jvm = machine.java("jdk", "17.0.1");
   machine.file("jdk/lib/server/libjvm.so", "jvm");
+  machine.file("jdk/lib/server/classes.jsa", "Java's own");
   const std::string a = machine.file("a.jar", "a"), b = machine.file("b.jar", "b");
   const std::string name = archive_of(jvm, a + ":" + b);
   EXPECT_THAT(name, StartsWith("/cache/classes-"));

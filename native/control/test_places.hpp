@@ -56,6 +56,7 @@ class Machine {
   std::string java(const std::string& home, const std::string& version) {
     file(home + "/release", "IMPLEMENTOR=\"x\"\nJAVA_VERSION=\"" + version + "\"\n");
     file(home + "/lib/server/libjvm.so");
+    file(home + "/lib/server/classes.jsa");
     return file(home + "/bin/java", "", true);
   }
 
