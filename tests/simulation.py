@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,18 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 
 
 class Rank:
-    """A process of programs/rank.c. `errors` is what it wrote on stderr."""
+    """A process of programs/rank.c. `errors` is what it wrote on stderr. `before`: of the command."""
 
-    def __init__(self, program: Path, environment: dict[str, str]) -> None:
+    def __init__(self, program: Path, environment: dict[str, str], before: Sequence[str] = ()) -> None:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            [str(program)], env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace"
+            [*before, str(program)],
+            env=environment,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            errors="replace",
         )
         self.errors: list[str] = []
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
