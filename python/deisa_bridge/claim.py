@@ -31,11 +31,13 @@ def _claimer() -> Any:
 
 
 def holder_reader() -> Any:
-    """A function to run in the head actor: the session that its analytics serve, or None."""
+    """A function to run in the head actor: the session that its analytics serve, or None, and whether
+    they were told its end because its node actors had died."""
 
-    def holder(head: Any) -> str | None:
+    def holder(head: Any) -> tuple[str | None, bool]:
         held = getattr(head, "_deisa_bridge_holder", None)
-        return None if held is None else held[0]
+        session = None if held is None else held[0]
+        return session, session is not None and getattr(head, "_deisa_bridge_ended", None) == session
 
     return holder
 

@@ -114,8 +114,10 @@ def _clean_head(
         ray.kill(head)
         done.append(f"removed {HEAD_ACTOR}, whose analytics ({driver}) have ended")
         return
-    session = _holder(head)
-    if session is None:
+    session, ended = _holder(head)
+    if ended:
+        kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) were told the end of session {session}")
+    elif session is None:
         kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) run, and wait for a simulation")
     elif session in sessions:
         kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) serve session {session} of {sessions[session]}")
@@ -127,13 +129,13 @@ def _clean_head(
         )
 
 
-def _holder(head: Any) -> str | None:
-    """The session that the analytics serve."""
+def _holder(head: Any) -> tuple[str | None, bool]:
+    """The session that the analytics serve, and whether they were told its end."""
     call = runner(head)
     if call is None:
-        return None
+        return None, False
     try:
-        holder: str | None = ray.get(call.remote(holder_reader()), timeout=ANSWER)
+        holder: tuple[str | None, bool] = ray.get(call.remote(holder_reader()), timeout=ANSWER)
     except ray.exceptions.RayError as error:
         raise BridgeError(f"{HEAD_ACTOR} does not answer: {error}") from error
     return holder
@@ -153,13 +155,13 @@ def _end_session(request: dict) -> dict:
             return {"ended": False}  # it is slow or stopped, and may still do it
         except ray.exceptions.RayError:
             continue  # it has died
-        if status.get("session") == request.get("session"):
+        if status.get("session") == request.get("session") or status.get("ends"):
             return {"ended": False}
     head = _find(HEAD_ACTOR)
     if head is None or driver_is_gone(head):
         remove_stale_head()
         return {"ended": False}
-    if _holder(head) != request.get("session"):
+    if _holder(head) != (request.get("session"), False):  # another's, or told already
         return {"ended": False}
     return _tell_end(request)
 

@@ -83,6 +83,7 @@ def test_analytics_end_though_every_node_actor_has_died(simulation, by):
     os.kill(simulation.call("deisa_status")["pid"], signal.SIGKILL)
     if by == "end_session":
         assert run("end_session", **session) == {"ended": True}
+        assert run("end_session", **session) == {"ended": False}, "they were told already"
     else:
         assert "told the analytics" in run("clean")["done"][0]
     seen = [one["t"] for one in simulation.analytics.finish()]
