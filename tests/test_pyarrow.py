@@ -19,8 +19,8 @@ REFUSED = {
     "dictionary": "decode the dictionary first",
     "other-type": "expected elements of float32",
     "other-length": "of shape (4); expected (3)",
-    "text": "is 'u'; expected float64",
-    "variable-lists": "is '+l'; expected int64",
+    "text": "is string; expected float64",
+    "variable-lists": "is list; expected int64",
 }
 VALUES = {
     "sliced": np.arange(3, 8, dtype="int32"),

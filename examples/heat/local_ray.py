@@ -109,15 +109,20 @@ class LocalRay:
         self._child = Child("ray", command, environment, show=False)
         found = Path(self.folder) / "ray_current_cluster"
         deadline = time.monotonic() + self._timeout
-        while not (found.exists() and any("Ray runtime started" in line for line in self._child.lines)):
+        while not (self._named(found) and any("Ray runtime started" in line for line in self._child.lines)):
             if self._child.status() is not None or time.monotonic() > deadline:
                 raise RuntimeError(self._failure())
             time.sleep(0.05)
-        self.address = found.read_text().strip()
+        self.address = self._named(found)
         self.environment = environment | {
             "RAY_ADDRESS": self.address,
             "DEISA_PYTHON": sys.executable,
         }
+
+    @staticmethod
+    def _named(file: Path) -> str:
+        """The address in this file of Ray's; "" until it is written, since the empty file is there before."""
+        return file.read_text().strip() if file.exists() else ""
 
     def _failure(self) -> str:
         """Why Ray did not start, in a few lines; all that it said goes to a file."""

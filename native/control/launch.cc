@@ -82,7 +82,8 @@ Launch launch_java(const Places& places, Variables variables) {
   const std::string temporary = absolute_path(places.variable("TMPDIR").value_or("/tmp"));
   check_folders(cache, temporary);
   std::vector<std::string> options = {
-      "-Xrs",  // SIGTERM and the like end it at once
+      // Else it may leave a socket in /tmp when it is killed.
+      "-XX:+DisableAttachMechanism",
       "-Xmx128m",
       "-XX:+UseSerialGC",
       "-XX:TieredStopAtLevel=1",
