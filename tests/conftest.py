@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("examples/heat", ".ci", "python")]
 from local_ray import LocalRay  # noqa: E402
 from processes import Child  # noqa: E402
 
-# How long a busy machine makes a rank wait is no matter of a test: notices of it stay out of what a rank prints.
+# How long a rank waits on a busy machine is no matter of a test: notices of it stay out of its output.
 os.environ["DEISA_WAIT_NOTICE"] = "0"
 
 ANALYTICS = [sys.executable, str(ROOT / "tests" / "programs" / "analytics.py")]
