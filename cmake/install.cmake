@@ -55,9 +55,9 @@ endif()
 if(TARGET deisa_fortran)
   deisa_install_component(fortran deisa_fortran)
   # Module files are good for one compiler; others compile the sources.
-  get_target_property(modules deisa_fortran_objects Fortran_MODULE_DIRECTORY)
+  get_target_property(modules deisa_fortran Fortran_MODULE_DIRECTORY)
   install(DIRECTORY ${modules}/ DESTINATION ${CMAKE_INSTALL_LIBDIR}/deisa/modules FILES_MATCHING PATTERN "*.mod")
-  get_target_property(sources deisa_fortran_objects SOURCES)
+  get_target_property(sources deisa_fortran SOURCES)
   list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/native/fortran/ REGEX "^[^/]")
   install(FILES ${sources} native/fortran/glue.h DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa/fortran)
   deisa_install_pkgconfig(deisa-fortran "Fortran module of deisa, for ${CMAKE_Fortran_COMPILER_ID} compilers"
