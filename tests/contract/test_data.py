@@ -218,8 +218,8 @@ def test_what_each_level_of_acknowledgement_promises(simulation: Simulation):
     ranks[1].ask("send shared 2 2 22")
     late = ranks[1].answer()
     assert late["status"] == REPORTED, late
-    report = "rank 1, array 'shared', timestep 1: connection failure: array 'shared', timestep 1 was not "
-    report += "announced: rank 0 skipped timestep 1. Nor is what follows"
+    report = "rank 1, array 'shared', timestep 1: connection failure: an earlier call failed: "
+    report += "array 'shared', timestep 1 was not announced: rank 0 skipped timestep 1. Nor is what follows"
     until(lambda: any(report in line for line in ranks[1].errors), "the report")
     assert any("rank 2 died" in line for line in ranks[1].errors)
     # The call that reported it has done its own work: rank 0 skipped timestep 2 before, so that fails too,

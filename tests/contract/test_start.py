@@ -126,8 +126,9 @@ def test_without_analytics_every_rank_says_so_at_the_time_out(simulation: Simula
     """The least ready_timeout counts, and the node actor answers while it waits for the head actor."""
     # Long enough for a JVM and two node actors on a machine that does other things.
     limit = 30.0
+    least = {"READY_TIMEOUT": str(limit), "WAIT_NOTICE": "5"}
     ranks = simulation.start(
-        3, lambda rank: {"NODE_ID": "aab"[rank], "READY_TIMEOUT": str(limit) if rank == 1 else "600"}
+        3, lambda rank: {"NODE_ID": "aab"[rank]} | (least if rank == 1 else least | {"READY_TIMEOUT": "600"})
     )
     ranks[0].ok("define " + ONE_CHUNK % "a")
     for rank in ranks:
