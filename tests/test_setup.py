@@ -73,6 +73,31 @@ def test_what_fails_shows_its_last_words_and_is_done_again(checkout):
     assert installs(checkout) == 2
 
 
+SETUP = """
+deisa_packages() { echo "$@"; }; deisa_python() { :; }; deisa_native() { echo native; }
+deisa_java() { echo java; }; deisa_say() { echo without; }; deisa_may_install() { ((allowed)); }
+deisa_has_java() { ((found)); }
+"""
+BASE, JAVA = "packages.txt", "packages.txt packages-java.txt"
+
+
+@pytest.mark.parametrize(
+    ("java", "allowed", "found", "does"),
+    [
+        ("needed", 0, 0, [JAVA, "native", "java"]),
+        ("optional", 0, 1, [BASE, "native", "java"]),
+        ("optional", 0, 0, [BASE, "native", "without"]),
+        ("optional", 1, 1, [JAVA, "native", "java"]),
+        ("unused", 1, 1, [BASE, "native"]),
+    ],
+)
+def test_java_is_asked_for_only_where_it_is_needed(checkout, java, allowed, found, does):
+    (checkout / "python" / "deisa_bridge").mkdir(parents=True)
+    shutil.copy(ROOT / "python" / "deisa_bridge" / "versions.py", checkout / "python" / "deisa_bridge")
+    done = run(shell(checkout, f"allowed={allowed} found={found}{SETUP}deisa_setup examples {java}"))
+    assert (done.returncode, done.stdout.splitlines()) == (0, does)
+
+
 def test_ray_that_does_not_start(tmp_path, monkeypatch, capsys):
     """It is tried twice; then one line says why, in the place of a trace."""
     broken = tmp_path / "python"
