@@ -1,5 +1,8 @@
-"""What must hold with each supported version of Ray. ./test runs it with the default one, ./test --all-rays
-with each of three, by that version's own Python."""
+"""What must hold with each supported version of Ray, with both kinds of control, with tokens and without.
+
+./test --all-rays runs it with each of three, by that version's own Python; ./test with the default one,
+without what is marked all_rays.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from launch import free_port
 from processes import Child
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
+all_rays = pytest.mark.all_rays
 RANKS, STEPS, CELLS = 3, 6, 256
 RAY = importlib.metadata.version("ray")
 
@@ -34,9 +38,16 @@ def heat(root: Path, output: Path, *options: str, **variables: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("options", [["--nodes", "2"], ["--language", "java", "--ranks", "2"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("--control java --nodes 2"),
+        pytest.param("--control python --nodes 2", marks=all_rays),
+        pytest.param("--control python --language java --ranks 2"),
+    ],
+)
 def test_heat(root, built, tmp_path, options):
-    printed = heat(root, tmp_path, *options)
+    printed = heat(root, tmp_path, *options.split())
     # What Ray prints while a driver starts differs between versions. A C simulation's output is its own.
     foreign = [line for line in printed.splitlines() if line.startswith("[simulation]")]
     assert not [line for line in foreign if "sent, source" not in line], printed
@@ -49,14 +60,16 @@ def with_token(folder: Path) -> dict[str, str]:
     return {"HOME": str(folder), "RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": ""}
 
 
-def test_cluster_with_a_token(root, built, tmp_path):
+@pytest.mark.parametrize("control", [pytest.param("java", marks=all_rays), "python"])
+def test_cluster_with_a_token(root, built, tmp_path, control):
     """Of the versions that know it; the older ones go on without."""
-    heat(root, tmp_path / "out", RAY_AUTH_MODE="token", **with_token(tmp_path))
+    heat(root, tmp_path / "out", "--control", control, RAY_AUTH_MODE="token", **with_token(tmp_path))
 
 
-def test_token_for_another_cluster(root, built, tmp_path, monkeypatch):
+@pytest.mark.parametrize("control", ["java", pytest.param("python", marks=all_rays)])
+def test_token_for_another_cluster(root, built, tmp_path, monkeypatch, control):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    heat(root, tmp_path / "out", **with_token(tmp_path))
+    heat(root, tmp_path / "out", "--control", control, **with_token(tmp_path))
 
 
 def until(condition: Callable[[], object], what: str) -> None:
