@@ -549,8 +549,12 @@ TEST_F(ApiTest, TheControlProcessIsStartedEarlyWhereItIsNeeded) {
   ASSERT_EQ(rank.ready(), DEISA_OK);
   EXPECT_EQ(controls(), 0) << "needed no more";
   deisa_abandon(&rank.bridge);
-  rank.options.bridge_id = 3;
+  rank.options.bridge_id = 0;
   rank.options.world_size = 4;
+  ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+  EXPECT_EQ(controls(), 1) << "rank 0 is the lowest of its node";
+  deisa_abandon(&rank.bridge);
+  rank.options.bridge_id = 3;
   const std::pair<const char*, int> launchers[] = {{"", 0}, {"0", 1}, {"1", 0}};
   for (const auto& [local_rank, expected] : launchers) {
     if (*local_rank != '\0') ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", local_rank, 1);

@@ -99,11 +99,11 @@ void Bridge::start_control() {
                              options_.bridge_id});
 }
 
-// Where this rank will surely be the leader of its node, or probably: it loads Java or Python while
-// the ranks meet.
+// Where this rank will surely be the leader of its node, as rank 0 is, or probably: it loads Java or
+// Python while the ranks meet.
 void Bridge::start_control_early() noexcept {
   if (options_.backend != BackendKind::kRay) return;
-  if (options_.world_size != 1 && !is_first_of_node()) return;
+  if (options_.bridge_id != 0 && !is_first_of_node()) return;
   try {
     start_control();
   } catch (const std::exception&) {
