@@ -27,6 +27,7 @@ from simulation import (
     TIMEOUT,
     Rank,
     Simulation,
+    Watch,
     joined,
     succeed,
     together,
@@ -277,8 +278,10 @@ def test_nothing_is_left_after_the_start(simulation, language):
         chunk = {"chunk_shape": [4], "nb_chunks_per_dim": [3], "chunk_position": [number], "dtype": "float64"}
         rank.ok("open", "define " + json.dumps({"t": chunk}))
     before = [state(pid) for pid in pids]
+    computed = [rank.call("floating")["message"] for rank in ranks]
     succeed(together(ranks, "ready"))
     assert [state(pid) for pid in pids] == before
+    assert [rank.call("floating")["message"] for rank in ranks] == computed
     assert sorted(children_of(mark)) == sorted(pids), "no other process"
     assert [children(pid) for pid in pids] == [[], [], []]
     open_in = [descriptors(pid) for pid in pids]
@@ -293,6 +296,32 @@ def test_nothing_is_left_after_the_start(simulation, language):
     assert threads[0] <= max(threads[1:]) + 1, threads  # the rendezvous's server
     for rank in ranks:
         assert rank.end() == 0 and rank.errors == []
+
+
+@pytest.mark.ray
+def test_ranks_end_at_once_when_the_cluster_has_died(built, tmp_path):
+    """No handler of Ray's or Java's waits for it. One leader had control in Java, the other in Python."""
+    started: list[Rank] = []
+    common = {"DEISA_SOCKET_DIR": str(tmp_path), "DEISA_WORLD_SIZE": "2"}
+    common["DEISA_MASTER_PORT"] = str(free_port())
+    try:
+        with LocalRay(object_store_bytes=256 << 20) as local:
+            watch = Watch(local.environment, ["t"])
+            for number, language in enumerate(LANGUAGES):
+                own = {"DEISA_BRIDGE_ID": str(number), "DEISA_NODE_ID": language, "DEISA_CONTROL": language}
+                started.append(Rank(built / "bin" / "rank", local.environment | common | own))
+            define_chunks(started)
+            succeed(together(started, "ready"))
+        for rank in started:
+            rank.ask("quit")
+        begin = time.monotonic()
+        for rank in started:
+            assert rank.process.wait(10.0) == 0, rank.errors
+        assert time.monotonic() - begin < 5.0
+    finally:
+        for rank in started:
+            rank.kill()
+        watch.child.end(grace=0.0)
 
 
 @pytest.mark.ray

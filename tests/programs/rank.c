@@ -2,12 +2,14 @@
  *
  *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | status
  *   send NAME T COUNT VALUE | put NAME COUNT VALUE
- *   get KEY T FLAGS | reads KEY N | delete KEY | fork | fork_and_stay
+ *   get KEY T FLAGS | reads KEY N | delete KEY | fork | fork_and_stay | floating
  *
  * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After
  * each call, a line of JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}.
- * The "message" of `status` has counters; `get` has "value" too, as value_text.h says it. */
+ * The "message" of `status` has counters, that of `floating` the main thread's floating-point environment; `get` has "value" too, as value_text.h says it. */
+#define _GNU_SOURCE /* fegetexcept */
 #include <deisa/deisa.h>
+#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,19 @@ static void print_result(const char* call, deisa_status status, const deisa_erro
   print_text("array", error->array);
   if (value != NULL) print_text("value", value);
   printf(", \"rank\": %d, \"timestep\": %lld}\n", error->rank, (long long)error->timestep);
+}
+
+/* How this thread computes, without the exceptions that have occurred. */
+static void floating_text(char* text, size_t size) {
+  unsigned registers = 0, words = 0;
+#ifdef __x86_64__
+  fenv_t environment;
+  fegetenv(&environment);
+  registers = environment.__mxcsr & ~0x3fu;
+  words = environment.__control_word;
+#endif
+  snprintf(text, size, "rounding %#x, traps %#x, mxcsr %#x, x87 %#x", (unsigned)fegetround(),
+           (unsigned)fegetexcept(), registers, words);
 }
 
 /* Fills in the chunk and returns it. */
@@ -122,6 +137,8 @@ int main(void) {
       status = deisa_get_status(bridge, &now, &error);
       snprintf(error.message, sizeof(error.message), "%lld sent, %lld dropped, blocked %.3f s",
                (long long)now.steps_sent, (long long)now.steps_dropped, now.seconds_blocked);
+    } else if (strcmp(call, "floating") == 0) {
+      floating_text(error.message, sizeof(error.message));
     } else if (strcmp(call, "fork") == 0) {
       /* A child that leaves at once; its exit status is that of the call. */
       const pid_t child = fork();
