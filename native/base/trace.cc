@@ -129,12 +129,14 @@ bool Trace::write(const std::string& events) const noexcept {
       text += events;
       text += kEnd;
       const off_t at = is_new ? 0 : status.st_size - end;
-      written =
-          may_have_size(static_cast<uint64_t>(at) + text.size()) &&
-          ::pwrite(file_.get(), text.data(), text.size(), at) == static_cast<ssize_t>(text.size());
-      // A disk that is full: the end of before has to come back.
-      if (!written && ::ftruncate(file_.get(), at) == 0 && !is_new) {
-        (void)!::pwrite(file_.get(), kEnd.data(), kEnd.size(), at);
+      // Beyond the limit of file sizes there is a signal.
+      if (may_have_size(static_cast<uint64_t>(at) + text.size())) {
+        written = ::pwrite(file_.get(), text.data(), text.size(), at) ==
+                  static_cast<ssize_t>(text.size());
+        // A disk that is full: the end of before has to come back.
+        if (!written && ::ftruncate(file_.get(), at) == 0 && !is_new) {
+          (void)!::pwrite(file_.get(), kEnd.data(), kEnd.size(), at);
+        }
       }
     }
   } catch (const std::bad_alloc&) {

@@ -1,6 +1,7 @@
 #include "base/trace.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +58,18 @@ TEST_F(TraceTest, AnotherRunBeginsAnew) {
   Trace again(file, "rank 0");
   again.begin();
   again.flush();
+  EXPECT_EQ(read().size(), 1u);
+}
+
+// Beyond the limit of file sizes the system sends a signal that ends the process.
+TEST_F(TraceTest, AFileThatIsAtTheLimitOfFileSizesStaysAsItIs) {
+  Trace(file, "without a limit").flush();
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit low = {16, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  { Trace(file, "with one").add("copy", 0, "t", 1, start, start); }
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(read().size(), 1u);
 }
 

@@ -413,9 +413,6 @@ TEST_F(BackendsTest, TheLimitOfFileSizesIsAnError) {
     EXPECT_TRUE(contains(rank.message(), "a file of this process may have 1048576"));
   });
   choose("file");
-  const std::string trace = fs::path(folder).parent_path() / "trace.json";
-  ::setenv("DEISA_TRACE", trace.c_str(), 1);
-  std::ofstream(trace) << "[" << std::string((1 << 20) - 5, ' ') << "\n]\n";
   run(3, [&](Rank& rank, int r) {
     define(rank, 50000, r);
     ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
@@ -424,7 +421,16 @@ TEST_F(BackendsTest, TheLimitOfFileSizesIsAnError) {
     EXPECT_TRUE(contains(rank.message(), "/t/000000007.npy.part needs 1200128 bytes"));
     EXPECT_EQ(rank.close(8), DEISA_OK) << rank.message();
   });
-  ::unsetenv("DEISA_TRACE");
+  const rlimit lowest = {64, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &lowest), 0);
+  fs::remove_all(folder);
+  run(3, [&](Rank& rank, int r) {
+    define(rank, 1, r);
+    EXPECT_EQ(rank.ready(), DEISA_ERROR_RESOURCE);
+    EXPECT_TRUE(contains(rank.message(), "/deisa.json"));
+    EXPECT_TRUE(contains(rank.message(), "a file of this process may have 64"));
+  });
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
   rlimit after = {};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &after), 0);
   EXPECT_EQ(after.rlim_cur, low.rlim_cur);
@@ -455,6 +461,12 @@ TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
 TEST_F(BackendsTest, RankZeroWarnsOnceOfAVariableThatNobodyReads) {
   choose("null");
   ::setenv("DEISA_MAX_INFLIGHT", "4", 1);
+  ::testing::internal::CaptureStderr();
+  Rank other;
+  other.options.bridge_id = 1;
+  other.options.world_size = 3;
+  EXPECT_EQ(other.open(), DEISA_OK) << other.message();
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   ::testing::internal::CaptureStderr();
   for (int time = 0; time < 2; ++time) {
     run(3, [](Rank&, int) {});

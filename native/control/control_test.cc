@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -195,6 +196,19 @@ TEST_F(ControlTest, WritesTheLog) {
   how.command.log = "/none/log";
   EXPECT_THAT(error_with(DEISA_ERROR_ARGUMENT, [&] { start(how); }),
               HasSubstr("DEISA_CONTROL_LOG: /none/log cannot be written: No such"));
+}
+
+// Beyond the limit of file sizes the system sends a signal that ends the process.
+TEST_F(ControlTest, EndsTheLogAtTheLimitOfFileSizes) {
+  Launch how = launch("echo one; echo two >&2; " + kHello);
+  how.command.log = machine_.file("log", "full");
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit low = {4, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  start(how)->wait_until_loaded(Deadline::after(20));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(contents(how.command.log), "full");
 }
 
 TEST_F(ControlTest, SaysWhyItCannotBeStarted) {
