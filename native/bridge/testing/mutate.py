@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -188,7 +189,9 @@ class Build:
         report.unlink(missing_ok=True)
         try:
             run = [str(program), f"--gtest_output=json:{report}"]
-            subprocess.run(run, cwd=self.folder, capture_output=True, timeout=240)
+            # As ctest does: libdeisa_yaml.so is not beside the program.
+            environment = os.environ | {"LD_LIBRARY_PATH": str(self.folder / "lib")}
+            subprocess.run(run, cwd=self.folder, env=environment, capture_output=True, timeout=240)
         except subprocess.TimeoutExpired:
             return [f"{test} (does not end)"]
         if not report.exists():
