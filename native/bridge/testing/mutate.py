@@ -51,11 +51,11 @@ class Check:
 
     @property
     def words(self) -> str:
-        """A statement's words, without the code around them; a condition as it is."""
+        """A statement's words, without the code around them; a condition, or what has no words, as it is."""
         if self.instead == "false":
             return f"`if {self.text}`".replace("||", "or")
         words = (word.replace("\\0", "0").strip(": ") for word in STRING.findall(self.text))
-        return " … ".join(word for word in words if word.strip(": ,'()=[]"))
+        return " … ".join(word for word in words if word.strip(": ,'()=[]")) or f"`{self.text}`"
 
 
 def body_end(text: str, start: int) -> int:
