@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ sys.path[:0] = [str(ROOT / name) for name in ("examples/heat", ".ci", "python")]
 
 from local_ray import LocalRay  # noqa: E402
 from processes import Child  # noqa: E402
+
+if TYPE_CHECKING:
+    from simulation import Simulation
 
 # How long a rank waits on a busy machine is no matter of a test: notices of it stay out of its output.
 os.environ["DEISA_WAIT_NOTICE"] = "0"
@@ -61,6 +65,18 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Child]]:
 def analytics(ray: LocalRay, start: Callable[..., Child]) -> Child:
     """Plain deisa-ray analytics of the array `temperature`, see programs/analytics.py."""
     return start("analytics", ANALYTICS, ray.environment)
+
+
+@pytest.fixture
+def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
+    """On the `cluster` of the test's module."""
+    from simulation import Simulation  # brings Ray, which not every test needs
+
+    one = Simulation(cluster, built)
+    try:
+        yield one
+    finally:
+        one.end()
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from simulation import (
     PROGRAMS,
     TIMEOUT,
     Rank,
-    Simulation,
     Watch,
     joined,
     succeed,
@@ -50,15 +49,6 @@ def address() -> Iterator[str]:
 def cluster() -> Iterator[LocalRay]:
     with joined(256 << 20) as local:
         yield local
-
-
-@pytest.fixture
-def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
-    one = Simulation(cluster, built)
-    try:
-        yield one
-    finally:
-        one.end()
 
 
 Pair = Callable[..., list[Rank]]

@@ -32,15 +32,6 @@ def cluster() -> Iterator[LocalRay]:
         yield local
 
 
-@pytest.fixture
-def simulation(cluster: LocalRay, built: Path) -> Iterator[Simulation]:
-    one = Simulation(cluster, built)
-    try:
-        yield one
-    finally:
-        one.end()
-
-
 def start_analytics(simulation: Simulation, start) -> Child:
     script = str(PROGRAMS / "feedback_values.py")
     return start("analytics", [sys.executable, "-P", script, "field"], simulation.cluster.environment)
