@@ -67,6 +67,12 @@ class Cluster:
         listed = ray.util.list_named_actors(all_namespaces=True)
         return sorted(one["name"] for one in listed if one["namespace"] == NAMESPACE)
 
+    def driver_has_ended(self, pid: int) -> bool:
+        """Whether Ray has seen the end of a driver on this machine."""
+        from ray._private.state import state
+
+        return any(job["DriverPid"] == pid and job["IsDead"] for job in state.job_table())
+
     def kill(self, name: str) -> None:
         """SIGKILL for the process of an actor, as the kernel does when memory runs out."""
         from ray._private.state import state

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from conftest import run
 from formula import CONNECTION, LONG, TIMEOUT, Simulation, Told, until
 
 KILLS = int(os.environ.get("DEISA_KILLS", "8"))
@@ -125,6 +127,37 @@ def test_a_dead_node_actor_is_reported_by_every_bridge(cluster, simulate, tmp_pa
         assert all(r.status in (CONNECTION, TIMEOUT) and r.rank == rank.number for r in rank.told().reports)
 
 
+def test_the_only_node_actor_dies(cluster, simulate, tmp_path):
+    """Each rank is told which timesteps are lost, and runs to its end; the analytics are told theirs
+    meanwhile, by the leader, and end with what they have."""
+    end = tmp_path / "end"
+    one = simulate(3, [[0, 1, 2]], steps=100000, pace=0.1, until=end)
+    analytics = one.start_analytics()
+    one.run_until_read()
+    # So that the others' next timesteps stay incomplete.
+    one.ranks[1].signal(signal.SIGSTOP)
+    ahead = max(t for _, t in one.ranks[1].told().sent) + 3
+    until(lambda: all(("a0", ahead) in one.ranks[n].told().sent for n in (0, 2)), "the others to go on")
+    (node,) = (name for name in cluster.actors() if name.startswith("sched-"))
+    cluster.kill(node)
+    one.ranks[1].signal(signal.SIGCONT)
+    words = "the node actor is gone"
+    one.wait_for_reports(dict.fromkeys(range(3), words))
+    analytics.finish()
+    assert len(analytics.read) >= 3
+    assert all(rank.child.status() is None for rank in one.ranks), one.lines()
+    end.touch()
+    one.check_order_and_values(lost=True)
+    one.wait_ranks_closed()
+    for rank in one.ranks:
+        reports = rank.told().reports
+        assert all(r.status == CONNECTION and r.rank == rank.number for r in reports), reports
+        told = [report.text for report in reports if words in report.text]
+        if rank.number != 1:
+            lost = re.search(r"Lost with it: array 'a0', timesteps? (\d+)(?: to (\d+))?", told[0])
+            assert lost and int(lost[1]) <= ahead <= int(lost[2]), told
+
+
 def test_a_dead_head_actor_is_reported_by_every_bridge(cluster, simulate, tmp_path):
     """The simulation goes on without analytics, which is over for them too."""
     end = tmp_path / "end"
@@ -149,6 +182,28 @@ def test_killed_analytics_are_reported_by_every_bridge(cluster, simulate, tmp_pa
     one.wait_for_reports(dict.fromkeys(range(3), "the analytics have ended"))
     assert all(rank.child.status() is None for rank in one.ranks), one.lines()
     end.touch()
+    one.wait_ranks_closed()
+
+
+def test_the_program_removes_what_killed_analytics_have_left(cluster, simulate, built):
+    """`deisa-info --clean` leaves alone what somebody alive owns, and the next analytics start afterwards."""
+    clean = [str(built / "bin" / "deisa-info"), "--clean"]
+    killed = simulate(1, [[0]]).start_analytics()
+    killed.wait_started()
+    alive = run(clean, cluster.environment)
+    assert alive.returncode == 1, alive.stdout
+    assert "left alone: simulation_head: its analytics (process " in alive.stdout
+    assert f"process {killed.child.pid} on " in alive.stdout and "wait for a simulation" in alive.stdout
+    os.kill(killed.child.pid, signal.SIGKILL)
+    until(lambda: cluster.driver_has_ended(killed.child.pid), "Ray to see that the analytics have ended")
+    assert cluster.actors() == ["simulation_head"]
+    dead = run(clean, cluster.environment)
+    assert dead.returncode == 0 and "removed simulation_head, whose analytics (" in dead.stdout, dead.stdout
+    cluster.wait_until_clean()
+    one = simulate(1, [[0]], steps=2)
+    analytics = one.start_analytics()
+    one.start_ranks()
+    assert len(analytics.finish()) == 2
     one.wait_ranks_closed()
 
 

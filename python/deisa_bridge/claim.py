@@ -43,18 +43,32 @@ def holder_reader() -> Any:
 
 
 def end_taker() -> Any:
-    """A function to run in the head actor: None, unless its analytics serve the session and nobody has taken
-    it upon himself to end it; else the timesteps that wait for the analytics."""
+    """A function to run in the head actor: None, unless its analytics serve the session and were not told
+    its end; else the node actor that tells it, and the timesteps that wait for the analytics. That is `by`,
+    unless another one than `instead_of` has said so before: it may have died before it told them."""
 
-    def take(head: Any, session: str, end_marker: str) -> list[int] | None:
+    def take(
+        head: Any, session: str, end_marker: str, by: str, instead_of: str
+    ) -> tuple[str, list[int]] | None:
         holder = getattr(head, "_deisa_bridge_holder", None)
-        ended = getattr(head, "_deisa_bridge_ended", None)
-        if holder is None or holder[0] != session or ended == session:
+        if holder is None or holder[0] != session or getattr(head, "_deisa_bridge_ended", None) == session:
             return None
-        head._deisa_bridge_ended = session
-        return [timestep for name, timestep, _ in list(head.arrays_ready._queue) if name != end_marker]
+        taken = getattr(head, "_deisa_bridge_ends", None)
+        if taken is None or taken[0] != session or taken[1] in (by, instead_of):
+            taken = head._deisa_bridge_ends = (session, by)
+        waiting = [timestep for name, timestep, _ in list(head.arrays_ready._queue) if name != end_marker]
+        return taken[1], waiting
 
     return take
+
+
+def end_noter() -> Any:
+    """A function to run in the head actor, when its analytics were told the end of the session."""
+
+    def note(head: Any, session: str) -> None:
+        head._deisa_bridge_ended = session
+
+    return note
 
 
 async def claim(head: Any, session: str, nodes: list[str]) -> None:

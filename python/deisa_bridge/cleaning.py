@@ -122,7 +122,10 @@ def _clean_head(
     elif session in sessions:
         kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) serve session {session} of {sessions[session]}")
     else:
-        _tell_end(request | {"session": session, "node_id": "", "newest": None})
+        wanted = request | {"session": session, "node_id": "", "newest": None}
+        if not _tell_end(wanted)["ended"]:
+            kept.append(f"{HEAD_ACTOR}: somebody else tells its analytics ({driver}) the end")
+            return
         done.append(
             f"told the analytics ({driver}) the end of session {session}, of which nobody is left; they end, "
             f"and {HEAD_ACTOR} is removed then"

@@ -12,11 +12,11 @@ import ray
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.announcing import tell_head
-from deisa_bridge.claim import end_taker
+from deisa_bridge.claim import end_noter, end_taker
 from deisa_bridge.gather import NEVER
 from deisa_bridge.peers import DRAIN_TIMEOUT
 from deisa_bridge.ranks import Rank, register_end_marker
-from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
+from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status, actor_name
 from deisa_bridge.versions import runner
 
 if TYPE_CHECKING:
@@ -39,12 +39,18 @@ async def end_alone(head: Any, session: str, node: str, newest: int | None) -> b
     ray_call = runner(head)
     if ray_call is None:
         raise BridgeError("this version of Ray cannot run a function in the head actor", "unsupported")
-    what = "asking the head actor which simulation it serves"
-    waiting = await head_actor.call(
-        ray_call.remote(end_taker(), session, END_MARKER_ARRAY), ALONE_TIMEOUT, what
-    )
-    if waiting is None:
-        return False
+    what, by, instead_of = "asking the head actor which simulation it serves", actor_name(node), ""
+    while True:
+        asked = ray_call.remote(end_taker(), session, END_MARKER_ARRAY, by, instead_of)
+        taken = await head_actor.call(asked, ALONE_TIMEOUT, what)
+        if taken is None:
+            return False
+        teller, waiting = taken
+        if teller == by:
+            break
+        if await head_actor.find_actor(teller) is not None:
+            return False  # that one tells them
+        instead_of = teller
     # Analytics stop with an error when it comes with an older timestep than the data.
     last = NEWEST_TIMESTEP - 1 if newest is None else max([newest, *waiting])
     marker = min(last + 1, NEWEST_TIMESTEP)
@@ -53,6 +59,8 @@ async def end_alone(head: Any, session: str, node: str, newest: int | None) -> b
     what = f"announcing the end marker with timestep {marker}"
     call = head.chunks_ready.remote(END_MARKER_ARRAY, marker, {(0, 0): ray.put(chunk)}, node, chunk.dtype)
     await head_actor.call(call, ALONE_TIMEOUT, what)
+    # Only now: had this actor died before, another one must be able to do it.
+    await head_actor.call(ray_call.remote(end_noter(), session), ALONE_TIMEOUT, what)
     logger.warning("the end marker of session %s was sent: its node actors have died", session)
     return True
 

@@ -35,6 +35,12 @@ async def find_actor(name: str) -> Any | None:
         return None
 
 
+async def is_listed(name: str) -> bool:
+    """Whether the actor is there, without a handle of it: that would import its class."""
+    listed = await in_thread(ray.util.list_named_actors, True)
+    return {"name": name, "namespace": NAMESPACE} in listed
+
+
 async def wait_for_head(seconds: float) -> Any:
     """The head actor, once it answers. One whose analytics have ended is a remnant: deisa-ray leaves it, and
     the next analytics cannot start beside it, so it is removed. Raises BridgeError past `seconds`."""

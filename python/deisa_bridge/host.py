@@ -321,9 +321,14 @@ class Host:
             return {"ended": False}
         self._ends = True
         # A handle of the head actor makes Python import deisa-ray, which must not happen twice at a time.
-        await asyncio.wait({self._start()}, timeout=END_WAIT)
-        head = await head_actor.find_actor(HEAD_ACTOR)
-        told = False
+        # So nothing but the list of names says whether it is still there.
+        begun, head, told = time.monotonic(), None, False
+        while (there := await head_actor.is_listed(HEAD_ACTOR)) and time.monotonic() - begun < END_WAIT:
+            done, _ = await asyncio.wait({self._start()}, timeout=UNUSED_POLL)
+            if done:
+                break
+        if there:
+            head = await head_actor.find_actor(HEAD_ACTOR)
         try:
             if head is not None:
                 newest = request.get("newest")
