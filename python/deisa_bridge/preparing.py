@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from deisa_bridge.node_actor import make_actor_class
 from deisa_bridge.starting import process_began
 from deisa_bridge.status import HEAD_ACTOR, NAMESPACE, BridgeError, actor_name, creation_failed
-from deisa_bridge.versions import check_ray, driver_is_gone
+from deisa_bridge.versions import check_ray, driver_is_gone, job_is_over, makers_of
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
 def remove_stale_head() -> bool:
     """Removes the head actor of analytics whose driver has ended, if there is one: it stands in the way of
     the next. Whether it did."""
+    if not any(map(job_is_over, makers_of(HEAD_ACTOR))):
+        return False  # without its handle, for which deisa-ray would be imported
     try:
         head = ray.get_actor(HEAD_ACTOR, NAMESPACE)
     except ValueError:
