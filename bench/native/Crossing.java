@@ -10,40 +10,40 @@ import org.bytedeco.javacpp.LongPointer;
  * <p>Run by bench/parts: {@code java -cp ... Crossing.java REPETITIONS CALLS}
  */
 final class Crossing {
-  private Crossing() {}
+    private Crossing() {}
 
-  public static void main(String[] arguments) {
-    int repetitions = Integer.parseInt(arguments[0]);
-    int calls = Integer.parseInt(arguments[1]);
-    Deisa.deisa_version(); // loads the library, which holds JavaCPP's own functions too
-    try (LongPointer out = new LongPointer(1)) {
-      if (Deisa.deisa_open(null, out, null) != 0) {
-        throw new IllegalStateException("deisa_open failed: is DEISA_DISABLE=1 in the environment?");
-      }
-      long bridge = out.get();
-      time(bridge, calls); // compiled from here on
-      double[] nanoseconds = new double[repetitions];
-      for (int i = 0; i < repetitions; i++) {
-        nanoseconds[i] = time(bridge, calls);
-      }
-      Arrays.sort(nanoseconds);
-      System.out.printf(
-          Locale.ROOT,
-          "{\"name\": \"jni_disabled\", \"run_name\": \"jni_disabled\", \"aggregate_name\": \"median\","
-              + " \"iterations\": %d, \"real_time\": %.3f, \"cpu_time\": %.3f, \"time_unit\": \"ns\"}%n",
-          repetitions,
-          nanoseconds[repetitions / 2],
-          nanoseconds[repetitions / 2]);
+    public static void main(String[] arguments) {
+        int repetitions = Integer.parseInt(arguments[0]);
+        int calls = Integer.parseInt(arguments[1]);
+        Deisa.deisa_version(); // loads the library, which holds JavaCPP's own functions too
+        try (LongPointer out = new LongPointer(1)) {
+            if (Deisa.deisa_open(null, out, null) != 0) {
+                throw new IllegalStateException("deisa_open failed: is DEISA_DISABLE=1 in the environment?");
+            }
+            long bridge = out.get();
+            time(bridge, calls); // compiled from here on
+            double[] nanoseconds = new double[repetitions];
+            for (int i = 0; i < repetitions; i++) {
+                nanoseconds[i] = time(bridge, calls);
+            }
+            Arrays.sort(nanoseconds);
+            System.out.printf(
+                    Locale.ROOT,
+                    "{\"name\": \"jni_disabled\", \"run_name\": \"jni_disabled\", \"aggregate_name\": \"median\","
+                            + " \"iterations\": %d, \"real_time\": %.3f, \"cpu_time\": %.3f, \"time_unit\": \"ns\"}%n",
+                    repetitions,
+                    nanoseconds[repetitions / 2],
+                    nanoseconds[repetitions / 2]);
+        }
     }
-  }
 
-  private static double time(long bridge, int calls) {
-    long begin = System.nanoTime();
-    for (int i = 0; i < calls; i++) {
-      if (Deisa.deisa_begin_step(bridge, i, null) != 0) {
-        throw new IllegalStateException("deisa_begin_step failed");
-      }
+    private static double time(long bridge, int calls) {
+        long begin = System.nanoTime();
+        for (int i = 0; i < calls; i++) {
+            if (Deisa.deisa_begin_step(bridge, i, null) != 0) {
+                throw new IllegalStateException("deisa_begin_step failed");
+            }
+        }
+        return (double) (System.nanoTime() - begin) / calls;
     }
-    return (double) (System.nanoTime() - begin) / calls;
-  }
 }

@@ -45,9 +45,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--control", choices=("auto", "java", "python"), help="what joins Ray for the simulation (auto)"
     )
-    parser.add_argument(
-        "--class-path", metavar="PATHS", help="of the Java simulation (what is built here)"
-    )
+    parser.add_argument("--class-path", metavar="PATHS", help="of the Java simulation (what is built here)")
     parser.add_argument(
         "--pace", type=float, default=0.3, metavar="SECONDS", help="least time per timestep (%(default)s)"
     )

@@ -59,24 +59,25 @@ typedef enum deisa_status {
   DEISA_REPORTED = 3,  /* a failure was given to the exception handler; go on */
   DEISA_PENDING = 4,   /* not finished yet */
   /* Negative: the caller must act. */
-  DEISA_ERROR_ARGUMENT = -1,    /* an argument or option is invalid */
-  DEISA_ERROR_CONTRACT = -2,    /* the contract between simulation and analytics is violated */
-  DEISA_ERROR_TIMEOUT = -3,     /* a wait ended; the message names whom it waited for */
+  DEISA_ERROR_ARGUMENT = -1,     /* an argument or option is invalid */
+  DEISA_ERROR_CONTRACT = -2,     /* the contract between simulation and analytics is violated */
+  DEISA_ERROR_TIMEOUT = -3,      /* a wait ended; the message names whom it waited for */
   DEISA_ERROR_COMMUNICATOR = -4, /* the communicator failed or was broken before */
-  DEISA_ERROR_CONNECTION = -5,  /* Ray, the node actor or its socket cannot be reached */
-  DEISA_ERROR_RESOURCE = -6,    /* out of memory, descriptors or room in the object store */
-  DEISA_ERROR_UNSUPPORTED = -7, /* known, but not supported */
-  DEISA_ERROR_INTERNAL = -8     /* a defect of this library */
+  DEISA_ERROR_CONNECTION = -5,   /* Ray, the node actor or its socket cannot be reached */
+  DEISA_ERROR_RESOURCE = -6,     /* out of memory, descriptors or room in the object store */
+  DEISA_ERROR_UNSUPPORTED = -7,  /* known, but not supported */
+  DEISA_ERROR_INTERNAL = -8      /* a defect of this library */
 } deisa_status;
 
 /* Where and why a call failed. Owned by the caller, reusable; strings are NUL-terminated. */
 typedef struct deisa_error {
   deisa_status status;
-  int32_t rank;      /* the bridge that failed, or -1 */
-  int64_t timestep;  /* or DEISA_NO_TIMESTEP */
-  char array[256];   /* or "" */
+  int32_t rank;       /* the bridge that failed, or -1 */
+  int64_t timestep;   /* or DEISA_NO_TIMESTEP */
+  char array[256];    /* or "" */
   char message[4096]; /* what was wrong, where, what was expected, what to do */
-  int32_t earlier;    /* 1: this is about an earlier call, and this one has done its own work; else 0 */
+  int32_t
+      earlier; /* 1: this is about an earlier call, and this one has done its own work; else 0 */
 } deisa_error;
 
 #define DEISA_NO_TIMESTEP INT64_MIN
@@ -132,9 +133,9 @@ typedef enum deisa_acknowledge {
  * begun the timestep. */
 typedef enum deisa_when_full {
   DEISA_FULL_BLOCK = 0, /* wait, up to block_timeout; then DEISA_ERROR_TIMEOUT */
-  DEISA_FULL_DROP = 1,  /* deisa_begin_step leaves the step out, on every rank alike (DEISA_SKIPPED),
+  DEISA_FULL_DROP = 1, /* deisa_begin_step leaves the step out, on every rank alike (DEISA_SKIPPED),
                            and so is collective; sends outside of steps wait */
-  DEISA_FULL_FAIL = 2   /* DEISA_ERROR_RESOURCE */
+  DEISA_FULL_FAIL = 2  /* DEISA_ERROR_RESOURCE */
 } deisa_when_full;
 
 /* What happens to a failure that is not a violation of the contract. */
@@ -155,18 +156,18 @@ typedef void (*deisa_error_handler)(void* user_data, const deisa_error* error);
  * copied. */
 typedef struct deisa_options {
   size_t struct_size;
-  int32_t bridge_id;  /* 0 ... world_size-1; -1: the communicator's rank, 0 without one */
-  int32_t world_size; /* >= 1; -1: the communicator's size, 1 without one */
+  int32_t bridge_id;          /* 0 ... world_size-1; -1: the communicator's rank, 0 without one */
+  int32_t world_size;         /* >= 1; -1: the communicator's size, 1 without one */
   const char* master_address; /* host of bridge 0, for the rendezvous; NULL: 127.0.0.1 */
   int32_t master_port;        /* 1 ... 65535, for the rendezvous; -1: 29400 */
   const char* ray_address;    /* host:port of Ray; NULL: RAY_ADDRESS, else the local cluster */
   const deisa_communicator* communicator; /* NULL: Gloo, or none for one rank */
-  double comm_timeout;  /* seconds, > 0: rendezvous, meetings of all ranks */
+  double comm_timeout;                    /* seconds, > 0: rendezvous, meetings of all ranks */
   double ready_timeout; /* seconds, > 0: deisa_ready, once all have met; the least of all ranks' */
   double send_timeout;  /* seconds, > 0: one wait in a send, a step or a flush */
   const char* node_id;  /* NULL: this node of Ray; tests name several nodes on one machine */
   const char* node_actor; /* "module:Class" of the node actor; NULL: deisa-ray's own, extended */
-  int32_t init_retries; /* >= 1: attempts to create the node actor */
+  int32_t init_retries;   /* >= 1: attempts to create the node actor */
   deisa_acknowledge acknowledge;
   int32_t max_in_flight; /* >= 1: steps held for this rank outside the object store */
   /* The next five must be the same on every rank. */
@@ -174,19 +175,37 @@ typedef struct deisa_options {
   double block_timeout;   /* seconds, >= 0: wait for room before a timestep is refused or dropped;
                              -1: send_timeout with DEISA_FULL_BLOCK, else 0 */
   double store_threshold; /* 0 < ... <= 1: part of each node's object store that may be in use */
-  int32_t max_ahead; /* >= 0: timesteps that may wait for the analytics; 0: no limit */
-  int32_t window;    /* >= 1: timesteps that the analytics keep; deisa_ready checks that they fit */
+  int32_t max_ahead;      /* >= 0: timesteps that may wait for the analytics; 0: no limit */
+  int32_t window; /* >= 1: timesteps that the analytics keep; deisa_ready checks that they fit */
   deisa_error_mode error_mode;
   deisa_error_handler error_handler; /* NULL: report on stderr */
   void* error_handler_data;          /* passed to error_handler; stays the caller's */
 } deisa_options;
 
-#define DEISA_OPTIONS_INIT                                                                \
-  {                                                                                       \
-    sizeof(deisa_options), -1, -1, NULL, -1, NULL, NULL, 120.0, 600.0, 120.0, NULL, NULL, \
-        3, DEISA_RECEIVED, 2, DEISA_FULL_BLOCK, -1.0, 0.5, 0, 1, DEISA_ERRORS_REPORT,     \
-        NULL, NULL                                                                        \
-  }
+#define DEISA_OPTIONS_INIT \
+  {sizeof(deisa_options),  \
+   -1,                     \
+   -1,                     \
+   NULL,                   \
+   -1,                     \
+   NULL,                   \
+   NULL,                   \
+   120.0,                  \
+   600.0,                  \
+   120.0,                  \
+   NULL,                   \
+   NULL,                   \
+   3,                      \
+   DEISA_RECEIVED,         \
+   2,                      \
+   DEISA_FULL_BLOCK,       \
+   -1.0,                   \
+   0.5,                    \
+   0,                      \
+   1,                      \
+   DEISA_ERRORS_REPORT,    \
+   NULL,                   \
+   NULL}
 
 /* ---- Arrays ------------------------------------------------------------------ */
 
@@ -244,11 +263,9 @@ typedef struct deisa_layout {
   deisa_order order;          /* of the block; DEISA_ORDER_C with strides */
 } deisa_layout;
 
-#define DEISA_LAYOUT_INIT                                                                     \
-  {                                                                                           \
-    sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL, 0, NULL, NULL, \
-        DEISA_ORDER_C                                                                         \
-  }
+#define DEISA_LAYOUT_INIT                                                                   \
+  {sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL, 0, NULL, NULL, \
+   DEISA_ORDER_C}
 
 /* ---- The bridge ---------------------------------------------------------------- */
 
@@ -398,7 +415,7 @@ typedef enum deisa_value_kind {
   DEISA_VALUE_BYTES,    /* data: `size` bytes */
   DEISA_VALUE_LIST,     /* items: `size` of them; a tuple is a list */
   DEISA_VALUE_MAP,      /* keys and items: `size` of each, by ascending bytes of the keys */
-  DEISA_VALUE_ARRAY     /* a NumPy array, or a complex number (ndim 0): dtype, ndim, shape; data: `size`
+  DEISA_VALUE_ARRAY /* a NumPy array, or a complex number (ndim 0): dtype, ndim, shape; data: `size`
                            bytes, last dimension fastest, aligned for any dtype */
 } deisa_value_kind;
 
@@ -413,7 +430,8 @@ typedef struct deisa_value {
   size_t size;
   const void* data;
   const int64_t* shape;
-  const char* const* keys; /* UTF-8, NUL-terminated; one with a NUL in it is DEISA_ERROR_UNSUPPORTED */
+  const char* const*
+      keys; /* UTF-8, NUL-terminated; one with a NUL in it is DEISA_ERROR_UNSUPPORTED */
   const struct deisa_value* items;
 } deisa_value;
 
@@ -434,19 +452,20 @@ DEISA_EXPORT deisa_status deisa_delete(deisa_bridge* bridge, const char* key, de
 /* Counters of this bridge since deisa_open. Set struct_size before the call. */
 typedef struct deisa_bridge_status {
   size_t struct_size;
-  int64_t steps_sent;      /* distinct timesteps handed over */
+  int64_t steps_sent; /* distinct timesteps handed over */
   int64_t chunks_sent;
   int64_t chunks_stored;
   int64_t chunks_announced; /* without the end marker */
   int64_t chunks_failed;
-  int64_t steps_dropped;   /* left out on every rank alike, or here after a failure was reported */
+  int64_t steps_dropped;    /* left out on every rank alike, or here after a failure was reported */
   int64_t chunks_in_flight; /* sent, not yet stored */
   int64_t bytes_sent;
   int64_t bytes_copied;    /* by this library, on the simulation's time */
   double seconds_blocked;  /* waiting inside send, begin_step, end_step and flush */
   int64_t chunks_left_out; /* not sent, as the settings file says */
-  int64_t chunks_lost; /* of chunks_sent: neither announced nor failed when the node actor was lost */
-  int64_t errors;      /* failures that were returned, given to the handler, or only counted */
+  int64_t
+      chunks_lost; /* of chunks_sent: neither announced nor failed when the node actor was lost */
+  int64_t errors;  /* failures that were returned, given to the handler, or only counted */
   int64_t errors_earlier; /* of these, those of earlier calls than the one that reported them */
 } deisa_bridge_status;
 

@@ -54,7 +54,9 @@ TEST_F(TraceTest, SpansOfSeveralProcessesAreOneArray) {
 }
 
 TEST_F(TraceTest, AnotherRunBeginsAnew) {
-  { Trace(file, "rank 0").add("copy", 0, "t", 1, start, start); }
+  {
+    Trace(file, "rank 0").add("copy", 0, "t", 1, start, start);
+  }
   Trace again(file, "rank 0");
   again.begin();
   again.flush();
@@ -68,7 +70,9 @@ TEST_F(TraceTest, AFileThatIsAtTheLimitOfFileSizesStaysAsItIs) {
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const rlimit low = {16, before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
-  { Trace(file, "with one").add("copy", 0, "t", 1, start, start); }
+  {
+    Trace(file, "with one").add("copy", 0, "t", 1, start, start);
+  }
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(read().size(), 1u);
 }

@@ -51,8 +51,12 @@ TEST(WaitNotice, AThreadLooksWhileACallBlocks) {
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("for rank 1, and goes on"),
             std::string::npos);
   ::testing::internal::CaptureStderr();
-  { const BlockingWaitNotice notice(60, Deadline::after(120), text); }
-  { const BlockingWaitNotice notice(0, Deadline::after(120), text); }
+  {
+    const BlockingWaitNotice notice(60, Deadline::after(120), text);
+  }
+  {
+    const BlockingWaitNotice notice(0, Deadline::after(120), text);
+  }
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "") << "waits that were short, and none";
 }
 

@@ -349,7 +349,8 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
   const bool refused = is_the_callers_fault(status) && !(*bridge)->bridge->is_closed();
   if (!refused) {
     if ((*bridge)->reporter) {
-      const deisa_status counted = (*bridge)->reporter->conclude(status == DEISA_OK ? error : nullptr);
+      const deisa_status counted =
+          (*bridge)->reporter->conclude(status == DEISA_OK ? error : nullptr);
       if (status == DEISA_OK) status = counted;
     }
     delete *bridge;

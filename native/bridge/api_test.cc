@@ -303,7 +303,8 @@ TEST_F(ApiTest, InModeRaiseOneErrorSaysAllThatFailedSince) {
   fail_two_late(node, rank, [&] {
     EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_ERROR_RESOURCE);
     EXPECT_TRUE(contains(rank.message(), "full at 1"));
-    EXPECT_TRUE(contains(rank.message(), "Also, rank 0, array 't', timestep 2: an earlier call failed: full at 2"));
+    EXPECT_TRUE(contains(rank.message(),
+                         "Also, rank 0, array 't', timestep 2: an earlier call failed: full at 2"));
     EXPECT_EQ(rank.error.timestep, 1);
     EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK) << "each is reported once";
   });
@@ -483,8 +484,9 @@ TEST_F(ApiTest, TheLossOfTheNodeActorNamesWhatIsLost) {
   for (const int64_t t : {7, 8}) {
     EXPECT_EQ(rank.send("t", 0, t), DEISA_ERROR_CONNECTION);
     EXPECT_TRUE(contains(rank.message(), "the node actor is gone"));
-    EXPECT_TRUE(contains(rank.message(), "Lost with it: array 't', timesteps 3 to 4, 6. Of what had "
-                                         "been announced, up to timestep 2,"));
+    EXPECT_TRUE(contains(rank.message(),
+                         "Lost with it: array 't', timesteps 3 to 4, 6. Of what had "
+                         "been announced, up to timestep 2,"));
     EXPECT_EQ(rank.error.timestep, t);
   }
   ::testing::internal::CaptureStderr();
@@ -506,7 +508,8 @@ TEST_F(ApiTest, WhatFailsForGoodIsReportedOnceAndCounted) {
       self.store_and_announce(step);
       first.set_value(step.connection);
     } else {
-      self.fail(step, DEISA_ERROR_CONNECTION, "not announced, because the analytics have ended", true);
+      self.fail(step, DEISA_ERROR_CONNECTION, "not announced, because the analytics have ended",
+                true);
     }
   });
   std::vector<deisa_error> seen;

@@ -362,8 +362,8 @@ bool Bridge::drops_alone() const {
 
 void Bridge::decline_step(int64_t timestep) noexcept {
   const bool votes = options_.when_full == DEISA_FULL_DROP && !drops_alone() &&
-                     state_ == State::kReady && step_ != Step::kOpen && timestep >= oldest_allowed_ &&
-                     plan_.sends_at(timestep, options_.arrays);
+                     state_ == State::kReady && step_ != Step::kOpen &&
+                     timestep >= oldest_allowed_ && plan_.sends_at(timestep, options_.arrays);
   if (!votes) return;
   try {
     all_may_begin(

@@ -210,10 +210,11 @@ TEST_F(ChoicesTest, TheStatusIsPrintedAtTheEnd) {
   ::testing::internal::CaptureStderr();
   ASSERT_EQ(rank.close(3), DEISA_OK);
   const std::string text = ::testing::internal::GetCapturedStderr();
-  for (const char* part : {"deisa: rank 0 of 1 closed\n", "  timesteps  3 sent, 0 dropped\n",
-                           "  chunks     3 sent, 3 stored, 3 announced, 0 failed, 0 lost, 0 in flight, 3 "
-                           "left out by the settings",
-                           "  bytes      0.0 MiB sent", "  blocked    0."}) {
+  for (const char* part :
+       {"deisa: rank 0 of 1 closed\n", "  timesteps  3 sent, 0 dropped\n",
+        "  chunks     3 sent, 3 stored, 3 announced, 0 failed, 0 lost, 0 in flight, 3 "
+        "left out by the settings",
+        "  bytes      0.0 MiB sent", "  blocked    0."}) {
     EXPECT_TRUE(contains(text, part));
   }
 }

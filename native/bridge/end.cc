@@ -125,10 +125,11 @@ void Bridge::end_session_if_lost() noexcept {
       throw Error(DEISA_ERROR_CONNECTION, parsed.at("error").get<std::string>());
     }
   } catch (const std::exception& error) {
-    std::fprintf(stderr,
-                 "deisa: rank %d: the node actor has died, and the analytics could not be told the end: "
-                 "%s\ndeisa: end them with deisa-info --clean\n",
-                 options_.bridge_id, error.what());
+    std::fprintf(
+        stderr,
+        "deisa: rank %d: the node actor has died, and the analytics could not be told the end: "
+        "%s\ndeisa: end them with deisa-info --clean\n",
+        options_.bridge_id, error.what());
   }
   control_.reset();
 }

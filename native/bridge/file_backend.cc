@@ -142,7 +142,7 @@ FileBackend::FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std
       const Plan::Array& planned = plan.arrays.at(array.name);
       target.folder = (fs::path(folder_) / array_folder(array.name)).string();
       // Another rank may have made it.
-      struct stat there {};
+      struct stat there{};
       int reason = ::mkdir(target.folder.c_str(), 0777) == 0 ? 0 : errno;
       if (reason == EEXIST && ::stat(target.folder.c_str(), &there) == 0) {
         reason = S_ISDIR(there.st_mode) ? 0 : ENOTDIR;

@@ -290,7 +290,7 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
 std::string node_key(const std::string& node_id) {
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  struct stat network {};
+  struct stat network{};
   ::stat("/proc/self/ns/net", &network);
   return boot + "/" + std::to_string(network.st_ino) + "/" + node_id;
 }

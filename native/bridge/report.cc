@@ -112,12 +112,12 @@ deisa_status Reporter::report(const std::vector<Error>& failures, deisa_error* o
 deisa_status Reporter::conclude(deisa_error* out) noexcept {
   if (untold_ == 0) return DEISA_OK;
   try {
-    Error all(last_untold_->status(),
-              std::to_string(untold_) +
-                  (untold_ == 1 ? " more failure was" : " more failures were") +
-                  " counted and not reported, since nothing could reach the analytics any more. The "
-                  "last: " +
-                  last_untold_->what());
+    Error all(
+        last_untold_->status(),
+        std::to_string(untold_) + (untold_ == 1 ? " more failure was" : " more failures were") +
+            " counted and not reported, since nothing could reach the analytics any more. The "
+            "last: " +
+            last_untold_->what());
     all.at_rank(last_untold_->rank()).at_timestep(last_untold_->timestep());
     deisa_error filled;
     write_error(all, &filled);

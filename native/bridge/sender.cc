@@ -38,8 +38,7 @@ std::string timesteps_text(const std::vector<int64_t>& timesteps) {
       return text + " and " + std::to_string(timesteps.size() - first) + " more, up to " +
              std::to_string(timesteps.back());
     }
-    for (next = first + 1;
-         next < timesteps.size() && timesteps[next] == timesteps[next - 1] + 1;) {
+    for (next = first + 1; next < timesteps.size() && timesteps[next] == timesteps[next - 1] + 1;) {
       ++next;
     }
     if (runs > 0) text += ", ";
@@ -142,8 +141,9 @@ std::string Sender::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
 
 std::string Sender::why_not_stored(Deadline::Clock::time_point since) const {
   const std::string silence = client_->explain_silence(since);
-  return silence.empty() ? "the node actor answers: is the object store full, or the node overloaded?"
-                         : silence;
+  return silence.empty()
+             ? "the node actor answers: is the object store full, or the node overloaded?"
+             : silence;
 }
 
 void Sender::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) {
@@ -405,7 +405,8 @@ void Sender::fail(Message& message, const Client::Answer& answer) {
   }
   Error error(static_cast<deisa_status>(header.status), answer.text);
   error.at_rank(rank_).at_timestep(message.timestep);
-  if (header.status == DEISA_ERROR_CONNECTION && is_known_cause(answer.text)) error.of_known_cause();
+  if (header.status == DEISA_ERROR_CONNECTION && is_known_cause(answer.text))
+    error.of_known_cause();
   if (header.array < arrays_.size()) error.at_array(arrays_[header.array].name);
   if (over_ && header.status == DEISA_ERROR_CONNECTION) error.for_good();
   if (message.awaited) {

@@ -49,7 +49,7 @@ class Sender : public Backend {
     int64_t timestep;
     size_t chunks;
     std::vector<uint32_t> open;  // arrays whose chunk is neither announced nor failed
-    bool is_end = false;  // the end marker, which is nobody's chunk
+    bool is_end = false;         // the end marker, which is nobody's chunk
     bool received = false;
     size_t stored = 0;
     size_t unstored = 0;  // chunks whose slots are taken

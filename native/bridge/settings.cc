@@ -59,7 +59,8 @@ std::vector<Setting> make_table() {
        "`send_timeout` with `block`, else 0"},
       {Group::kOption, Type::kPart, "store_threshold", "DEISA_STORE_THRESHOLD",
        "more than 0, at most 1", "0.5",
-       "part of each node's object store that may be in use; Ray spills to disk from 0.8 on, and the "
+       "part of each node's object store that may be in use; Ray spills to disk from 0.8 on, and "
+       "the "
        "analytics' results need room"},
       {Group::kOption, Type::kInteger, "max_ahead", "DEISA_MAX_AHEAD",
        "at least 1, or 0 for no limit", "0", "timesteps that may wait for the analytics", 0,

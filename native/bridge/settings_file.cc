@@ -25,7 +25,7 @@ constexpr size_t kMostBytes = 1 << 20;
 std::string read_text(const std::string& path) {
   // Not blocking: the path may name a pipe that nobody writes to.
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat state {};
+  struct stat state{};
   if (file.get() < 0 || ::fstat(file.get(), &state) != 0) {
     throw Error(DEISA_ERROR_ARGUMENT, std::strerror(errno));
   }

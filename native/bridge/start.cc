@@ -67,8 +67,8 @@ std::map<std::string, std::string> same_everywhere(const Options& options) {
 // Whether a launcher says that this is the lowest rank of its node: Open MPI, Slurm, Intel MPI and
 // MPICH.
 bool is_first_of_node() {
-  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK",
-                           "SLURM_LOCALID"}) {
+  for (const char* name :
+       {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK", "SLURM_LOCALID"}) {
     const char* value = std::getenv(name);
     if (value != nullptr) return std::strcmp(value, "0") == 0;
   }
@@ -95,8 +95,8 @@ json parse_reply(const std::string& reply) {
 }  // namespace
 
 void Bridge::start_control() {
-  control_ = Control::start({options_.control, options_.ray_address, options_.places, trace_,
-                             options_.bridge_id});
+  control_ = Control::start(
+      {options_.control, options_.ray_address, options_.places, trace_, options_.bridge_id});
 }
 
 // Where this rank will surely be the leader of its node, as rank 0 is, or probably: it loads Java or

@@ -318,7 +318,7 @@ TEST(ArrowImport, RefusesDictionariesAndReleasedStructs) {
 }
 
 TEST(ArrowImport, RefusesMalformedMembers) {
-  const auto broken = [](void (*break_it)(Foreign & list, Foreign & leaf)) {
+  const auto broken = [](void (*break_it)(Foreign& list, Foreign& leaf)) {
     Foreign leaf("g", 12, {nullptr, kNumbers});
     Foreign list("+w:12", 1, {nullptr}, &leaf);
     break_it(list, leaf);

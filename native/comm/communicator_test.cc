@@ -160,7 +160,9 @@ TEST(Communicator, RefusesARootOutsideWithoutBreaking) {
 TEST(Communicator, ReleasesTheTableOnce) {
   Board board(1);
   bool released = false;
-  { Communicator communicator(make_table(std::make_unique<OnBoard>(board, 0, &released))); }
+  {
+    Communicator communicator(make_table(std::make_unique<OnBoard>(board, 0, &released)));
+  }
   EXPECT_TRUE(released);
 }
 

@@ -112,9 +112,9 @@ int spawn(const Child::Command& command, int input, int output, pid_t* pid) {
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGDEF |
-                                                             POSIX_SPAWN_SETSIGMASK |
-                                                             POSIX_SPAWN_SETPGROUP));
+  ::posix_spawnattr_setflags(
+      &attributes,
+      static_cast<short>(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP));
   std::vector<char*> arguments = pointers(command.arguments);
   std::vector<char*> environment = pointers(command.environment);
   const int failed = ::posix_spawn(pid, arguments.front(), &actions, &attributes, arguments.data(),
@@ -144,8 +144,8 @@ Child::Child(const Command& command) {
     const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK;  // of a pipe
     log_ = FileDescriptor(::open(command.log.c_str(), flags, 0666));
     if (!log_) {
-      throw Error(DEISA_ERROR_ARGUMENT, "DEISA_CONTROL_LOG: " + command.log +
-                                            " cannot be written: " + reason(errno));
+      throw Error(DEISA_ERROR_ARGUMENT,
+                  "DEISA_CONTROL_LOG: " + command.log + " cannot be written: " + reason(errno));
     }
   }
   Pair socket = make_socket(), pipe = make_pipe();

@@ -155,12 +155,11 @@ TEST(CheckReachable, AcceptsAListener) {
 TEST(CheckReachable, NamesADeadAddress) {
   std::string port;
   listening(&port);  // and closed again
-  EXPECT_THAT(error_with(DEISA_ERROR_CONNECTION,
-                         [&] {
-                           check_reachable({"127.0.0.1", port, "RAY_ADDRESS"}, Deadline::after(10));
-                         }),
-              AllOf(HasSubstr("127.0.0.1:" + port + " (from RAY_ADDRESS)"), HasSubstr("refused"),
-                    HasSubstr("ray start --head")));
+  EXPECT_THAT(
+      error_with(DEISA_ERROR_CONNECTION,
+                 [&] { check_reachable({"127.0.0.1", port, "RAY_ADDRESS"}, Deadline::after(10)); }),
+      AllOf(HasSubstr("127.0.0.1:" + port + " (from RAY_ADDRESS)"), HasSubstr("refused"),
+            HasSubstr("ray start --head")));
 }
 
 TEST(CheckReachable, GivesUpOnAListenerThatDoesNotAccept) {
@@ -178,19 +177,17 @@ TEST(CheckReachable, GivesUpOnAListenerThatDoesNotAccept) {
     queue.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     ::connect(queue.back().get(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
   }
-  message = error_with(DEISA_ERROR_CONNECTION, [&] {
-    check_reachable({"127.0.0.1", port, "test"}, Deadline::after(0.3));
-  });
+  message = error_with(DEISA_ERROR_CONNECTION,
+                       [&] { check_reachable({"127.0.0.1", port, "test"}, Deadline::after(0.3)); });
   EXPECT_THAT(message, HasSubstr("timed out"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
 }
 
 TEST(CheckReachable, NamesAnUnknownHost) {
   EXPECT_THAT(
-      error_with(DEISA_ERROR_CONNECTION,
-                 [] {
-                   check_reachable({"no-such-host.invalid", "1", "test"}, Deadline::after(2));
-                 }),
+      error_with(
+          DEISA_ERROR_CONNECTION,
+          [] { check_reachable({"no-such-host.invalid", "1", "test"}, Deadline::after(2)); }),
       AllOf(HasSubstr("no-such-host.invalid:1"), HasSubstr("not known")));
 }
 

@@ -107,8 +107,8 @@ std::string ControlProcess::line(const std::string& what, const std::string& tex
     }
     case Child::Result::kTooLong:
       fail(DEISA_ERROR_CONNECTION, what,
-           "sent a line of more than " + std::to_string(Child::kLongest >> 20) + " MiB: " +
-               in_quotes(line));
+           "sent a line of more than " + std::to_string(Child::kLongest >> 20) +
+               " MiB: " + in_quotes(line));
     case Child::Result::kLate:
       break;
   }
@@ -119,9 +119,8 @@ std::string ControlProcess::line(const std::string& what, const std::string& tex
 }
 
 std::string ControlProcess::wait_until_loaded(const Deadline& deadline) {
-  const std::string name =
-      std::string(launch_.kind == ControlKind::kJava ? "Java" : "Python") + ", " +
-      launch_.command.arguments.front();
+  const std::string name = std::string(launch_.kind == ControlKind::kJava ? "Java" : "Python") +
+                           ", " + launch_.command.arguments.front();
   if (loaded_) return name;
   const auto traced = span("control: load");
   const std::string what = "Starting the control process";
@@ -175,28 +174,28 @@ void ControlProcess::connect(const Deadline& deadline) {
   connecting_ = true;
   try {
     request("Joining Ray at " + address.text(),
-            "\"method\":\"connect\",\"address\":" + text_of(address.text()) +
-                ",\"node_ip\":" + text_of(node_ip) +
-                ",\"python_path\":" + text_of(launch_.python_path),
+            "\"method\":\"connect\",\"address\":" + text_of(address.text()) + ",\"node_ip\":" +
+                text_of(node_ip) + ",\"python_path\":" + text_of(launch_.python_path),
             deadline);
   } catch (const Error& error) {
     const std::string text = error.what();
     // Something answers there, so this is how Ray's Python says that a token is missing or wrong.
     if (text.find("Failed to connect to Ray cluster") == std::string::npos) throw;
     throw Error(error.status(),
-                text + "\nIf the cluster wants its token: put it into ~/.ray/auth_token (on the "
-                       "cluster's head, `ray get-auth-token` prints it) or into RAY_AUTH_TOKEN, and "
-                       "do not set RAY_AUTH_MODE.");
+                text +
+                    "\nIf the cluster wants its token: put it into ~/.ray/auth_token (on the "
+                    "cluster's head, `ray get-auth-token` prints it) or into RAY_AUTH_TOKEN, and "
+                    "do not set RAY_AUTH_MODE.");
   }
   connecting_ = false;
 }
 
 std::string ControlProcess::run(const std::string& function, const std::string& request_text,
                                 const Deadline& deadline) {
-  return request("Running " + function,
-                 "\"method\":\"run\",\"function\":" + text_of(function) +
-                     ",\"request\":" + request_text,
-                 deadline);
+  return request(
+      "Running " + function,
+      "\"method\":\"run\",\"function\":" + text_of(function) + ",\"request\":" + request_text,
+      deadline);
 }
 
 std::string ControlProcess::call(const std::string& actor, const std::string& method,

@@ -1,7 +1,5 @@
 // ControlProcess with children that do what they should not: scripts of the shell, whose standard
 // input is the socket.
-#include "control/control_process.hpp"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,6 +15,7 @@
 #include <sstream>
 #include <thread>
 
+#include "control/control_process.hpp"
 #include "control/test_places.hpp"
 
 namespace deisa {
@@ -51,8 +50,7 @@ class ControlTest : public testing::Test {
   // What starting it ends with, which must have this status.
   std::string failure(const std::string& script, deisa_status status = DEISA_ERROR_CONNECTION,
                       double seconds = 20) const {
-    return error_with(
-        status, [&] { start(script)->wait_until_loaded(Deadline::after(seconds)); });
+    return error_with(status, [&] { start(script)->wait_until_loaded(Deadline::after(seconds)); });
   }
   Machine machine_;
 };
@@ -101,20 +99,19 @@ TEST_F(ControlTest, JoinsAClusterThatAnswers) {
   ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
   machine_.variables["RAY_ADDRESS"] = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
   const std::string heard = machine_.path("heard");
-  const auto control =
-      start(kHello + "read -r line; echo \"$line\" >" + heard + "; echo '{\"id\":1,\"result\":{}}' >&0");
+  const auto control = start(kHello + "read -r line; echo \"$line\" >" + heard +
+                             "; echo '{\"id\":1,\"result\":{}}' >&0");
   control->connect(Deadline::after(20));
   EXPECT_THAT(contents(heard),
               AllOf(HasSubstr("\"method\":\"connect\",\"address\":\"127.0.0.1:"),
                     HasSubstr("\"node_ip\":\"127.0.0.1\",\"python_path\":\"/a/folder\"")));
   // It ended before it had joined.
-  EXPECT_THAT(error_with(DEISA_ERROR_CONNECTION,
-                         [&] {
-                           start(kHello + "read -r line; kill -ABRT $$")
-                               ->connect(Deadline::after(20));
-                         }),
-              AllOf(HasSubstr("Joining Ray at 127.0.0.1:"), HasSubstr("signal 6 (SIGABRT)"),
-                    HasSubstr("the folder of Ray's session")));
+  EXPECT_THAT(
+      error_with(
+          DEISA_ERROR_CONNECTION,
+          [&] { start(kHello + "read -r line; kill -ABRT $$")->connect(Deadline::after(20)); }),
+      AllOf(HasSubstr("Joining Ray at 127.0.0.1:"), HasSubstr("signal 6 (SIGABRT)"),
+            HasSubstr("the folder of Ray's session")));
 }
 
 TEST_F(ControlTest, SaysHowItEnded) {
@@ -147,8 +144,7 @@ TEST_F(ControlTest, RefusesWhatIsNotTheProtocol) {
       HasSubstr("is another version's"));
   for (const char* reply : {R"({"id":2,"result":{}})", R"({"id":1})", "[]", "\\377",
                             R"({"id":1,"result":1,"error":{}})"}) {
-    const std::string script =
-        kHello + "read -r line; printf '" + reply + "\\n' >&0; sleep 100";
+    const std::string script = kHello + "read -r line; printf '" + reply + "\\n' >&0; sleep 100";
     EXPECT_THAT(error_with(DEISA_ERROR_CONNECTION,
                            [&] { start(script)->run("f", "{}", Deadline::after(20)); }),
                 AllOf(HasSubstr("Running f: "), HasSubstr("what is no reply")))
@@ -280,7 +276,8 @@ TEST_F(ControlTest, HasNothingOfTheProgram) {
   EXPECT_THAT(rest, AllOf(testing::Contains("SigBlk:\t0000000000000000"),
                           testing::Contains(testing::MatchesRegex("SigIgn:\t0+(18)?0+"))));
   ASSERT_GE(rest.size(), 4U);
-  rest.erase(std::remove(rest.begin(), rest.end(), "10"), rest.end());  // of the shell's redirection
+  rest.erase(std::remove(rest.begin(), rest.end(), "10"),
+             rest.end());  // of the shell's redirection
   EXPECT_EQ(std::vector(rest.begin(), rest.begin() + 4),
             (std::vector<std::string>{"0", "1", "2", "/"}));
   ASSERT_GE(rest.size(), 2U);
@@ -296,9 +293,9 @@ TEST_F(ControlTest, DoesNotNeedItsExitStatus) {
   }
   const auto control = start("exit 3");
   EXPECT_GT(::waitpid(-1, nullptr, 0), 0);
-  EXPECT_THAT(error_with(DEISA_ERROR_CONNECTION,
-                         [&] { control->wait_until_loaded(Deadline::after(20)); }),
-              HasSubstr("the program itself took its exit status"));
+  EXPECT_THAT(
+      error_with(DEISA_ERROR_CONNECTION, [&] { control->wait_until_loaded(Deadline::after(20)); }),
+      HasSubstr("the program itself took its exit status"));
 }
 
 // A request larger than the buffers, to a child that has ended: no SIGPIPE.
@@ -306,9 +303,9 @@ TEST_F(ControlTest, SendsNoSignalToTheProgram) {
   const auto control = start(kHello + "exec 0<&-; exit 1");
   control->wait_until_loaded(Deadline::after(20));
   const std::string large = "\"" + std::string(10000000, 'x') + "\"";
-  EXPECT_THAT(error_with(DEISA_ERROR_CONNECTION,
-                         [&] { control->run("f", large, Deadline::after(20)); }),
-              HasSubstr("exited with status 1"));
+  EXPECT_THAT(
+      error_with(DEISA_ERROR_CONNECTION, [&] { control->run("f", large, Deadline::after(20)); }),
+      HasSubstr("exited with status 1"));
 }
 
 }  // namespace

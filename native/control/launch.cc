@@ -107,8 +107,8 @@ Launch launch_java(const Places& places, Variables variables) {
   };
   if (java_version(java) >= 24) {
     // Ray's libraries do what Java 24 began to warn of.
-    options.insert(options.end(), {"--enable-native-access=ALL-UNNAMED",
-                                   "--sun-misc-unsafe-memory-access=allow"});
+    options.insert(options.end(),
+                   {"--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"});
   }
   launch.java_options = places.variable("DEISA_JVM_OPTIONS").value_or("");
   std::istringstream more(launch.java_options);
@@ -168,55 +168,71 @@ struct Cause {
 
 // The first that fits counts.
 constexpr Cause kJavaCauses[] = {
-    {"agent library", "Java cannot load an agent that JAVA_TOOL_OPTIONS or DEISA_JVM_OPTIONS "
-                      "names. Correct or unset them."},
+    {"agent library",
+     "Java cannot load an agent that JAVA_TOOL_OPTIONS or DEISA_JVM_OPTIONS "
+     "names. Correct or unset them."},
     {"Could not reserve enough space",
      "Java gets too little memory: raise the limit of the address space (`ulimit -v`), or ask for "
      "less with -Xmx in DEISA_JVM_OPTIONS, or use `control: python`."},
     {"There is insufficient memory for the Java Runtime",
      "Java gets too little memory: raise the limit of the address space (`ulimit -v`) or of the "
      "job, or use `control: python`."},
-    {"Cannot create VM thread", "Java cannot start threads: raise the limits of processes "
-                                "(`ulimit -u`) and of the address space (`ulimit -v`)."},
+    {"Cannot create VM thread",
+     "Java cannot start threads: raise the limits of processes "
+     "(`ulimit -u`) and of the address space (`ulimit -v`)."},
     {"OutOfMemoryError: unable to create",
      "Java cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
      "space (`ulimit -v`)."},
     {"OutOfMemoryError", "Java gets too little memory: correct -Xmx in DEISA_JVM_OPTIONS."},
-    {"UnsupportedClassVersionError", "This Java is too old: Java 17 or later is needed. Set "
-                                     "DEISA_JAVA_HOME to one."},
+    {"UnsupportedClassVersionError",
+     "This Java is too old: Java 17 or later is needed. Set "
+     "DEISA_JAVA_HOME to one."},
     {"Could not find or load main class",
      "deisa-bridge.jar is another version's or damaged. Reinstall deisa, or set DEISA_JAR."},
-    {"maximum heap", "Java refuses an option of DEISA_JVM_OPTIONS or JAVA_TOOL_OPTIONS. "
-                          "Correct it."},
-    {"Unrecognized", "Java refuses an option of DEISA_JVM_OPTIONS or JAVA_TOOL_OPTIONS, or is "
-                     "older than Java 17. Correct it, or set DEISA_JAVA_HOME."},
-    {"failed to map segment", "A library cannot be loaded: its folder is mounted noexec, or there "
-                              "is too little memory (`ulimit -v`)."},
-    {"during initialization of VM", "Java cannot start with these options and limits. Look at "
-                                    "DEISA_JVM_OPTIONS, JAVA_TOOL_OPTIONS and `ulimit -a`."},
+    {"maximum heap",
+     "Java refuses an option of DEISA_JVM_OPTIONS or JAVA_TOOL_OPTIONS. "
+     "Correct it."},
+    {"Unrecognized",
+     "Java refuses an option of DEISA_JVM_OPTIONS or JAVA_TOOL_OPTIONS, or is "
+     "older than Java 17. Correct it, or set DEISA_JAVA_HOME."},
+    {"failed to map segment",
+     "A library cannot be loaded: its folder is mounted noexec, or there "
+     "is too little memory (`ulimit -v`)."},
+    {"during initialization of VM",
+     "Java cannot start with these options and limits. Look at "
+     "DEISA_JVM_OPTIONS, JAVA_TOOL_OPTIONS and `ulimit -a`."},
     {"Could not create the Java Virtual Machine",
      "Java refuses an option of DEISA_JVM_OPTIONS or JAVA_TOOL_OPTIONS. Correct it."},
 };
 
 constexpr Cause kPythonCauses[] = {
-    {"No module named 'ray'", "This Python has no package ray. Set DEISA_PYTHON to the python that "
-                              "Ray is installed in."},
-    {"No module named 'deisa_bridge", "The package deisa_bridge is incomplete. Reinstall deisa, or "
-                                      "set DEISA_PYTHON_PATH."},
-    {"No module named deisa_bridge", "The package deisa_bridge is incomplete. Reinstall deisa, or "
-                                     "set DEISA_PYTHON_PATH."},
-    {"Unknown option: -P", "This Python is too old: 3.12 or later is needed. Set DEISA_PYTHON to "
-                           "one that Ray and deisa-ray are installed in."},
-    {"MemoryError", "Python gets too little memory: raise the limit of the address space "
-                    "(`ulimit -v`) or of the job."},
-    {"bad_alloc", "Python gets too little memory: raise the limit of the address space "
-                  "(`ulimit -v`) or of the job."},
-    {"Cannot allocate memory", "Python gets too little memory: raise the limit of the address "
-                               "space (`ulimit -v`) or of the job."},
-    {"failed to map segment", "A library cannot be loaded: its folder is mounted noexec, or there "
-                              "is too little memory (`ulimit -v`)."},
-    {"can't start new thread", "Python cannot start threads: raise the limits of processes "
-                               "(`ulimit -u`) and of the address space (`ulimit -v`)."},
+    {"No module named 'ray'",
+     "This Python has no package ray. Set DEISA_PYTHON to the python that "
+     "Ray is installed in."},
+    {"No module named 'deisa_bridge",
+     "The package deisa_bridge is incomplete. Reinstall deisa, or "
+     "set DEISA_PYTHON_PATH."},
+    {"No module named deisa_bridge",
+     "The package deisa_bridge is incomplete. Reinstall deisa, or "
+     "set DEISA_PYTHON_PATH."},
+    {"Unknown option: -P",
+     "This Python is too old: 3.12 or later is needed. Set DEISA_PYTHON to "
+     "one that Ray and deisa-ray are installed in."},
+    {"MemoryError",
+     "Python gets too little memory: raise the limit of the address space "
+     "(`ulimit -v`) or of the job."},
+    {"bad_alloc",
+     "Python gets too little memory: raise the limit of the address space "
+     "(`ulimit -v`) or of the job."},
+    {"Cannot allocate memory",
+     "Python gets too little memory: raise the limit of the address "
+     "space (`ulimit -v`) or of the job."},
+    {"failed to map segment",
+     "A library cannot be loaded: its folder is mounted noexec, or there "
+     "is too little memory (`ulimit -v`)."},
+    {"can't start new thread",
+     "Python cannot start threads: raise the limits of processes "
+     "(`ulimit -u`) and of the address space (`ulimit -v`)."},
 };
 
 template <size_t size>
@@ -264,8 +280,9 @@ std::string explain(const Launch& launch, const std::string& how, const std::str
            "logs: the folder of Ray's session (below /tmp/ray, if Ray was not told otherwise) must "
            "be shared with this process, and be its user's.";
   }
-  return std::string("A file that DEISA_CONTROL_LOG names gets all that it prints. There is also "
-                     "`control: ") +
+  return std::string(
+             "A file that DEISA_CONTROL_LOG names gets all that it prints. There is also "
+             "`control: ") +
          (java ? "python" : "java") + "` (DEISA_CONTROL).";
 }
 

@@ -37,11 +37,12 @@ TEST(HowToLaunch, PrefersJava) {
   EXPECT_EQ(launch.kind, ControlKind::kJava);
   const std::string& program = launch.command.arguments.front();
   EXPECT_EQ(program, machine.path("jvm/a/bin/java"));
-  EXPECT_THAT(joined(launch.command.arguments),
-              AllOf(HasSubstr("-Xmx1g\n-Dx=y\n"),
-                    HasSubstr("--class-path=" + machine.path("install/share/deisa/deisa-bridge.jar") +
-                              ":" + machine.path("venv/lib/python3.12/site-packages/ray/jars/"
-                                                 "ray_dist.jar"))));
+  EXPECT_THAT(
+      joined(launch.command.arguments),
+      AllOf(HasSubstr("-Xmx1g\n-Dx=y\n"),
+            HasSubstr("--class-path=" + machine.path("install/share/deisa/deisa-bridge.jar") + ":" +
+                      machine.path("venv/lib/python3.12/site-packages/ray/jars/"
+                                   "ray_dist.jar"))));
   EXPECT_EQ(launch.command.arguments.back(), "io.deisa.bridge.control.Main");
   EXPECT_EQ(launch.python_path, machine.path("install/share/deisa/python"));
   EXPECT_EQ(launch.command.log, "/log");
@@ -101,9 +102,8 @@ TEST(HowToLaunch, NamesFoldersThatNothingCanBeLoadedFrom) {
               AllOf(HasSubstr("/none: No such file"), HasSubstr("there is no cache")));
   machine.variables["DEISA_CACHE"] = machine.path("cache");
   const Launch launch = how_to_launch(machine.places, ControlKind::kJava, {});
-  EXPECT_THAT(launch.command.arguments,
-              AllOf(Contains("-Ddeisa.cache=" + machine.path("cache")),
-                    Contains("-Ddeisa.archive=" + launch.archive)));
+  EXPECT_THAT(launch.command.arguments, AllOf(Contains("-Ddeisa.cache=" + machine.path("cache")),
+                                              Contains("-Ddeisa.archive=" + launch.archive)));
 }
 
 TEST(Explain, KnowsWhatJavaSays) {
@@ -136,9 +136,9 @@ TEST(Explain, KnowsWhatJavaSays) {
 TEST(Explain, KnowsWhatPythonSays) {
   Launch launch;
   launch.kind = ControlKind::kPython;
-  EXPECT_THAT(explain(launch, "exited with status 1",
-                      "ModuleNotFoundError: No module named 'ray'", false),
-              HasSubstr("DEISA_PYTHON"));
+  EXPECT_THAT(
+      explain(launch, "exited with status 1", "ModuleNotFoundError: No module named 'ray'", false),
+      HasSubstr("DEISA_PYTHON"));
   EXPECT_THAT(explain(launch, "exited with status 1", "", true), HasSubstr("Ray's session"));
   EXPECT_THAT(explain(launch, "was killed by signal 9 (SIGKILL)", "", true), HasSubstr("memory"));
 }

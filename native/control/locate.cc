@@ -30,9 +30,7 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
-bool is_program(const fs::path& path) {
-  return is_file(path) && ::access(path.c_str(), X_OK) == 0;
-}
+bool is_program(const fs::path& path) { return is_file(path) && ::access(path.c_str(), X_OK) == 0; }
 
 // The entries of a folder whose names begin with `prefix`, sorted. Empty when it cannot be read.
 std::vector<fs::path> entries(const fs::path& folder, const std::string& prefix = "") {

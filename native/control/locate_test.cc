@@ -31,9 +31,9 @@ TEST(FindJava, DoesNotLookFurtherWhenItsOwnVariableIsWrong) {
   machine.java("theirs", "21");
   machine.variables = {{"DEISA_JAVA_HOME", machine.path("none")},
                        {"JAVA_HOME", machine.path("theirs")}};
-  EXPECT_THAT(failure([&] { find_java(machine.places); }),
-              AllOf(HasSubstr("DEISA_JAVA_HOME " + machine.path("none")),
-                    HasSubstr("has no bin/java")));
+  EXPECT_THAT(
+      failure([&] { find_java(machine.places); }),
+      AllOf(HasSubstr("DEISA_JAVA_HOME " + machine.path("none")), HasSubstr("has no bin/java")));
 }
 
 TEST(FindJava, GoesOnWhenJavaHomeIsTooOld) {

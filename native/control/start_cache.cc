@@ -139,9 +139,9 @@ std::string class_archive(const std::string& folder, const std::string& java,
   if (!fs::is_regular_file(home / "lib" / "server" / "classes.jsa", missing)) return "";
   uint64_t key = hash(file_text(home / "lib" / "server" / "libjvm.so"), 14695981039346656037u);
   for (const std::string& option : options) {
-    for (const char* theirs : {"-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-Xshare:off",
-                               "-Xshare:dump", "-XX:Flags", "-javaagent", "-agent",
-                               "-XX:+AutoCreate"}) {
+    for (const char* theirs :
+         {"-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-Xshare:off", "-Xshare:dump",
+          "-XX:Flags", "-javaagent", "-agent", "-XX:+AutoCreate"}) {
       if (begins_with(option, theirs)) return "";
     }
     if (!begins_with(option, class_path)) {

@@ -167,7 +167,8 @@ std::string Client::explain_silence(Deadline::Clock::time_point since) const {
   const pid_t process = peer_process(socket_.get());
   const std::chrono::duration<double> silent = Deadline::Clock::now() - heard_;
   return "the node actor" + (process > 0 ? " (process " + std::to_string(process) + ")" : "") +
-         " has said nothing for " + fixed_text(silent.count(), 1) + " s: it is busy, or waits for Ray";
+         " has said nothing for " + fixed_text(silent.count(), 1) +
+         " s: it is busy, or waits for Ray";
 }
 
 // Waits until something can be read, or written too if `for_room`. Ends early at a signal.

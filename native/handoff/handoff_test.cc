@@ -515,8 +515,7 @@ TEST_F(Handoff, WaitsEndAtTheirDeadlineAndNameTheActor) {
   });
   EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
   EXPECT_NE(std::string(error.what()).find(path_), std::string::npos);
-  EXPECT_NE(std::string(error.what()).find(": it is busy, or waits for Ray"),
-            std::string::npos)
+  EXPECT_NE(std::string(error.what()).find(": it is busy, or waits for Ray"), std::string::npos)
       << error.what();
   EXPECT_FALSE(client.receive(Deadline::after(0.01)));
 }
@@ -537,7 +536,8 @@ TEST_F(Handoff, AStoppedActorIsTheReason) {
   EXPECT_NE(client.why_stopped(), "");
   const Error error = error_of([&] { client.remove("key", Deadline::after(0.01)); });
   EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
-  for (const char* part : {"has not answered DELETE", "is stopped (state T in /proc/", "kill -CONT "}) {
+  for (const char* part :
+       {"has not answered DELETE", "is stopped (state T in /proc/", "kill -CONT "}) {
     EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
   }
 }

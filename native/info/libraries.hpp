@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "info/finding.hpp"
 #include "control/locate.hpp"
+#include "info/finding.hpp"
 
 namespace deisa {
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "info/finding.hpp"
 #include "control/locate.hpp"
+#include "info/finding.hpp"
 
 namespace deisa {
 

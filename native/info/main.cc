@@ -34,8 +34,10 @@ constexpr const char* kUsage =
     "\n"
     "  --no-cluster  before Ray is started: do not look for a running cluster\n"
     "  --settings    every setting, as a table in Markdown\n"
-    "  --clean       remove from the cluster what simulations and analytics have left that are not\n"
-    "                there any more; what somebody alive owns is named and left alone (exit status 1)\n"
+    "  --clean       remove from the cluster what simulations and analytics have left that are "
+    "not\n"
+    "                there any more; what somebody alive owns is named and left alone (exit status "
+    "1)\n"
     "  --version     the version of the library\n"
     "\n"
     "Exit status 0: all is there; 1: something is missing or wrong.\n";
@@ -162,13 +164,11 @@ int clean() {
   settings.kind = options.control;
   settings.ray_address = options.ray_address;
   settings.variables = options.places;
-  settings.library_folder =
-      std::filesystem::path(deisa::loaded_library()).parent_path().string();
+  settings.library_folder = std::filesystem::path(deisa::loaded_library()).parent_path().string();
   const deisa::Deadline deadline = deisa::Deadline::after(kSeconds);
   const auto control = deisa::Control::start(settings);
   control->connect(deadline);
-  const auto reply = nlohmann::json::parse(
-      control->run("clean", R"({"deadline": 100})", deadline));
+  const auto reply = nlohmann::json::parse(control->run("clean", R"({"deadline": 100})", deadline));
   if (reply.contains("error")) {
     std::fprintf(stderr, "deisa-info: %s\n", reply.at("error").get<std::string>().c_str());
     return 1;

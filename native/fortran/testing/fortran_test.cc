@@ -215,7 +215,8 @@ TEST_F(FortranTest, ATextThatHasNoPlaceGoesToTheErrorOutput) {
   const std::string printed = ::testing::internal::GetCapturedStderr();
   EXPECT_EQ(result.stat, DEISA_ERROR_CONTRACT);
   EXPECT_STREQ(result.message, "not allocated");
-  EXPECT_EQ(printed.rfind("deisa: rank 0: contract violation: unknown array 'u'", 0), 0u) << printed;
+  EXPECT_EQ(printed.rfind("deisa: rank 0: contract violation: unknown array 'u'", 0), 0u)
+      << printed;
   EXPECT_EQ(std::count(printed.begin(), printed.end(), '\n'), 1) << "once";
 }
 

@@ -24,118 +24,120 @@ import java.util.OptionalLong;
  *     index [i, j, ...] in the analytics
  */
 public record ArrayMetadata(
-    String name,
-    DType dtype,
-    List<Long> chunkShape,
-    List<Long> nbChunksPerDim,
-    List<Long> globalShape,
-    List<Long> chunkPosition,
-    OptionalLong nbChunksOfNode,
-    List<Long> haloBefore,
-    List<Long> haloAfter,
-    Order order) {
+        String name,
+        DType dtype,
+        List<Long> chunkShape,
+        List<Long> nbChunksPerDim,
+        List<Long> globalShape,
+        List<Long> chunkPosition,
+        OptionalLong nbChunksOfNode,
+        List<Long> haloBefore,
+        List<Long> haloAfter,
+        Order order) {
 
-  /** Copies the lists; null for the order is {@link Order#C}. */
-  public ArrayMetadata {
-    chunkShape = copy(chunkShape);
-    nbChunksPerDim = copy(nbChunksPerDim);
-    globalShape = copy(globalShape);
-    chunkPosition = copy(chunkPosition);
-    haloBefore = copy(haloBefore);
-    haloAfter = copy(haloAfter);
-    order = order == null ? Order.C : order;
-  }
+    /** Copies the lists; null for the order is {@link Order#C}. */
+    public ArrayMetadata {
+        chunkShape = copy(chunkShape);
+        nbChunksPerDim = copy(nbChunksPerDim);
+        globalShape = copy(globalShape);
+        chunkPosition = copy(chunkPosition);
+        haloBefore = copy(haloBefore);
+        haloAfter = copy(haloAfter);
+        order = order == null ? Order.C : order;
+    }
 
-  /** Memory without ghost cells, last dimension fastest. */
-  public ArrayMetadata(
-      String name,
-      DType dtype,
-      List<Long> chunkShape,
-      List<Long> nbChunksPerDim,
-      List<Long> globalShape,
-      List<Long> chunkPosition,
-      OptionalLong nbChunksOfNode) {
-    this(name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, nbChunksOfNode, null, null, Order.C);
-  }
+    /** Memory without ghost cells, last dimension fastest. */
+    public ArrayMetadata(
+            String name,
+            DType dtype,
+            List<Long> chunkShape,
+            List<Long> nbChunksPerDim,
+            List<Long> globalShape,
+            List<Long> chunkPosition,
+            OptionalLong nbChunksOfNode) {
+        this(name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, nbChunksOfNode, null, null, Order.C);
+    }
 
-  /** With the chunk grid given. */
-  public static ArrayMetadata of(String name, DType dtype, long[] chunkShape, long[] nbChunksPerDim, long[] chunkPosition) {
-    return new ArrayMetadata(
-        name, dtype, list(chunkShape), list(nbChunksPerDim), null, list(chunkPosition), OptionalLong.empty());
-  }
+    /** With the chunk grid given. */
+    public static ArrayMetadata of(
+            String name, DType dtype, long[] chunkShape, long[] nbChunksPerDim, long[] chunkPosition) {
+        return new ArrayMetadata(
+                name, dtype, list(chunkShape), list(nbChunksPerDim), null, list(chunkPosition), OptionalLong.empty());
+    }
 
-  /** With the global shape given; equal chunks must fill it. */
-  public static ArrayMetadata ofGlobalShape(
-      String name, DType dtype, long[] chunkShape, long[] globalShape, long[] chunkPosition) {
-    return new ArrayMetadata(name, dtype, list(chunkShape), null, list(globalShape), list(chunkPosition), OptionalLong.empty());
-  }
+    /** With the global shape given; equal chunks must fill it. */
+    public static ArrayMetadata ofGlobalShape(
+            String name, DType dtype, long[] chunkShape, long[] globalShape, long[] chunkPosition) {
+        return new ArrayMetadata(
+                name, dtype, list(chunkShape), null, list(globalShape), list(chunkPosition), OptionalLong.empty());
+    }
 
-  /** The same with this number of chunks on the node. */
-  public ArrayMetadata withNbChunksOfNode(long value) {
-    return new ArrayMetadata(
-        name,
-        dtype,
-        chunkShape,
-        nbChunksPerDim,
-        globalShape,
-        chunkPosition,
-        OptionalLong.of(value),
-        haloBefore,
-        haloAfter,
-        order);
-  }
+    /** The same with this number of chunks on the node. */
+    public ArrayMetadata withNbChunksOfNode(long value) {
+        return new ArrayMetadata(
+                name,
+                dtype,
+                chunkShape,
+                nbChunksPerDim,
+                globalShape,
+                chunkPosition,
+                OptionalLong.of(value),
+                haloBefore,
+                haloAfter,
+                order);
+    }
 
-  /** The same with so many ghost cells before and after the chunk in each dimension. */
-  public ArrayMetadata withHalo(long[] before, long[] after) {
-    return new ArrayMetadata(
-        name,
-        dtype,
-        chunkShape,
-        nbChunksPerDim,
-        globalShape,
-        chunkPosition,
-        nbChunksOfNode,
-        list(before),
-        list(after),
-        order);
-  }
+    /** The same with so many ghost cells before and after the chunk in each dimension. */
+    public ArrayMetadata withHalo(long[] before, long[] after) {
+        return new ArrayMetadata(
+                name,
+                dtype,
+                chunkShape,
+                nbChunksPerDim,
+                globalShape,
+                chunkPosition,
+                nbChunksOfNode,
+                list(before),
+                list(after),
+                order);
+    }
 
-  /** The same in memory of this order. */
-  public ArrayMetadata withOrder(Order value) {
-    return new ArrayMetadata(
-        name,
-        dtype,
-        chunkShape,
-        nbChunksPerDim,
-        globalShape,
-        chunkPosition,
-        nbChunksOfNode,
-        haloBefore,
-        haloAfter,
-        value);
-  }
+    /** The same in memory of this order. */
+    public ArrayMetadata withOrder(Order value) {
+        return new ArrayMetadata(
+                name,
+                dtype,
+                chunkShape,
+                nbChunksPerDim,
+                globalShape,
+                chunkPosition,
+                nbChunksOfNode,
+                haloBefore,
+                haloAfter,
+                value);
+    }
 
-  /** The keys of {@code arrays_metadata}; what is null or empty is left out. */
-  public Map<String, Object> toMap() {
-    Map<String, Object> map = new LinkedHashMap<>();
-    map.put("chunk_shape", chunkShape);
-    map.put("nb_chunks_per_dim", nbChunksPerDim);
-    map.put("global_shape", globalShape);
-    map.put("chunk_position", chunkPosition);
-    map.put("dtype", dtype == null ? null : dtype.numpyName());
-    map.put("nb_chunks_of_node", nbChunksOfNode.isPresent() ? nbChunksOfNode.getAsLong() : null);
-    map.put("halo_before", haloBefore);
-    map.put("halo_after", haloAfter);
-    map.put("order", order == Order.FORTRAN ? "F" : null);
-    map.values().removeIf(value -> value == null);
-    return map;
-  }
+    /** The keys of {@code arrays_metadata}; what is null or empty is left out. */
+    public Map<String, Object> toMap() {
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("chunk_shape", chunkShape);
+        map.put("nb_chunks_per_dim", nbChunksPerDim);
+        map.put("global_shape", globalShape);
+        map.put("chunk_position", chunkPosition);
+        map.put("dtype", dtype == null ? null : dtype.numpyName());
+        map.put("nb_chunks_of_node", nbChunksOfNode.isPresent() ? nbChunksOfNode.getAsLong() : null);
+        map.put("halo_before", haloBefore);
+        map.put("halo_after", haloAfter);
+        map.put("order", order == Order.FORTRAN ? "F" : null);
+        map.values().removeIf(value -> value == null);
+        return map;
+    }
 
-  private static List<Long> copy(List<Long> values) {
-    return values == null ? null : List.copyOf(values);
-  }
+    private static List<Long> copy(List<Long> values) {
+        return values == null ? null : List.copyOf(values);
+    }
 
-  private static List<Long> list(long[] values) {
-    return values == null ? null : Arrays.stream(values).boxed().toList();
-  }
+    private static List<Long> list(long[] values) {
+        return values == null ? null : Arrays.stream(values).boxed().toList();
+    }
 }

@@ -17,36 +17,36 @@ import java.util.Optional;
  * @param window timesteps that the analytics keep, at least 1; opening the bridge checks that they fit into the store
  */
 public record BackPressure(
-    WhenFull whenFull, Optional<Duration> blockTimeout, double storeThreshold, int maxAhead, int window) {
+        WhenFull whenFull, Optional<Duration> blockTimeout, double storeThreshold, int maxAhead, int window) {
 
-  /** Checks that nothing is null. */
-  public BackPressure {
-    Objects.requireNonNull(whenFull, "whenFull");
-    Objects.requireNonNull(blockTimeout, "blockTimeout");
-  }
+    /** Checks that nothing is null. */
+    public BackPressure {
+        Objects.requireNonNull(whenFull, "whenFull");
+        Objects.requireNonNull(blockTimeout, "blockTimeout");
+    }
 
-  /** The defaults of {@code DEISA_OPTIONS_INIT}. */
-  public static BackPressure defaults() {
-    return new BackPressure(WhenFull.BLOCK, Optional.empty(), 0.5, 0, 1);
-  }
+    /** The defaults of {@code DEISA_OPTIONS_INIT}. */
+    public static BackPressure defaults() {
+        return new BackPressure(WhenFull.BLOCK, Optional.empty(), 0.5, 0, 1);
+    }
 
-  public BackPressure withWhenFull(WhenFull value) {
-    return new BackPressure(value, blockTimeout, storeThreshold, maxAhead, window);
-  }
+    public BackPressure withWhenFull(WhenFull value) {
+        return new BackPressure(value, blockTimeout, storeThreshold, maxAhead, window);
+    }
 
-  public BackPressure withBlockTimeout(Duration value) {
-    return new BackPressure(whenFull, Optional.of(value), storeThreshold, maxAhead, window);
-  }
+    public BackPressure withBlockTimeout(Duration value) {
+        return new BackPressure(whenFull, Optional.of(value), storeThreshold, maxAhead, window);
+    }
 
-  public BackPressure withStoreThreshold(double value) {
-    return new BackPressure(whenFull, blockTimeout, value, maxAhead, window);
-  }
+    public BackPressure withStoreThreshold(double value) {
+        return new BackPressure(whenFull, blockTimeout, value, maxAhead, window);
+    }
 
-  public BackPressure withMaxAhead(int value) {
-    return new BackPressure(whenFull, blockTimeout, storeThreshold, value, window);
-  }
+    public BackPressure withMaxAhead(int value) {
+        return new BackPressure(whenFull, blockTimeout, storeThreshold, value, window);
+    }
 
-  public BackPressure withWindow(int value) {
-    return new BackPressure(whenFull, blockTimeout, storeThreshold, maxAhead, value);
-  }
+    public BackPressure withWindow(int value) {
+        return new BackPressure(whenFull, blockTimeout, storeThreshold, maxAhead, value);
+    }
 }

@@ -47,419 +47,428 @@ import org.apache.arrow.vector.FieldVector;
  * <p>The JVM needs {@code --add-opens=java.base/java.nio=ALL-UNNAMED}, for Arrow.
  */
 public final class Bridge implements AutoCloseable {
-  private final Session session;
-  private final Completions completions;
-  private final Map<String, LentBuffer> lentBuffers = new HashMap<>(); // within a call
+    private final Session session;
+    private final Completions completions;
+    private final Map<String, LentBuffer> lentBuffers = new HashMap<>(); // within a call
 
-  /** Starts the description of a bridge. */
-  public static BridgeBuilder builder() {
-    return new BridgeBuilder();
-  }
-
-  Bridge(BridgeBuilder builder) {
-    session = new Session(builder);
-    completions = new Completions(session);
-  }
-
-  // ---- Sends ------------------------------------------------------------------------------------
-
-  /**
-   * Sends this rank's chunk of an array: a primitive vector of the chunk's elements, or fixed-size lists of its shape.
-   * Elements are in C order, without ghost cells. BOOL is an Int1 vector of Arrow's extension type bool8, COMPLEX64 and COMPLEX128 are lists of
-   * two. The vector stays the caller's and may be changed on return.
-   *
-   * <p>Nulls are refused. Whoever fills a vector by way of its data buffer must set its validity bits, too, or take the data
-   * buffer itself: {@code send(name, vector.getDataBuffer(), timestep)}.
-   *
-   * @return {@link Status#OK}, or {@link Status#REPORTED} when a failure went to the error handler
-   * @throws ContractException when the array is not known, its chunk has another type or shape, or nulls, or the timestep is
-   *     not newer than the last one
-   */
-  public Status send(String name, FieldVector vector, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(vector, "vector");
-    session.enter();
-    try {
-      long address = session.chunk(name).nameAddress();
-      session.export().fill(vector);
-      return session.check(
-          Deisa.deisa_send_arrow(
-              session.handle(), address, session.export().array(), session.export().schema(), timestep, session.error()));
-    } finally {
-      session.export().release();
-      session.exit();
+    /** Starts the description of a bridge. */
+    public static BridgeBuilder builder() {
+        return new BridgeBuilder();
     }
-  }
 
-  /**
-   * As above, from the readable bytes of a buffer, in native byte order: the chunk's elements in C order, or the memory that
-   * {@link ArrayMetadata} describes: the block with its ghost cells, of which the chunk is copied.
-   */
-  public Status send(String name, ArrowBuf buffer, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(buffer, "buffer");
-    return send(name, address(buffer), buffer.readableBytes(), buffer, timestep);
-  }
-
-  /**
-   * As above, from a direct buffer in native byte order, from its position to its limit, which stay as they are.
-   *
-   * @throws InvalidArgumentException when the buffer is not direct, or not in native byte order
-   */
-  public Status send(String name, ByteBuffer buffer, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(buffer, "buffer");
-    return send(name, address(name, buffer), buffer.remaining(), buffer, timestep);
-  }
-
-  private Status send(String name, long address, long bytes, Object owner, long timestep) {
-    session.enter();
-    try {
-      long nameAddress = session.sized(name, bytes, timestep).nameAddress();
-      return session.check(Deisa.deisa_send(session.handle(), nameAddress, address, timestep, session.error()));
-    } finally {
-      Reference.reachabilityFence(owner);
-      session.exit();
+    Bridge(BridgeBuilder builder) {
+        session = new Session(builder);
+        completions = new Completions(session);
     }
-  }
 
-  /**
-   * As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards.
-   *
-   * @throws InvalidArgumentException when the buffer is another bridge's
-   */
-  public Status send(LentBuffer lent, long timestep) {
-    long name = enter(lent);
-    try {
-      return session.check(
-          Deisa.deisa_send_allocated(session.handle(), name, lent.cell(), timestep, session.error()));
-    } finally {
-      lent.swap();
-      session.exit();
+    // ---- Sends ------------------------------------------------------------------------------------
+
+    /**
+     * Sends this rank's chunk of an array: a primitive vector of the chunk's elements, or fixed-size lists of its shape.
+     * Elements are in C order, without ghost cells. BOOL is an Int1 vector of Arrow's extension type bool8, COMPLEX64 and COMPLEX128 are lists of
+     * two. The vector stays the caller's and may be changed on return.
+     *
+     * <p>Nulls are refused. Whoever fills a vector by way of its data buffer must set its validity bits, too, or take the data
+     * buffer itself: {@code send(name, vector.getDataBuffer(), timestep)}.
+     *
+     * @return {@link Status#OK}, or {@link Status#REPORTED} when a failure went to the error handler
+     * @throws ContractException when the array is not known, its chunk has another type or shape, or nulls, or the timestep is
+     *     not newer than the last one
+     */
+    public Status send(String name, FieldVector vector, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(vector, "vector");
+        session.enter();
+        try {
+            long address = session.chunk(name).nameAddress();
+            session.export().fill(vector);
+            return session.check(Deisa.deisa_send_arrow(
+                    session.handle(),
+                    address,
+                    session.export().array(),
+                    session.export().schema(),
+                    timestep,
+                    session.error()));
+        } finally {
+            session.export().release();
+            session.exit();
+        }
     }
-  }
 
-  // ---- Asynchronous sends -----------------------------------------------------------------------
-
-  /**
-   * As {@link #send(String, FieldVector, long)}, but returns when the chunk is copied and handed over. The future ends as
-   * the call would have: with its {@link Status}, or with what it would have thrown; with a {@link DeisaTimeoutException}
-   * after the send time-out, and with a {@link ConnectionException} when the bridge is closed before. What is wrong with the
-   * call itself is thrown here.
-   *
-   * <p>At most {@link Options#maxInFlight()} chunks of an array are under way: then this waits for room, up to the send
-   * time-out. Futures are completed within a few milliseconds by one daemon thread of this bridge, on which their dependent
-   * actions run: what takes long belongs on another one ({@code thenAcceptAsync}). {@link #flush()} and {@link #finish} wait
-   * for what is under way. A future that is cancelled or dropped changes nothing: the chunk has been sent.
-   */
-  public CompletableFuture<Status> sendAsync(String name, FieldVector vector, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(vector, "vector");
-    Status status;
-    long request;
-    session.enter();
-    try {
-      long address = session.chunk(name).nameAddress();
-      session.export().fill(vector);
-      session.request().put(0);
-      status =
-          session.check(
-              Deisa.deisa_send_arrow_async(
-                  session.handle(), address, session.export().array(), session.export().schema(), timestep,
-                  session.request(), session.error()));
-      request = session.request().get();
-    } finally {
-      session.export().release();
-      session.exit();
+    /**
+     * As above, from the readable bytes of a buffer, in native byte order: the chunk's elements in C order, or the memory that
+     * {@link ArrayMetadata} describes: the block with its ghost cells, of which the chunk is copied.
+     */
+    public Status send(String name, ArrowBuf buffer, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(buffer, "buffer");
+        return send(name, address(buffer), buffer.readableBytes(), buffer, timestep);
     }
-    return future(status, request);
-  }
 
-  /** As above, from what {@link #send(String, ArrowBuf, long)} takes. */
-  public CompletableFuture<Status> sendAsync(String name, ArrowBuf buffer, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(buffer, "buffer");
-    return sendAsync(name, address(buffer), buffer.readableBytes(), buffer, timestep);
-  }
-
-  /** As above, from what {@link #send(String, ByteBuffer, long)} takes. */
-  public CompletableFuture<Status> sendAsync(String name, ByteBuffer buffer, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(buffer, "buffer");
-    return sendAsync(name, address(name, buffer), buffer.remaining(), buffer, timestep);
-  }
-
-  private CompletableFuture<Status> sendAsync(String name, long address, long bytes, Object owner, long timestep) {
-    Status status;
-    long request;
-    session.enter();
-    try {
-      long nameAddress = session.sized(name, bytes, timestep).nameAddress();
-      session.request().put(0);
-      status =
-          session.check(
-              Deisa.deisa_send_async(session.handle(), nameAddress, address, timestep, session.request(), session.error()));
-      request = session.request().get();
-    } finally {
-      Reference.reachabilityFence(owner);
-      session.exit();
+    /**
+     * As above, from a direct buffer in native byte order, from its position to its limit, which stay as they are.
+     *
+     * @throws InvalidArgumentException when the buffer is not direct, or not in native byte order
+     */
+    public Status send(String name, ByteBuffer buffer, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(buffer, "buffer");
+        return send(name, address(name, buffer), buffer.remaining(), buffer, timestep);
     }
-    return future(status, request);
-  }
 
-  /** As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards. */
-  public CompletableFuture<Status> sendAsync(LentBuffer lent, long timestep) {
-    Status status;
-    long request;
-    long name = enter(lent);
-    try {
-      session.request().put(0);
-      status =
-          session.check(
-              Deisa.deisa_send_allocated_async(
-                  session.handle(), name, lent.cell(), timestep, session.request(), session.error()));
-      request = session.request().get();
-    } finally {
-      lent.swap();
-      session.exit();
+    private Status send(String name, long address, long bytes, Object owner, long timestep) {
+        session.enter();
+        try {
+            long nameAddress = session.sized(name, bytes, timestep).nameAddress();
+            return session.check(Deisa.deisa_send(session.handle(), nameAddress, address, timestep, session.error()));
+        } finally {
+            Reference.reachabilityFence(owner);
+            session.exit();
+        }
     }
-    return future(status, request);
-  }
 
-  private CompletableFuture<Status> future(Status status, long request) {
-    return request == 0 ? CompletableFuture.completedFuture(status) : completions.add(request);
-  }
-
-  // ---- Lent buffers -----------------------------------------------------------------------------
-
-  /**
-   * Lends memory for one chunk of an array, to compute in: sending it costs no copy. There is one for each array: a second
-   * call returns the same object, until that is closed. See {@link LentBuffer} for what comes back after a send.
-   *
-   * @param allocator accounts for the buffers; it must not be closed before the {@link LentBuffer} is
-   * @throws ContractException when the array is not known
-   * @throws DeisaException with {@link Status#UNSUPPORTED}, when it was defined with strides or ghost cells
-   */
-  public LentBuffer allocate(String name, BufferAllocator allocator) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(allocator, "allocator");
-    session.enter();
-    try {
-      LentBuffer known = lentBuffers.get(name);
-      if (known != null && !known.isClosed()) {
-        return known;
-      }
-      Session.Chunk chunk = session.knownChunk(name);
-      long handle = session.handle();
-      session.check(Deisa.deisa_allocate(handle, chunk.nameAddress(), session.buffer(), session.error()));
-      LentMemory memory = new LentMemory(allocator, chunk.bytes());
-      try {
-        long array = memory.keeper().array();
-        long schema = memory.keeper().schema();
-        session.check(Deisa.deisa_export_allocated(handle, chunk.nameAddress(), array, schema, session.error()));
-        LentBuffer lent = new LentBuffer(session, name, session.buffer().get(), memory);
-        lent.buffer();
-        lentBuffers.put(name, lent);
-        return lent;
-      } catch (Throwable failure) {
-        memory.close();
-        throw failure;
-      }
-    } finally {
-      session.exit();
+    /**
+     * As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards.
+     *
+     * @throws InvalidArgumentException when the buffer is another bridge's
+     */
+    public Status send(LentBuffer lent, long timestep) {
+        long name = enter(lent);
+        try {
+            return session.check(
+                    Deisa.deisa_send_allocated(session.handle(), name, lent.cell(), timestep, session.error()));
+        } finally {
+            lent.swap();
+            session.exit();
+        }
     }
-  }
 
-  // Begins a call with this buffer; returns the address of its array's name.
-  private long enter(LentBuffer lent) {
-    Objects.requireNonNull(lent, "lent");
-    session.enter();
-    try {
-      if (!lent.isOf(session)) {
-        String message = "array '" + lent.name() + "': the lent buffer is another bridge's: expected one of allocate()";
-        throw session.failure(Status.ARGUMENT, lent.name(), Failure.NO_TIMESTEP, message);
-      }
-      return session.chunk(lent.name()).nameAddress();
-    } catch (Throwable failure) {
-      session.exit();
-      throw failure;
+    // ---- Asynchronous sends -----------------------------------------------------------------------
+
+    /**
+     * As {@link #send(String, FieldVector, long)}, but returns when the chunk is copied and handed over. The future ends as
+     * the call would have: with its {@link Status}, or with what it would have thrown; with a {@link DeisaTimeoutException}
+     * after the send time-out, and with a {@link ConnectionException} when the bridge is closed before. What is wrong with the
+     * call itself is thrown here.
+     *
+     * <p>At most {@link Options#maxInFlight()} chunks of an array are under way: then this waits for room, up to the send
+     * time-out. Futures are completed within a few milliseconds by one daemon thread of this bridge, on which their dependent
+     * actions run: what takes long belongs on another one ({@code thenAcceptAsync}). {@link #flush()} and {@link #finish} wait
+     * for what is under way. A future that is cancelled or dropped changes nothing: the chunk has been sent.
+     */
+    public CompletableFuture<Status> sendAsync(String name, FieldVector vector, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(vector, "vector");
+        Status status;
+        long request;
+        session.enter();
+        try {
+            long address = session.chunk(name).nameAddress();
+            session.export().fill(vector);
+            session.request().put(0);
+            status = session.check(Deisa.deisa_send_arrow_async(
+                    session.handle(),
+                    address,
+                    session.export().array(),
+                    session.export().schema(),
+                    timestep,
+                    session.request(),
+                    session.error()));
+            request = session.request().get();
+        } finally {
+            session.export().release();
+            session.exit();
+        }
+        return future(status, request);
     }
-  }
 
-  // ---- Steps ------------------------------------------------------------------------------------
-
-  /**
-   * Begins a step: all chunks put into it travel in one message. May wait, up to the send time-out.
-   *
-   * @throws ContractException when a step is open, or the timestep is not newer than the last one
-   */
-  public Step beginStep(long timestep) {
-    session.enter();
-    try {
-      Status status = session.check(Deisa.deisa_begin_step(session.handle(), timestep, session.error()));
-      return new Step(this, timestep, status, session.isDisabled() ? Set.of() : session.names());
-    } finally {
-      session.exit();
+    /** As above, from what {@link #send(String, ArrowBuf, long)} takes. */
+    public CompletableFuture<Status> sendAsync(String name, ArrowBuf buffer, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(buffer, "buffer");
+        return sendAsync(name, address(buffer), buffer.readableBytes(), buffer, timestep);
     }
-  }
 
-  Status put(String name, FieldVector vector) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(vector, "vector");
-    session.enter();
-    try {
-      long address = session.chunk(name).nameAddress();
-      session.export().fill(vector);
-      return session.check(
-          Deisa.deisa_put_arrow(
-              session.handle(), address, session.export().array(), session.export().schema(), session.error()));
-    } finally {
-      session.export().release();
-      session.exit();
+    /** As above, from what {@link #send(String, ByteBuffer, long)} takes. */
+    public CompletableFuture<Status> sendAsync(String name, ByteBuffer buffer, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(buffer, "buffer");
+        return sendAsync(name, address(name, buffer), buffer.remaining(), buffer, timestep);
     }
-  }
 
-  Status put(String name, ArrowBuf buffer, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(buffer, "buffer");
-    return put(name, address(buffer), buffer.readableBytes(), buffer, timestep);
-  }
-
-  Status put(String name, ByteBuffer buffer, long timestep) {
-    Objects.requireNonNull(name, "name");
-    Objects.requireNonNull(buffer, "buffer");
-    return put(name, address(name, buffer), buffer.remaining(), buffer, timestep);
-  }
-
-  private Status put(String name, long address, long bytes, Object owner, long timestep) {
-    session.enter();
-    try {
-      long nameAddress = session.sized(name, bytes, timestep).nameAddress();
-      return session.check(Deisa.deisa_put(session.handle(), nameAddress, address, session.error()));
-    } finally {
-      Reference.reachabilityFence(owner);
-      session.exit();
+    private CompletableFuture<Status> sendAsync(String name, long address, long bytes, Object owner, long timestep) {
+        Status status;
+        long request;
+        session.enter();
+        try {
+            long nameAddress = session.sized(name, bytes, timestep).nameAddress();
+            session.request().put(0);
+            status = session.check(Deisa.deisa_send_async(
+                    session.handle(), nameAddress, address, timestep, session.request(), session.error()));
+            request = session.request().get();
+        } finally {
+            Reference.reachabilityFence(owner);
+            session.exit();
+        }
+        return future(status, request);
     }
-  }
 
-  Status put(LentBuffer lent) {
-    long name = enter(lent);
-    try {
-      return session.check(Deisa.deisa_put_allocated(session.handle(), name, lent.cell(), session.error()));
-    } finally {
-      lent.swap();
-      session.exit();
+    /** As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards. */
+    public CompletableFuture<Status> sendAsync(LentBuffer lent, long timestep) {
+        Status status;
+        long request;
+        long name = enter(lent);
+        try {
+            session.request().put(0);
+            status = session.check(Deisa.deisa_send_allocated_async(
+                    session.handle(), name, lent.cell(), timestep, session.request(), session.error()));
+            request = session.request().get();
+        } finally {
+            lent.swap();
+            session.exit();
+        }
+        return future(status, request);
     }
-  }
 
-  Status endStep() {
-    session.enter();
-    try {
-      return session.check(Deisa.deisa_end_step(session.handle(), session.error()));
-    } finally {
-      session.exit();
+    private CompletableFuture<Status> future(Status status, long request) {
+        return request == 0 ? CompletableFuture.completedFuture(status) : completions.add(request);
     }
-  }
 
-  CompletableFuture<Status> endStepAsync() {
-    Status status;
-    long request;
-    session.enter();
-    try {
-      session.request().put(0);
-      status = session.check(Deisa.deisa_end_step_async(session.handle(), session.request(), session.error()));
-      request = session.request().get();
-    } finally {
-      session.exit();
+    // ---- Lent buffers -----------------------------------------------------------------------------
+
+    /**
+     * Lends memory for one chunk of an array, to compute in: sending it costs no copy. There is one for each array: a second
+     * call returns the same object, until that is closed. See {@link LentBuffer} for what comes back after a send.
+     *
+     * @param allocator accounts for the buffers; it must not be closed before the {@link LentBuffer} is
+     * @throws ContractException when the array is not known
+     * @throws DeisaException with {@link Status#UNSUPPORTED}, when it was defined with strides or ghost cells
+     */
+    public LentBuffer allocate(String name, BufferAllocator allocator) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(allocator, "allocator");
+        session.enter();
+        try {
+            LentBuffer known = lentBuffers.get(name);
+            if (known != null && !known.isClosed()) {
+                return known;
+            }
+            Session.Chunk chunk = session.knownChunk(name);
+            long handle = session.handle();
+            session.check(Deisa.deisa_allocate(handle, chunk.nameAddress(), session.buffer(), session.error()));
+            LentMemory memory = new LentMemory(allocator, chunk.bytes());
+            try {
+                long array = memory.keeper().array();
+                long schema = memory.keeper().schema();
+                session.check(
+                        Deisa.deisa_export_allocated(handle, chunk.nameAddress(), array, schema, session.error()));
+                LentBuffer lent = new LentBuffer(session, name, session.buffer().get(), memory);
+                lent.buffer();
+                lentBuffers.put(name, lent);
+                return lent;
+            } catch (Throwable failure) {
+                memory.close();
+                throw failure;
+            }
+        } finally {
+            session.exit();
+        }
     }
-    return future(status, request);
-  }
 
-  Session session() {
-    return session;
-  }
-
-  // ---- The rest ---------------------------------------------------------------------------------
-
-  /** Waits until everything that was sent has been announced, up to the send time-out. */
-  public Status flush() {
-    session.requireOutside();
-    completions.settle();
-    session.enter();
-    try {
-      return session.check(Deisa.deisa_flush(session.handle(), session.error()));
-    } finally {
-      session.exit();
+    // Begins a call with this buffer; returns the address of its array's name.
+    private long enter(LentBuffer lent) {
+        Objects.requireNonNull(lent, "lent");
+        session.enter();
+        try {
+            if (!lent.isOf(session)) {
+                String message =
+                        "array '" + lent.name() + "': the lent buffer is another bridge's: expected one of allocate()";
+                throw session.failure(Status.ARGUMENT, lent.name(), Failure.NO_TIMESTEP, message);
+            }
+            return session.chunk(lent.name()).nameAddress();
+        } catch (Throwable failure) {
+            session.exit();
+            throw failure;
+        }
     }
-  }
 
-  /** The values that the analytics set, as this rank sees them now. */
-  public Feedback feedback() {
-    return new Feedback(this, Deisa.NO_TIMESTEP, 0);
-  }
+    // ---- Steps ------------------------------------------------------------------------------------
 
-  /** A call that reads or deletes feedback. */
-  interface FeedbackCall<T> {
-    T run(long bridge, NativeArena temporary, Deisa.Error error, IntFunction<Status> check);
-  }
-
-  <T> T feedback(FeedbackCall<T> call) {
-    session.enter();
-    try (NativeArena temporary = new NativeArena()) {
-      return call.run(session.handle(), temporary, session.error(), session::check);
-    } finally {
-      session.exit();
+    /**
+     * Begins a step: all chunks put into it travel in one message. May wait, up to the send time-out.
+     *
+     * @throws ContractException when a step is open, or the timestep is not newer than the last one
+     */
+    public Step beginStep(long timestep) {
+        session.enter();
+        try {
+            Status status = session.check(Deisa.deisa_begin_step(session.handle(), timestep, session.error()));
+            return new Step(this, timestep, status, session.isDisabled() ? Set.of() : session.names());
+        } finally {
+            session.exit();
+        }
     }
-  }
 
-  /**
-   * The counters. During and after {@link #finish} they are those of the moment when it was called; {@link #flush()} before
-   * it makes them final.
-   */
-  public BridgeStatus status() {
-    return session.status();
-  }
+    Status put(String name, FieldVector vector) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(vector, "vector");
+        session.enter();
+        try {
+            long address = session.chunk(name).nameAddress();
+            session.export().fill(vector);
+            return session.check(Deisa.deisa_put_arrow(
+                    session.handle(),
+                    address,
+                    session.export().array(),
+                    session.export().schema(),
+                    session.error()));
+        } finally {
+            session.export().release();
+            session.exit();
+        }
+    }
 
-  /**
-   * Ends the session. Collective: flushes, waits for every rank, sends the end marker with {@code timestep} (at least the
-   * newest that was sent), and frees the bridge. Does nothing when the bridge is finished or closed.
-   *
-   * @throws ContractException when a step is open or the timestep is too old; then nothing was done
-   * @throws DeisaException in mode {@link ErrorMode#RAISE}, when something failed; the bridge is freed all the same
-   */
-  public Status finish(long timestep) {
-    session.requireOutside();
-    completions.settle();
-    try {
-      return session.close(timestep);
-    } finally {
-      if (session.isClosed()) {
+    Status put(String name, ArrowBuf buffer, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(buffer, "buffer");
+        return put(name, address(buffer), buffer.readableBytes(), buffer, timestep);
+    }
+
+    Status put(String name, ByteBuffer buffer, long timestep) {
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(buffer, "buffer");
+        return put(name, address(name, buffer), buffer.remaining(), buffer, timestep);
+    }
+
+    private Status put(String name, long address, long bytes, Object owner, long timestep) {
+        session.enter();
+        try {
+            long nameAddress = session.sized(name, bytes, timestep).nameAddress();
+            return session.check(Deisa.deisa_put(session.handle(), nameAddress, address, session.error()));
+        } finally {
+            Reference.reachabilityFence(owner);
+            session.exit();
+        }
+    }
+
+    Status put(LentBuffer lent) {
+        long name = enter(lent);
+        try {
+            return session.check(Deisa.deisa_put_allocated(session.handle(), name, lent.cell(), session.error()));
+        } finally {
+            lent.swap();
+            session.exit();
+        }
+    }
+
+    Status endStep() {
+        session.enter();
+        try {
+            return session.check(Deisa.deisa_end_step(session.handle(), session.error()));
+        } finally {
+            session.exit();
+        }
+    }
+
+    CompletableFuture<Status> endStepAsync() {
+        Status status;
+        long request;
+        session.enter();
+        try {
+            session.request().put(0);
+            status = session.check(Deisa.deisa_end_step_async(session.handle(), session.request(), session.error()));
+            request = session.request().get();
+        } finally {
+            session.exit();
+        }
+        return future(status, request);
+    }
+
+    Session session() {
+        return session;
+    }
+
+    // ---- The rest ---------------------------------------------------------------------------------
+
+    /** Waits until everything that was sent has been announced, up to the send time-out. */
+    public Status flush() {
+        session.requireOutside();
+        completions.settle();
+        session.enter();
+        try {
+            return session.check(Deisa.deisa_flush(session.handle(), session.error()));
+        } finally {
+            session.exit();
+        }
+    }
+
+    /** The values that the analytics set, as this rank sees them now. */
+    public Feedback feedback() {
+        return new Feedback(this, Deisa.NO_TIMESTEP, 0);
+    }
+
+    /** A call that reads or deletes feedback. */
+    interface FeedbackCall<T> {
+        T run(long bridge, NativeArena temporary, Deisa.Error error, IntFunction<Status> check);
+    }
+
+    <T> T feedback(FeedbackCall<T> call) {
+        session.enter();
+        try (NativeArena temporary = new NativeArena()) {
+            return call.run(session.handle(), temporary, session.error(), session::check);
+        } finally {
+            session.exit();
+        }
+    }
+
+    /**
+     * The counters. During and after {@link #finish} they are those of the moment when it was called; {@link #flush()} before
+     * it makes them final.
+     */
+    public BridgeStatus status() {
+        return session.status();
+    }
+
+    /**
+     * Ends the session. Collective: flushes, waits for every rank, sends the end marker with {@code timestep} (at least the
+     * newest that was sent), and frees the bridge. Does nothing when the bridge is finished or closed.
+     *
+     * @throws ContractException when a step is open or the timestep is too old; then nothing was done
+     * @throws DeisaException in mode {@link ErrorMode#RAISE}, when something failed; the bridge is freed all the same
+     */
+    public Status finish(long timestep) {
+        session.requireOutside();
+        completions.settle();
+        try {
+            return session.close(timestep);
+        } finally {
+            if (session.isClosed()) {
+                completions.end();
+            }
+        }
+    }
+
+    /**
+     * Without {@link #finish}: abandons. Local and immediate, meets nobody: for a rank that leaves early. When bridge 0
+     * abandons, its node actor sends the end marker after everything that it received. After finish: nothing.
+     */
+    @Override
+    public void close() {
         completions.end();
-      }
+        session.abandon();
     }
-  }
 
-  /**
-   * Without {@link #finish}: abandons. Local and immediate, meets nobody: for a rank that leaves early. When bridge 0
-   * abandons, its node actor sends the end marker after everything that it received. After finish: nothing.
-   */
-  @Override
-  public void close() {
-    completions.end();
-    session.abandon();
-  }
-
-  private static long address(ArrowBuf buffer) {
-    return buffer.memoryAddress() + buffer.readerIndex();
-  }
-
-  private long address(String name, ByteBuffer buffer) {
-    if (!buffer.isDirect() || buffer.order() != ByteOrder.nativeOrder()) {
-      String message =
-          "array '" + name + "': expected a direct ByteBuffer in native byte order: ByteBuffer.allocateDirect(bytes)"
-              + ".order(ByteOrder.nativeOrder())";
-      throw session.failure(Status.ARGUMENT, String.valueOf(name), Failure.NO_TIMESTEP, message);
+    private static long address(ArrowBuf buffer) {
+        return buffer.memoryAddress() + buffer.readerIndex();
     }
-    return MemoryUtil.getByteBufferAddress(buffer) + buffer.position();
-  }
+
+    private long address(String name, ByteBuffer buffer) {
+        if (!buffer.isDirect() || buffer.order() != ByteOrder.nativeOrder()) {
+            String message = "array '" + name
+                    + "': expected a direct ByteBuffer in native byte order: ByteBuffer.allocateDirect(bytes)"
+                    + ".order(ByteOrder.nativeOrder())";
+            throw session.failure(Status.ARGUMENT, String.valueOf(name), Failure.NO_TIMESTEP, message);
+        }
+        return MemoryUtil.getByteBufferAddress(buffer) + buffer.position();
+    }
 }

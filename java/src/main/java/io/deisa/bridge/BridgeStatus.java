@@ -19,17 +19,17 @@ package io.deisa.bridge;
  * @param errorsEarlier of these, those of earlier calls than the one that reported them
  */
 public record BridgeStatus(
-    long stepsSent,
-    long chunksSent,
-    long chunksStored,
-    long chunksAnnounced,
-    long chunksFailed,
-    long stepsDropped,
-    long chunksInFlight,
-    long bytesSent,
-    long bytesCopied,
-    double secondsBlocked,
-    long chunksLeftOut,
-    long chunksLost,
-    long errors,
-    long errorsEarlier) {}
+        long stepsSent,
+        long chunksSent,
+        long chunksStored,
+        long chunksAnnounced,
+        long chunksFailed,
+        long stepsDropped,
+        long chunksInFlight,
+        long bytesSent,
+        long bytesCopied,
+        double secondsBlocked,
+        long chunksLeftOut,
+        long chunksLost,
+        long errors,
+        long errorsEarlier) {}

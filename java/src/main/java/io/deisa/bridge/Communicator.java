@@ -15,49 +15,49 @@ import java.time.Duration;
  * the bridge never closes it.
  */
 public interface Communicator {
-  /** This rank, 0 ... size-1. */
-  int rank();
+    /** This rank, 0 ... size-1. */
+    int rank();
 
-  /** The number of ranks. */
-  int size();
+    /** The number of ranks. */
+    int size();
 
-  /** Returns when every rank has come. */
-  void barrier(Duration timeout) throws Exception;
+    /** Returns when every rank has come. */
+    void barrier(Duration timeout) throws Exception;
 
-  /**
-   * Every rank gives the same number of bytes; on {@code root} they are put into {@code received} in rank order.
-   *
-   * @param sent this rank's bytes, read-only
-   * @param received size times as many bytes on {@code root}, null elsewhere
-   */
-  void gather(ByteBuffer sent, ByteBuffer received, int root, Duration timeout) throws Exception;
+    /**
+     * Every rank gives the same number of bytes; on {@code root} they are put into {@code received} in rank order.
+     *
+     * @param sent this rank's bytes, read-only
+     * @param received size times as many bytes on {@code root}, null elsewhere
+     */
+    void gather(ByteBuffer sent, ByteBuffer received, int root, Duration timeout) throws Exception;
 
-  /** The bytes of {@code data} go from {@code root} to every rank. */
-  void broadcast(ByteBuffer data, int root, Duration timeout) throws Exception;
+    /** The bytes of {@code data} go from {@code root} to every rank. */
+    void broadcast(ByteBuffer data, int root, Duration timeout) throws Exception;
 
-  /** One rank that meets nobody. */
-  static Communicator single() {
-    return new Communicator() {
-      @Override
-      public int rank() {
-        return 0;
-      }
+    /** One rank that meets nobody. */
+    static Communicator single() {
+        return new Communicator() {
+            @Override
+            public int rank() {
+                return 0;
+            }
 
-      @Override
-      public int size() {
-        return 1;
-      }
+            @Override
+            public int size() {
+                return 1;
+            }
 
-      @Override
-      public void barrier(Duration timeout) {}
+            @Override
+            public void barrier(Duration timeout) {}
 
-      @Override
-      public void gather(ByteBuffer sent, ByteBuffer received, int root, Duration timeout) {
-        received.put(sent);
-      }
+            @Override
+            public void gather(ByteBuffer sent, ByteBuffer received, int root, Duration timeout) {
+                received.put(sent);
+            }
 
-      @Override
-      public void broadcast(ByteBuffer data, int root, Duration timeout) {}
-    };
-  }
+            @Override
+            public void broadcast(ByteBuffer data, int root, Duration timeout) {}
+        };
+    }
 }

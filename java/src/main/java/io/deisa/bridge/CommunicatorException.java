@@ -2,9 +2,9 @@ package io.deisa.bridge;
 
 /** The communicator failed or was broken before. The cause is what a communicator of one's own threw. */
 public final class CommunicatorException extends DeisaException {
-  private static final long serialVersionUID = 1;
+    private static final long serialVersionUID = 1;
 
-  CommunicatorException(Failure failure, Throwable cause) {
-    super(failure, cause);
-  }
+    CommunicatorException(Failure failure, Throwable cause) {
+        super(failure, cause);
+    }
 }

@@ -38,109 +38,110 @@ import org.bytedeco.javacpp.LongPointer;
  * <p>Not thread-safe, apart from {@link #close()}.
  */
 public final class LentBuffer implements AutoCloseable {
-  private final Session session;
-  private final String name;
-  private final LentMemory memory;
-  private long address; // of what is lent now
+    private final Session session;
+    private final String name;
+    private final LentMemory memory;
+    private long address; // of what is lent now
 
-  LentBuffer(Session session, String name, long address, LentMemory memory) {
-    this.session = session;
-    this.name = name;
-    this.address = address;
-    this.memory = memory;
-  }
-
-  /** The array's name. */
-  public String name() {
-    return name;
-  }
-
-  /** Bytes of a chunk. */
-  public long size() {
-    return memory.bytes();
-  }
-
-  /**
-   * What is lent now: one chunk in C order and native byte order, with its reader index at the first byte and its writer
-   * index at the end. The same object each time that the same memory is lent. It stays this object's: whoever keeps it for
-   * longer retains it.
-   *
-   * @throws org.apache.arrow.memory.OutOfMemoryException when the allocator may not account for another chunk
-   * @throws IllegalStateException when this is closed
-   */
-  public ArrowBuf buffer() {
-    return memory.view(address);
-  }
-
-  /**
-   * The same as a buffer of Java, in native byte order, from its first to its last byte. A new view each time, which must
-   * not be used after {@link #close()}.
-   *
-   * @throws IllegalStateException when this is closed, or a chunk has 2 GiB or more
-   */
-  public ByteBuffer bytes() {
-    if (size() > Integer.MAX_VALUE) {
-      throw new IllegalStateException("array '" + name + "': a chunk has " + size() + " bytes: too many for a ByteBuffer");
+    LentBuffer(Session session, String name, long address, LentMemory memory) {
+        this.session = session;
+        this.name = name;
+        this.address = address;
+        this.memory = memory;
     }
-    return MemoryUtil.directBuffer(buffer().memoryAddress(), (int) size()).order(ByteOrder.nativeOrder());
-  }
 
-  /**
-   * What is lent now, as one fixed-shape tensor: a vector of length 1. A view, without a copy, that shows what is computed
-   * there later, too. The vector is the caller's to close, at any time.
-   *
-   * @param allocator accounts for the vector; no chunk memory is taken from it
-   */
-  public FieldVector tensor(BufferAllocator allocator) {
-    session.enter();
-    try {
-      export(session.export().array(), session.export().schema());
-      return session.export().take(allocator);
-    } finally {
-      session.export().release();
-      session.exit();
+    /** The array's name. */
+    public String name() {
+        return name;
     }
-  }
 
-  /** The same through Arrow's C Data Interface. The structs must be empty; the caller releases both, in any order. */
-  public void export(ArrowArray array, ArrowSchema schema) {
-    session.enter();
-    try {
-      export(array.memoryAddress(), schema.memoryAddress());
-    } finally {
-      session.exit();
+    /** Bytes of a chunk. */
+    public long size() {
+        return memory.bytes();
     }
-  }
 
-  private void export(long array, long schema) {
-    long nameAddress = session.knownChunk(name).nameAddress();
-    session.check(Deisa.deisa_export_allocated(session.handle(), nameAddress, array, schema, session.error()));
-  }
+    /**
+     * What is lent now: one chunk in C order and native byte order, with its reader index at the first byte and its writer
+     * index at the end. The same object each time that the same memory is lent. It stays this object's: whoever keeps it for
+     * longer retains it.
+     *
+     * @throws org.apache.arrow.memory.OutOfMemoryException when the allocator may not account for another chunk
+     * @throws IllegalStateException when this is closed
+     */
+    public ArrowBuf buffer() {
+        return memory.view(address);
+    }
 
-  /** Gives back its references to the buffers. Does nothing the second time. */
-  @Override
-  public void close() {
-    memory.close();
-  }
+    /**
+     * The same as a buffer of Java, in native byte order, from its first to its last byte. A new view each time, which must
+     * not be used after {@link #close()}.
+     *
+     * @throws IllegalStateException when this is closed, or a chunk has 2 GiB or more
+     */
+    public ByteBuffer bytes() {
+        if (size() > Integer.MAX_VALUE) {
+            throw new IllegalStateException(
+                    "array '" + name + "': a chunk has " + size() + " bytes: too many for a ByteBuffer");
+        }
+        return MemoryUtil.directBuffer(buffer().memoryAddress(), (int) size()).order(ByteOrder.nativeOrder());
+    }
 
-  boolean isClosed() {
-    return memory.isClosed();
-  }
+    /**
+     * What is lent now, as one fixed-shape tensor: a vector of length 1. A view, without a copy, that shows what is computed
+     * there later, too. The vector is the caller's to close, at any time.
+     *
+     * @param allocator accounts for the vector; no chunk memory is taken from it
+     */
+    public FieldVector tensor(BufferAllocator allocator) {
+        session.enter();
+        try {
+            export(session.export().array(), session.export().schema());
+            return session.export().take(allocator);
+        } finally {
+            session.export().release();
+            session.exit();
+        }
+    }
 
-  // ---- Within a call of the session -------------------------------------------------------------
+    /** The same through Arrow's C Data Interface. The structs must be empty; the caller releases both, in any order. */
+    public void export(ArrowArray array, ArrowSchema schema) {
+        session.enter();
+        try {
+            export(array.memoryAddress(), schema.memoryAddress());
+        } finally {
+            session.exit();
+        }
+    }
 
-  /** Whether this is a buffer of that bridge. */
-  boolean isOf(Session other) {
-    return session == other;
-  }
+    private void export(long array, long schema) {
+        long nameAddress = session.knownChunk(name).nameAddress();
+        session.check(Deisa.deisa_export_allocated(session.handle(), nameAddress, array, schema, session.error()));
+    }
 
-  /** The address, as a void** in C; {@link #swap} afterwards, whatever happens. */
-  LongPointer cell() {
-    return session.buffer().put(address);
-  }
+    /** Gives back its references to the buffers. Does nothing the second time. */
+    @Override
+    public void close() {
+        memory.close();
+    }
 
-  /** Goes over to what the native library lends now. */
-  void swap() {
-    address = session.buffer().get();
-  }
+    boolean isClosed() {
+        return memory.isClosed();
+    }
+
+    // ---- Within a call of the session -------------------------------------------------------------
+
+    /** Whether this is a buffer of that bridge. */
+    boolean isOf(Session other) {
+        return session == other;
+    }
+
+    /** The address, as a void** in C; {@link #swap} afterwards, whatever happens. */
+    LongPointer cell() {
+        return session.buffer().put(address);
+    }
+
+    /** Goes over to what the native library lends now. */
+    void swap() {
+        address = session.buffer().get();
+    }
 }

@@ -12,9 +12,9 @@ import java.util.List;
  * @param data the elements in native byte order, from position 0 to the limit; read-only
  */
 public record NdArray(DType dtype, List<Long> shape, ByteBuffer data) {
-  /** Views the data. */
-  public NdArray {
-    shape = List.copyOf(shape);
-    data = data.asReadOnlyBuffer().order(ByteOrder.nativeOrder());
-  }
+    /** Views the data. */
+    public NdArray {
+        shape = List.copyOf(shape);
+        data = data.asReadOnlyBuffer().order(ByteOrder.nativeOrder());
+    }
 }

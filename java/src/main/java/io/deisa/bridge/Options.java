@@ -20,90 +20,198 @@ import java.time.Duration;
  * @param errorHandler where such failures go in mode {@link ErrorMode#REPORT}; null: stderr
  */
 public record Options(
-    Duration commTimeout,
-    Duration readyTimeout,
-    Duration sendTimeout,
-    String nodeId,
-    String nodeActor,
-    int initRetries,
-    Acknowledge acknowledge,
-    int maxInFlight,
-    BackPressure backPressure,
-    ErrorMode errorMode,
-    ErrorHandler errorHandler) {
+        Duration commTimeout,
+        Duration readyTimeout,
+        Duration sendTimeout,
+        String nodeId,
+        String nodeActor,
+        int initRetries,
+        Acknowledge acknowledge,
+        int maxInFlight,
+        BackPressure backPressure,
+        ErrorMode errorMode,
+        ErrorHandler errorHandler) {
 
-  /** The defaults of {@code DEISA_OPTIONS_INIT}. */
-  public static Options defaults() {
-    return new Options(
-        Duration.ofSeconds(120), Duration.ofSeconds(600), Duration.ofSeconds(120), null, null, 3, Acknowledge.RECEIVED, 2,
-        BackPressure.defaults(), ErrorMode.REPORT, null);
-  }
+    /** The defaults of {@code DEISA_OPTIONS_INIT}. */
+    public static Options defaults() {
+        return new Options(
+                Duration.ofSeconds(120),
+                Duration.ofSeconds(600),
+                Duration.ofSeconds(120),
+                null,
+                null,
+                3,
+                Acknowledge.RECEIVED,
+                2,
+                BackPressure.defaults(),
+                ErrorMode.REPORT,
+                null);
+    }
 
-  public Options withCommTimeout(Duration value) {
-    return new Options(
-        value, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withCommTimeout(Duration value) {
+        return new Options(
+                value,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withReadyTimeout(Duration value) {
-    return new Options(
-        commTimeout, value, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withReadyTimeout(Duration value) {
+        return new Options(
+                commTimeout,
+                value,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withSendTimeout(Duration value) {
-    return new Options(
-        commTimeout, readyTimeout, value, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withSendTimeout(Duration value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                value,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withNodeId(String value) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, value, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withNodeId(String value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                value,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withNodeActor(String value) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, value, initRetries, acknowledge, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withNodeActor(String value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                value,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withInitRetries(int value) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, value, acknowledge, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withInitRetries(int value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                value,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withAcknowledge(Acknowledge value) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, value, maxInFlight, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withAcknowledge(Acknowledge value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                value,
+                maxInFlight,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withMaxInFlight(int value) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, value, backPressure,
-        errorMode, errorHandler);
-  }
+    public Options withMaxInFlight(int value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                value,
+                backPressure,
+                errorMode,
+                errorHandler);
+    }
 
-  public Options withBackPressure(BackPressure value) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, value,
-        errorMode, errorHandler);
-  }
+    public Options withBackPressure(BackPressure value) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                value,
+                errorMode,
+                errorHandler);
+    }
 
-  /** Failures are thrown. */
-  public Options raisingErrors() {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
-        ErrorMode.RAISE, null);
-  }
+    /** Failures are thrown. */
+    public Options raisingErrors() {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                ErrorMode.RAISE,
+                null);
+    }
 
-  /** Failures go to this handler, and the simulation goes on. */
-  public Options reportingErrorsTo(ErrorHandler handler) {
-    return new Options(
-        commTimeout, readyTimeout, sendTimeout, nodeId, nodeActor, initRetries, acknowledge, maxInFlight, backPressure,
-        ErrorMode.REPORT, handler);
-  }
+    /** Failures go to this handler, and the simulation goes on. */
+    public Options reportingErrorsTo(ErrorHandler handler) {
+        return new Options(
+                commTimeout,
+                readyTimeout,
+                sendTimeout,
+                nodeId,
+                nodeActor,
+                initRetries,
+                acknowledge,
+                maxInFlight,
+                backPressure,
+                ErrorMode.REPORT,
+                handler);
+    }
 }

@@ -24,332 +24,334 @@ import org.bytedeco.javacpp.LongPointer;
  * #enter} and {@link #exit}, one at a time; what is not said to be otherwise is used there only.
  */
 final class Session {
-  /** What a call needs to know of one array: the name as a C string, and the memory to send; null: any. */
-  record Chunk(long nameAddress, SentMemory memory) {
-    /** Bytes of the chunk itself. */
-    long bytes() {
-      return memory.chunkBytes();
-    }
-  }
-
-  private static final Chunk ANY = new Chunk(0, null);
-
-  private final int rank;
-  private final boolean disabled;
-  private final ReentrantLock lock = new ReentrantLock();
-  private final NativeArena arena = new NativeArena();
-  private final Callbacks callbacks;
-  private final LongPointer handle;
-  private final Deisa.Error error;
-  private final VectorExport export;
-  private final LongPointer request;
-  private final LongPointer buffer;
-  private final Map<String, Chunk> chunks = new LinkedHashMap<>();
-  private boolean closed;
-
-  // Beside the lock, so that reading counters does not wait for finish().
-  private final Object statusLock = new Object();
-  private final Deisa.BridgeStatus counters;
-  private final Deisa.Error countersError;
-  private BridgeStatus lastStatus = new BridgeStatus(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0);
-  private boolean countersReadable; // guarded by statusLock
-
-  /** Collective: opens the bridge and makes it ready. */
-  Session(BridgeBuilder builder) {
-    rank = builder.bridgeId();
-    disabled = Environment.isDisabled();
-    handle = new LongPointer(arena.allocate(Long.BYTES));
-    request = new LongPointer(arena.allocate(Long.BYTES));
-    buffer = new LongPointer(arena.allocate(Long.BYTES));
-    error = Errors.allocate(arena);
-    countersError = Errors.allocate(arena);
-    long size = Loader.sizeof(Deisa.BridgeStatus.class);
-    counters = new Deisa.BridgeStatus(arena.allocate(size)).struct_size(size);
-    export = new VectorExport(arena);
-    callbacks = builder.callbacks();
-    try (NativeArena temporary = new NativeArena()) {
-      start(builder, temporary);
-    } catch (Throwable failure) {
-      abandon();
-      throw failure;
-    }
-  }
-
-  private void start(BridgeBuilder builder, NativeArena temporary) {
-    enter();
-    try {
-      List<Failure> problems = new ArrayList<>();
-      for (String problem : builder.problems()) {
-        problems.add(new Failure(Status.ARGUMENT, rank, "", Failure.NO_TIMESTEP, problem));
-      }
-      keepProblem(problems, Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
-      if (handle() == 0) {
-        // A bridge with other options tells what is wrong with the arrays, so that all is said at once.
-        keepProblem(problems, Deisa.deisa_open(null, handle, error));
-      }
-      if (handle() != 0) {
-        String arrays = Json.write(builder.arrays());
-        keepProblem(problems, Deisa.deisa_define_json(handle(), temporary.string(arrays), error));
-      }
-      throwAll(problems);
-      setCountersReadable(true);
-      builder
-          .arrays()
-          .forEach((name, of) -> chunks.put(name, new Chunk(arena.string(name).address(), SentMemory.of(of))));
-      check(Deisa.deisa_ready(handle(), error));
-    } finally {
-      exit();
-    }
-  }
-
-  // An invalid argument is kept; any other failure is thrown.
-  private void keepProblem(List<Failure> problems, int status) {
-    if (status == Status.ARGUMENT.code()) {
-      problems.add(Errors.read(error, status));
-    } else {
-      check(status);
-    }
-  }
-
-  private void throwAll(List<Failure> problems) {
-    if (problems.isEmpty()) {
-      return;
-    }
-    Failure first = problems.get(0);
-    String message = problems.stream().map(Failure::message).distinct().collect(Collectors.joining("\n"));
-    Failure all = new Failure(first.status(), first.rank(), first.array(), first.timestepOrNone(), message);
-    throw DeisaException.of(all, callbacks.communicatorFailure());
-  }
-
-  // ---- Around a call ----------------------------------------------------------------------------
-
-  /** Begins a call; throws when the bridge has ended, or inside another call of this thread. */
-  void enter() {
-    enterClosing();
-    if (closed) {
-      exit();
-      throw contract("", Failure.NO_TIMESTEP, "the bridge is closed: expected calls before finish() and close() only");
-    }
-  }
-
-  private void enterClosing() {
-    lock.lock();
-    if (lock.getHoldCount() > 1) {
-      exit();
-      throw reentered();
-    }
-  }
-
-  void exit() {
-    lock.unlock();
-  }
-
-  private static IllegalStateException reentered() {
-    return new IllegalStateException("an error handler or communicator must not call into its own bridge");
-  }
-
-  // ---- Within a call ----------------------------------------------------------------------------
-
-  /** The address of the native bridge. */
-  long handle() {
-    return handle.get();
-  }
-
-  /** Where the native library says what went wrong. */
-  Deisa.Error error() {
-    return error;
-  }
-
-  /** The two structs that a vector goes through. */
-  VectorExport export() {
-    return export;
-  }
-
-  /** A deisa_request. */
-  LongPointer request() {
-    return request;
-  }
-
-  /** The address of a lent buffer, a void* in C. */
-  LongPointer buffer() {
-    return buffer;
-  }
-
-  /** Turns a negative status into an exception, and throws what a handler threw in this call. */
-  Status check(int status) {
-    Throwable ofHandler = callbacks.takeHandlerFailure();
-    if (status < 0) {
-      DeisaException failure = DeisaException.of(Errors.read(error, status), callbacks.communicatorFailure());
-      if (ofHandler != null) {
-        failure.addSuppressed(ofHandler);
-      }
-      throw failure;
-    }
-    if (ofHandler instanceof RuntimeException thrown) {
-      throw thrown;
-    }
-    if (ofHandler instanceof Error thrown) {
-      throw thrown;
-    }
-    return Status.of(status);
-  }
-
-  /** The array with this name; any array when disabled. */
-  Chunk chunk(String name) {
-    Chunk chunk = chunks.get(name);
-    if (chunk != null) {
-      return chunk;
-    }
-    if (disabled) {
-      return ANY;
-    }
-    throw unknown(name);
-  }
-
-  /** As above, but an array that is not known is refused also when disabled. */
-  Chunk knownChunk(String name) {
-    Chunk chunk = chunks.get(name);
-    if (chunk == null || chunk.memory() == null) {
-      throw unknown(name);
-    }
-    return chunk;
-  }
-
-  /** The array with this name, for memory of {@code bytes} bytes: the native library cannot see how much there is. */
-  Chunk sized(String name, long bytes, long timestep) {
-    Chunk chunk = chunk(name);
-    String problem = chunk.memory() == null || disabled ? null : chunk.memory().problem(bytes);
-    if (problem != null) {
-      throw contract(name, timestep, "array '" + name + "': " + problem);
-    }
-    return chunk;
-  }
-
-  private DeisaException unknown(String name) {
-    return contract(
-        String.valueOf(name),
-        Failure.NO_TIMESTEP,
-        "unknown array '" + name + "': expected one that was defined on this rank: " + new LinkedHashSet<>(chunks.keySet()));
-  }
-
-  // ---- Anywhere ---------------------------------------------------------------------------------
-
-  /** Whether DEISA_DISABLE is set. */
-  boolean isDisabled() {
-    return disabled;
-  }
-
-  /** The names of this rank's arrays. */
-  Set<String> names() {
-    return chunks.keySet();
-  }
-
-  DeisaException contract(String array, long timestep, String message) {
-    return failure(Status.CONTRACT, array, timestep, message);
-  }
-
-  DeisaException failure(Status status, String array, long timestep, String message) {
-    return DeisaException.of(new Failure(status, rank, array, timestep, message), null);
-  }
-
-  /** The counters; during and after {@link #close} those of the moment when it was called. */
-  BridgeStatus status() {
-    requireOutside();
-    return readCounters();
-  }
-
-  private BridgeStatus readCounters() {
-    synchronized (statusLock) {
-      if (countersReadable && Deisa.deisa_get_status(handle(), counters, countersError) >= 0) {
-        lastStatus =
-            new BridgeStatus(
-                counters.steps_sent(),
-                counters.chunks_sent(),
-                counters.chunks_stored(),
-                counters.chunks_announced(),
-                counters.chunks_failed(),
-                counters.steps_dropped(),
-                counters.chunks_in_flight(),
-                counters.bytes_sent(),
-                counters.bytes_copied(),
-                counters.seconds_blocked(),
-                counters.chunks_left_out(),
-                counters.chunks_lost(),
-                counters.errors(),
-                counters.errors_earlier());
-      }
-      return lastStatus;
-    }
-  }
-
-  private void setCountersReadable(boolean readable) {
-    synchronized (statusLock) {
-      if (!readable) {
-        readCounters();
-      }
-      countersReadable = readable;
-    }
-  }
-
-  // ---- The end ----------------------------------------------------------------------------------
-
-  /** deisa_close: collective; nothing when it has ended. */
-  Status close(long timestep) {
-    enterClosing();
-    try {
-      if (closed) {
-        return Status.OK;
-      }
-      setCountersReadable(false);
-      try {
-        return check(Deisa.deisa_close(handle, timestep, error));
-      } finally {
-        if (handle() == 0) {
-          free();
-        } else {
-          setCountersReadable(true);
+    /** What a call needs to know of one array: the name as a C string, and the memory to send; null: any. */
+    record Chunk(long nameAddress, SentMemory memory) {
+        /** Bytes of the chunk itself. */
+        long bytes() {
+            return memory.chunkBytes();
         }
-      }
-    } finally {
-      exit();
     }
-  }
 
-  /** deisa_abandon; nothing when it has ended. */
-  void abandon() {
-    enterClosing();
-    try {
-      if (!closed) {
-        setCountersReadable(false);
-        Deisa.deisa_abandon(handle);
-        free();
-      }
-    } finally {
-      exit();
+    private static final Chunk ANY = new Chunk(0, null);
+
+    private final int rank;
+    private final boolean disabled;
+    private final ReentrantLock lock = new ReentrantLock();
+    private final NativeArena arena = new NativeArena();
+    private final Callbacks callbacks;
+    private final LongPointer handle;
+    private final Deisa.Error error;
+    private final VectorExport export;
+    private final LongPointer request;
+    private final LongPointer buffer;
+    private final Map<String, Chunk> chunks = new LinkedHashMap<>();
+    private boolean closed;
+
+    // Beside the lock, so that reading counters does not wait for finish().
+    private final Object statusLock = new Object();
+    private final Deisa.BridgeStatus counters;
+    private final Deisa.Error countersError;
+    private BridgeStatus lastStatus = new BridgeStatus(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0);
+    private boolean countersReadable; // guarded by statusLock
+
+    /** Collective: opens the bridge and makes it ready. */
+    Session(BridgeBuilder builder) {
+        rank = builder.bridgeId();
+        disabled = Environment.isDisabled();
+        handle = new LongPointer(arena.allocate(Long.BYTES));
+        request = new LongPointer(arena.allocate(Long.BYTES));
+        buffer = new LongPointer(arena.allocate(Long.BYTES));
+        error = Errors.allocate(arena);
+        countersError = Errors.allocate(arena);
+        long size = Loader.sizeof(Deisa.BridgeStatus.class);
+        counters = new Deisa.BridgeStatus(arena.allocate(size)).struct_size(size);
+        export = new VectorExport(arena);
+        callbacks = builder.callbacks();
+        try (NativeArena temporary = new NativeArena()) {
+            start(builder, temporary);
+        } catch (Throwable failure) {
+            abandon();
+            throw failure;
+        }
     }
-  }
 
-  /** Throws inside a call of this thread, that is in an error handler or communicator. */
-  void requireOutside() {
-    if (lock.isHeldByCurrentThread()) {
-      throw reentered();
+    private void start(BridgeBuilder builder, NativeArena temporary) {
+        enter();
+        try {
+            List<Failure> problems = new ArrayList<>();
+            for (String problem : builder.problems()) {
+                problems.add(new Failure(Status.ARGUMENT, rank, "", Failure.NO_TIMESTEP, problem));
+            }
+            keepProblem(problems, Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
+            if (handle() == 0) {
+                // A bridge with other options tells what is wrong with the arrays, so that all is said at once.
+                keepProblem(problems, Deisa.deisa_open(null, handle, error));
+            }
+            if (handle() != 0) {
+                String arrays = Json.write(builder.arrays());
+                keepProblem(problems, Deisa.deisa_define_json(handle(), temporary.string(arrays), error));
+            }
+            throwAll(problems);
+            setCountersReadable(true);
+            builder.arrays()
+                    .forEach((name, of) ->
+                            chunks.put(name, new Chunk(arena.string(name).address(), SentMemory.of(of))));
+            check(Deisa.deisa_ready(handle(), error));
+        } finally {
+            exit();
+        }
     }
-  }
 
-  /** Whether the native bridge is gone. Outside of a call. */
-  boolean isClosed() {
-    requireOutside();
-    lock.lock();
-    try {
-      return closed;
-    } finally {
-      lock.unlock();
+    // An invalid argument is kept; any other failure is thrown.
+    private void keepProblem(List<Failure> problems, int status) {
+        if (status == Status.ARGUMENT.code()) {
+            problems.add(Errors.read(error, status));
+        } else {
+            check(status);
+        }
     }
-  }
 
-  private void free() {
-    closed = true;
-    callbacks.close();
-    arena.close();
-  }
+    private void throwAll(List<Failure> problems) {
+        if (problems.isEmpty()) {
+            return;
+        }
+        Failure first = problems.get(0);
+        String message = problems.stream().map(Failure::message).distinct().collect(Collectors.joining("\n"));
+        Failure all = new Failure(first.status(), first.rank(), first.array(), first.timestepOrNone(), message);
+        throw DeisaException.of(all, callbacks.communicatorFailure());
+    }
+
+    // ---- Around a call ----------------------------------------------------------------------------
+
+    /** Begins a call; throws when the bridge has ended, or inside another call of this thread. */
+    void enter() {
+        enterClosing();
+        if (closed) {
+            exit();
+            throw contract(
+                    "", Failure.NO_TIMESTEP, "the bridge is closed: expected calls before finish() and close() only");
+        }
+    }
+
+    private void enterClosing() {
+        lock.lock();
+        if (lock.getHoldCount() > 1) {
+            exit();
+            throw reentered();
+        }
+    }
+
+    void exit() {
+        lock.unlock();
+    }
+
+    private static IllegalStateException reentered() {
+        return new IllegalStateException("an error handler or communicator must not call into its own bridge");
+    }
+
+    // ---- Within a call ----------------------------------------------------------------------------
+
+    /** The address of the native bridge. */
+    long handle() {
+        return handle.get();
+    }
+
+    /** Where the native library says what went wrong. */
+    Deisa.Error error() {
+        return error;
+    }
+
+    /** The two structs that a vector goes through. */
+    VectorExport export() {
+        return export;
+    }
+
+    /** A deisa_request. */
+    LongPointer request() {
+        return request;
+    }
+
+    /** The address of a lent buffer, a void* in C. */
+    LongPointer buffer() {
+        return buffer;
+    }
+
+    /** Turns a negative status into an exception, and throws what a handler threw in this call. */
+    Status check(int status) {
+        Throwable ofHandler = callbacks.takeHandlerFailure();
+        if (status < 0) {
+            DeisaException failure = DeisaException.of(Errors.read(error, status), callbacks.communicatorFailure());
+            if (ofHandler != null) {
+                failure.addSuppressed(ofHandler);
+            }
+            throw failure;
+        }
+        if (ofHandler instanceof RuntimeException thrown) {
+            throw thrown;
+        }
+        if (ofHandler instanceof Error thrown) {
+            throw thrown;
+        }
+        return Status.of(status);
+    }
+
+    /** The array with this name; any array when disabled. */
+    Chunk chunk(String name) {
+        Chunk chunk = chunks.get(name);
+        if (chunk != null) {
+            return chunk;
+        }
+        if (disabled) {
+            return ANY;
+        }
+        throw unknown(name);
+    }
+
+    /** As above, but an array that is not known is refused also when disabled. */
+    Chunk knownChunk(String name) {
+        Chunk chunk = chunks.get(name);
+        if (chunk == null || chunk.memory() == null) {
+            throw unknown(name);
+        }
+        return chunk;
+    }
+
+    /** The array with this name, for memory of {@code bytes} bytes: the native library cannot see how much there is. */
+    Chunk sized(String name, long bytes, long timestep) {
+        Chunk chunk = chunk(name);
+        String problem =
+                chunk.memory() == null || disabled ? null : chunk.memory().problem(bytes);
+        if (problem != null) {
+            throw contract(name, timestep, "array '" + name + "': " + problem);
+        }
+        return chunk;
+    }
+
+    private DeisaException unknown(String name) {
+        return contract(
+                String.valueOf(name),
+                Failure.NO_TIMESTEP,
+                "unknown array '" + name + "': expected one that was defined on this rank: "
+                        + new LinkedHashSet<>(chunks.keySet()));
+    }
+
+    // ---- Anywhere ---------------------------------------------------------------------------------
+
+    /** Whether DEISA_DISABLE is set. */
+    boolean isDisabled() {
+        return disabled;
+    }
+
+    /** The names of this rank's arrays. */
+    Set<String> names() {
+        return chunks.keySet();
+    }
+
+    DeisaException contract(String array, long timestep, String message) {
+        return failure(Status.CONTRACT, array, timestep, message);
+    }
+
+    DeisaException failure(Status status, String array, long timestep, String message) {
+        return DeisaException.of(new Failure(status, rank, array, timestep, message), null);
+    }
+
+    /** The counters; during and after {@link #close} those of the moment when it was called. */
+    BridgeStatus status() {
+        requireOutside();
+        return readCounters();
+    }
+
+    private BridgeStatus readCounters() {
+        synchronized (statusLock) {
+            if (countersReadable && Deisa.deisa_get_status(handle(), counters, countersError) >= 0) {
+                lastStatus = new BridgeStatus(
+                        counters.steps_sent(),
+                        counters.chunks_sent(),
+                        counters.chunks_stored(),
+                        counters.chunks_announced(),
+                        counters.chunks_failed(),
+                        counters.steps_dropped(),
+                        counters.chunks_in_flight(),
+                        counters.bytes_sent(),
+                        counters.bytes_copied(),
+                        counters.seconds_blocked(),
+                        counters.chunks_left_out(),
+                        counters.chunks_lost(),
+                        counters.errors(),
+                        counters.errors_earlier());
+            }
+            return lastStatus;
+        }
+    }
+
+    private void setCountersReadable(boolean readable) {
+        synchronized (statusLock) {
+            if (!readable) {
+                readCounters();
+            }
+            countersReadable = readable;
+        }
+    }
+
+    // ---- The end ----------------------------------------------------------------------------------
+
+    /** deisa_close: collective; nothing when it has ended. */
+    Status close(long timestep) {
+        enterClosing();
+        try {
+            if (closed) {
+                return Status.OK;
+            }
+            setCountersReadable(false);
+            try {
+                return check(Deisa.deisa_close(handle, timestep, error));
+            } finally {
+                if (handle() == 0) {
+                    free();
+                } else {
+                    setCountersReadable(true);
+                }
+            }
+        } finally {
+            exit();
+        }
+    }
+
+    /** deisa_abandon; nothing when it has ended. */
+    void abandon() {
+        enterClosing();
+        try {
+            if (!closed) {
+                setCountersReadable(false);
+                Deisa.deisa_abandon(handle);
+                free();
+            }
+        } finally {
+            exit();
+        }
+    }
+
+    /** Throws inside a call of this thread, that is in an error handler or communicator. */
+    void requireOutside() {
+        if (lock.isHeldByCurrentThread()) {
+            throw reentered();
+        }
+    }
+
+    /** Whether the native bridge is gone. Outside of a call. */
+    boolean isClosed() {
+        requireOutside();
+        lock.lock();
+        try {
+            return closed;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void free() {
+        closed = true;
+        callbacks.close();
+        arena.close();
+    }
 }

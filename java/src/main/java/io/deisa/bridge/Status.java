@@ -2,59 +2,59 @@ package io.deisa.bridge;
 
 /** How a call ended, as in {@code deisa_status}. Calls return the first five; the others come as a {@link DeisaException}. */
 public enum Status {
-  OK(0),
-  /** This step is dropped on every rank alike. */
-  SKIPPED(1),
-  /** There is no such value. */
-  NOT_FOUND(2),
-  /** A failure was given to the error handler; the simulation can go on. */
-  REPORTED(3),
-  /** Not finished yet. */
-  PENDING(4),
-  /** An argument or option is invalid. */
-  ARGUMENT(-1),
-  /** The contract between simulation and analytics is violated. */
-  CONTRACT(-2),
-  /** A wait ended; the message names whom it waited for. */
-  TIMEOUT(-3),
-  /** The communicator failed or was broken before. */
-  COMMUNICATOR(-4),
-  /** Ray, the node actor or its socket cannot be reached. */
-  CONNECTION(-5),
-  /** Out of memory, descriptors or room in the object store. */
-  RESOURCE(-6),
-  /** Known, but not supported. */
-  UNSUPPORTED(-7),
-  /** A defect of the library. */
-  INTERNAL(-8);
+    OK(0),
+    /** This step is dropped on every rank alike. */
+    SKIPPED(1),
+    /** There is no such value. */
+    NOT_FOUND(2),
+    /** A failure was given to the error handler; the simulation can go on. */
+    REPORTED(3),
+    /** Not finished yet. */
+    PENDING(4),
+    /** An argument or option is invalid. */
+    ARGUMENT(-1),
+    /** The contract between simulation and analytics is violated. */
+    CONTRACT(-2),
+    /** A wait ended; the message names whom it waited for. */
+    TIMEOUT(-3),
+    /** The communicator failed or was broken before. */
+    COMMUNICATOR(-4),
+    /** Ray, the node actor or its socket cannot be reached. */
+    CONNECTION(-5),
+    /** Out of memory, descriptors or room in the object store. */
+    RESOURCE(-6),
+    /** Known, but not supported. */
+    UNSUPPORTED(-7),
+    /** A defect of the library. */
+    INTERNAL(-8);
 
-  private final int code;
+    private final int code;
 
-  Status(int code) {
-    this.code = code;
-  }
+    Status(int code) {
+        this.code = code;
+    }
 
-  /** The value of {@code deisa_status}. */
-  public int code() {
-    return code;
-  }
+    /** The value of {@code deisa_status}. */
+    public int code() {
+        return code;
+    }
 
-  /** The status with this value; {@link #INTERNAL} for one that is not known. */
-  public static Status of(int code) {
-    return switch (code) {
-      case 0 -> OK;
-      case 1 -> SKIPPED;
-      case 2 -> NOT_FOUND;
-      case 3 -> REPORTED;
-      case 4 -> PENDING;
-      case -1 -> ARGUMENT;
-      case -2 -> CONTRACT;
-      case -3 -> TIMEOUT;
-      case -4 -> COMMUNICATOR;
-      case -5 -> CONNECTION;
-      case -6 -> RESOURCE;
-      case -7 -> UNSUPPORTED;
-      default -> INTERNAL;
-    };
-  }
+    /** The status with this value; {@link #INTERNAL} for one that is not known. */
+    public static Status of(int code) {
+        return switch (code) {
+            case 0 -> OK;
+            case 1 -> SKIPPED;
+            case 2 -> NOT_FOUND;
+            case 3 -> REPORTED;
+            case 4 -> PENDING;
+            case -1 -> ARGUMENT;
+            case -2 -> CONTRACT;
+            case -3 -> TIMEOUT;
+            case -4 -> COMMUNICATOR;
+            case -5 -> CONNECTION;
+            case -6 -> RESOURCE;
+            case -7 -> UNSUPPORTED;
+            default -> INTERNAL;
+        };
+    }
 }

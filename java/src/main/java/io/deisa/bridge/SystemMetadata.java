@@ -9,8 +9,8 @@ package io.deisa.bridge;
  * @param rayAddress {@code host:port} of Ray; null: {@code RAY_ADDRESS}, else the local cluster
  */
 public record SystemMetadata(int worldSize, String masterAddress, int masterPort, String rayAddress) {
-  /** The running local cluster, or {@code RAY_ADDRESS}. */
-  public SystemMetadata(int worldSize, String masterAddress, int masterPort) {
-    this(worldSize, masterAddress, masterPort, null);
-  }
+    /** The running local cluster, or {@code RAY_ADDRESS}. */
+    public SystemMetadata(int worldSize, String masterAddress, int masterPort) {
+        this(worldSize, masterAddress, masterPort, null);
+    }
 }

@@ -22,153 +22,157 @@ import org.junit.jupiter.api.Test;
 
 @Tag("fake")
 class AsyncTest {
-  private static final ArrayMetadata FIELD = Fake.array("field", DType.FLOAT64, 3);
-  private static final Options STORED = Fake.raising().withAcknowledge(Acknowledge.STORED);
-  private final ByteBuffer data = Fake.doubles(1, 2, 3);
+    private static final ArrayMetadata FIELD = Fake.array("field", DType.FLOAT64, 3);
+    private static final Options STORED = Fake.raising().withAcknowledge(Acknowledge.STORED);
+    private final ByteBuffer data = Fake.doubles(1, 2, 3);
 
-  private static Throwable failureOf(CompletableFuture<Status> future) {
-    return assertThrows(CompletionException.class, future::join).getCause();
-  }
-
-  private static List<Thread> completionThreads() {
-    return Thread.getAllStackTraces().keySet().stream().filter(t -> t.getName().equals("deisa-completions")).toList();
-  }
-
-  @Test
-  void everyKindOfMemoryIsAcknowledged() {
-    try (BufferAllocator allocator = new RootAllocator();
-        Bridge bridge = Fake.open(STORED, FIELD);
-        ArrowBuf buffer = allocator.buffer(24).writerIndex(24);
-        Float8Vector vector = new Float8Vector("v", allocator);
-        LentBuffer lent = bridge.allocate("field", allocator)) {
-      vector.allocateNew(3);
-      for (int i = 0; i < 3; i++) {
-        vector.set(i, i);
-      }
-      vector.setValueCount(3);
-      List<CompletableFuture<Status>> futures = new ArrayList<>();
-      futures.add(bridge.sendAsync("field", data, 0));
-      futures.add(bridge.sendAsync("field", buffer, 1));
-      futures.add(bridge.sendAsync("field", vector, 2));
-      futures.add(bridge.sendAsync(lent, 3));
-      Step step = bridge.beginStep(4);
-      step.put("field", data);
-      futures.add(step.endAsync());
-      assertEquals(Status.OK, step.endAsync().join(), "ended already");
-      futures.forEach(future -> assertEquals(Status.OK, future.join()));
-      assertEquals(5, bridge.status().chunksStored());
-      assertEquals(Status.OK, bridge.finish(5));
+    private static Throwable failureOf(CompletableFuture<Status> future) {
+        return assertThrows(CompletionException.class, future::join).getCause();
     }
-  }
 
-  @Test
-  void oneThreadServesABridge() throws Exception {
-    assertEquals(List.of(), completionThreads());
-    try (Bridge bridge = Fake.open(STORED, FIELD)) {
-      assertEquals(List.of(), completionThreads(), "none before it is needed");
-      for (long t = 0; t < 100; t++) {
-        bridge.sendAsync("field", data, t);
-      }
-      List<Thread> threads = completionThreads();
-      assertEquals(1, threads.size());
-      assertTrue(threads.get(0).isDaemon());
-      CompletableFuture<Thread> dependent = bridge.sendAsync("field", data, 100).thenApply(s -> Thread.currentThread());
-      assertTrue(List.of(threads.get(0), Thread.currentThread()).contains(dependent.join()));
-      bridge.finish(101);
-      threads.get(0).join(20_000);
-      assertFalse(threads.get(0).isAlive(), "ends with the bridge");
+    private static List<Thread> completionThreads() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(t -> t.getName().equals("deisa-completions"))
+                .toList();
     }
-  }
 
-  @Test
-  void aFailureArrivesAtItsFuture() {
-    try (Bridge bridge = Fake.open(STORED, FIELD)) {
-      CompletableFuture<Status> refused = bridge.sendAsync("field", data, Fake.REFUSED);
-      CompletableFuture<Status> next = bridge.sendAsync("field", data, Fake.REFUSED + 1);
-      DeisaException failure = assertInstanceOf(DeisaException.class, failureOf(refused));
-      assertEquals(Status.RESOURCE, failure.status());
-      assertEquals("field", failure.array());
-      assertEquals(Fake.REFUSED, failure.timestep().getAsLong());
-      assertEquals(0, failure.rank());
-      assertTrue(failure.getMessage().contains("refused on request"), failure.getMessage());
-      assertEquals(Status.OK, next.join(), "and at no other one");
-      assertEquals(Status.OK, bridge.flush());
-      assertEquals(Status.OK, bridge.finish(1000));
+    @Test
+    void everyKindOfMemoryIsAcknowledged() {
+        try (BufferAllocator allocator = new RootAllocator();
+                Bridge bridge = Fake.open(STORED, FIELD);
+                ArrowBuf buffer = allocator.buffer(24).writerIndex(24);
+                Float8Vector vector = new Float8Vector("v", allocator);
+                LentBuffer lent = bridge.allocate("field", allocator)) {
+            vector.allocateNew(3);
+            for (int i = 0; i < 3; i++) {
+                vector.set(i, i);
+            }
+            vector.setValueCount(3);
+            List<CompletableFuture<Status>> futures = new ArrayList<>();
+            futures.add(bridge.sendAsync("field", data, 0));
+            futures.add(bridge.sendAsync("field", buffer, 1));
+            futures.add(bridge.sendAsync("field", vector, 2));
+            futures.add(bridge.sendAsync(lent, 3));
+            Step step = bridge.beginStep(4);
+            step.put("field", data);
+            futures.add(step.endAsync());
+            assertEquals(Status.OK, step.endAsync().join(), "ended already");
+            futures.forEach(future -> assertEquals(Status.OK, future.join()));
+            assertEquals(5, bridge.status().chunksStored());
+            assertEquals(Status.OK, bridge.finish(5));
+        }
     }
-  }
 
-  @Test
-  void aReportedFailureIsTheFuturesStatus() {
-    ConcurrentLinkedQueue<Failure> reported = new ConcurrentLinkedQueue<>();
-    Options options = Options.defaults().withAcknowledge(Acknowledge.STORED).reportingErrorsTo(reported::add);
-    try (Bridge bridge = Fake.open(options, FIELD)) {
-      assertEquals(Status.REPORTED, bridge.sendAsync("field", data, Fake.REFUSED).join());
-      assertEquals(1, reported.size());
-      assertEquals(Fake.REFUSED, reported.peek().timestepOrNone());
+    @Test
+    void oneThreadServesABridge() throws Exception {
+        assertEquals(List.of(), completionThreads());
+        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+            assertEquals(List.of(), completionThreads(), "none before it is needed");
+            for (long t = 0; t < 100; t++) {
+                bridge.sendAsync("field", data, t);
+            }
+            List<Thread> threads = completionThreads();
+            assertEquals(1, threads.size());
+            assertTrue(threads.get(0).isDaemon());
+            CompletableFuture<Thread> dependent =
+                    bridge.sendAsync("field", data, 100).thenApply(s -> Thread.currentThread());
+            assertTrue(List.of(threads.get(0), Thread.currentThread()).contains(dependent.join()));
+            bridge.finish(101);
+            threads.get(0).join(20_000);
+            assertFalse(threads.get(0).isAlive(), "ends with the bridge");
+        }
     }
-  }
 
-  @Test
-  void whatIsWrongWithTheCallIsThrown() {
-    try (Bridge bridge = Fake.open(STORED, FIELD)) {
-      assertEquals(Status.OK, bridge.sendAsync("field", data, 3).join());
-      assertThrows(ContractException.class, () -> bridge.sendAsync("field", data, 3));
-      assertThrows(ContractException.class, () -> bridge.sendAsync("other", data, 4));
-      assertThrows(ContractException.class, () -> bridge.sendAsync("field", Fake.doubles(1), 4));
-      assertThrows(InvalidArgumentException.class, () -> bridge.sendAsync("field", ByteBuffer.allocate(24), 4));
+    @Test
+    void aFailureArrivesAtItsFuture() {
+        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+            CompletableFuture<Status> refused = bridge.sendAsync("field", data, Fake.REFUSED);
+            CompletableFuture<Status> next = bridge.sendAsync("field", data, Fake.REFUSED + 1);
+            DeisaException failure = assertInstanceOf(DeisaException.class, failureOf(refused));
+            assertEquals(Status.RESOURCE, failure.status());
+            assertEquals("field", failure.array());
+            assertEquals(Fake.REFUSED, failure.timestep().getAsLong());
+            assertEquals(0, failure.rank());
+            assertTrue(failure.getMessage().contains("refused on request"), failure.getMessage());
+            assertEquals(Status.OK, next.join(), "and at no other one");
+            assertEquals(Status.OK, bridge.flush());
+            assertEquals(Status.OK, bridge.finish(1000));
+        }
     }
-  }
 
-  @Test
-  void nothingIsWaitedForLongerThanTheSendTimeout() {
-    Options options = STORED.withSendTimeout(Duration.ofMillis(200)).withMaxInFlight(1);
-    try (Bridge bridge = Fake.open(options, FIELD)) {
-      CompletableFuture<Status> held = bridge.sendAsync("field", data, Fake.HELD);
-      DeisaTimeoutException full =
-          assertThrows(DeisaTimeoutException.class, () -> bridge.sendAsync("field", data, Fake.HELD + 1));
-      assertTrue(full.getMessage().contains("max_in_flight is 1"), "bounded in flight: " + full.getMessage());
-      DeisaException late = assertInstanceOf(DeisaTimeoutException.class, failureOf(held));
-      assertEquals(Fake.HELD, late.timestep().getAsLong());
+    @Test
+    void aReportedFailureIsTheFuturesStatus() {
+        ConcurrentLinkedQueue<Failure> reported = new ConcurrentLinkedQueue<>();
+        Options options = Options.defaults().withAcknowledge(Acknowledge.STORED).reportingErrorsTo(reported::add);
+        try (Bridge bridge = Fake.open(options, FIELD)) {
+            assertEquals(
+                    Status.REPORTED,
+                    bridge.sendAsync("field", data, Fake.REFUSED).join());
+            assertEquals(1, reported.size());
+            assertEquals(Fake.REFUSED, reported.peek().timestepOrNone());
+        }
     }
-  }
 
-  @Test
-  void flushAndFinishWaitForWhatIsUnderWay() {
-    try (Bridge bridge = Fake.open(STORED.withMaxInFlight(5), FIELD)) {
-      CompletableFuture<Status> refused = bridge.sendAsync("field", data, Fake.REFUSED);
-      CompletableFuture<Status> stored = bridge.sendAsync("field", data, Fake.REFUSED + 1);
-      assertEquals(Status.OK, bridge.flush(), "the failure is the future's");
-      assertEquals(2, bridge.status().chunksSent());
-      assertEquals(0, bridge.status().chunksInFlight());
-      assertInstanceOf(DeisaException.class, failureOf(refused));
-      assertEquals(Status.OK, stored.join());
-      CompletableFuture<Status> last = bridge.sendAsync("field", data, Fake.REFUSED + 2);
-      assertEquals(Status.OK, bridge.finish(1000));
-      assertEquals(Status.OK, last.join());
+    @Test
+    void whatIsWrongWithTheCallIsThrown() {
+        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+            assertEquals(Status.OK, bridge.sendAsync("field", data, 3).join());
+            assertThrows(ContractException.class, () -> bridge.sendAsync("field", data, 3));
+            assertThrows(ContractException.class, () -> bridge.sendAsync("other", data, 4));
+            assertThrows(ContractException.class, () -> bridge.sendAsync("field", Fake.doubles(1), 4));
+            assertThrows(InvalidArgumentException.class, () -> bridge.sendAsync("field", ByteBuffer.allocate(24), 4));
+        }
     }
-  }
 
-  @Test
-  void closeFailsWhatIsUnderWay() {
-    CompletableFuture<Status> held;
-    try (Bridge bridge = Fake.open(STORED, FIELD)) {
-      held = bridge.sendAsync("field", data, Fake.HELD);
+    @Test
+    void nothingIsWaitedForLongerThanTheSendTimeout() {
+        Options options = STORED.withSendTimeout(Duration.ofMillis(200)).withMaxInFlight(1);
+        try (Bridge bridge = Fake.open(options, FIELD)) {
+            CompletableFuture<Status> held = bridge.sendAsync("field", data, Fake.HELD);
+            DeisaTimeoutException full =
+                    assertThrows(DeisaTimeoutException.class, () -> bridge.sendAsync("field", data, Fake.HELD + 1));
+            assertTrue(full.getMessage().contains("max_in_flight is 1"), "bounded in flight: " + full.getMessage());
+            DeisaException late = assertInstanceOf(DeisaTimeoutException.class, failureOf(held));
+            assertEquals(Fake.HELD, late.timestep().getAsLong());
+        }
     }
-    Throwable failure = failureOf(held);
-    assertInstanceOf(ConnectionException.class, failure);
-    assertTrue(failure.getMessage().contains("before this asynchronous send was acknowledged"), failure.getMessage());
-  }
 
-  @Test
-  void dependentActionsMayUseTheBridge() {
-    try (Bridge bridge = Fake.open(STORED, FIELD)) {
-      CompletableFuture<Status> chain =
-          bridge
-              .sendAsync("field", data, 0)
-              .thenCompose(status -> bridge.sendAsync("field", data, 1))
-              .thenApply(status -> bridge.send("field", data, 2));
-      assertEquals(Status.OK, chain.join());
-      assertEquals(3, bridge.status().chunksSent());
+    @Test
+    void flushAndFinishWaitForWhatIsUnderWay() {
+        try (Bridge bridge = Fake.open(STORED.withMaxInFlight(5), FIELD)) {
+            CompletableFuture<Status> refused = bridge.sendAsync("field", data, Fake.REFUSED);
+            CompletableFuture<Status> stored = bridge.sendAsync("field", data, Fake.REFUSED + 1);
+            assertEquals(Status.OK, bridge.flush(), "the failure is the future's");
+            assertEquals(2, bridge.status().chunksSent());
+            assertEquals(0, bridge.status().chunksInFlight());
+            assertInstanceOf(DeisaException.class, failureOf(refused));
+            assertEquals(Status.OK, stored.join());
+            CompletableFuture<Status> last = bridge.sendAsync("field", data, Fake.REFUSED + 2);
+            assertEquals(Status.OK, bridge.finish(1000));
+            assertEquals(Status.OK, last.join());
+        }
     }
-  }
+
+    @Test
+    void closeFailsWhatIsUnderWay() {
+        CompletableFuture<Status> held;
+        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+            held = bridge.sendAsync("field", data, Fake.HELD);
+        }
+        Throwable failure = failureOf(held);
+        assertInstanceOf(ConnectionException.class, failure);
+        assertTrue(
+                failure.getMessage().contains("before this asynchronous send was acknowledged"), failure.getMessage());
+    }
+
+    @Test
+    void dependentActionsMayUseTheBridge() {
+        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+            CompletableFuture<Status> chain = bridge.sendAsync("field", data, 0)
+                    .thenCompose(status -> bridge.sendAsync("field", data, 1))
+                    .thenApply(status -> bridge.send("field", data, 2));
+            assertEquals(Status.OK, chain.join());
+            assertEquals(3, bridge.status().chunksSent());
+        }
+    }
 }

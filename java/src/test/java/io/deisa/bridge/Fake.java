@@ -9,45 +9,46 @@ import java.time.Duration;
 
 /** Against the node actor of native/bridge/testing/fake_library.cc, which the tests tagged "fake" run with (see pom.xml). */
 final class Fake {
-  /** The timestep whose chunks the node actor refuses. */
-  static final long REFUSED = -666;
+    /** The timestep whose chunks the node actor refuses. */
+    static final long REFUSED = -666;
 
-  /** The timestep whose chunks it never stores. */
-  static final long HELD = -777;
+    /** The timestep whose chunks it never stores. */
+    static final long HELD = -777;
 
-  private Fake() {}
+    private Fake() {}
 
-  /** Failures are thrown. */
-  static Options raising() {
-    return Options.defaults().withSendTimeout(Duration.ofSeconds(20)).raisingErrors();
-  }
-
-  /** A chunk that is the whole array. The contents of one whose name begins with "written" can be read. */
-  static ArrayMetadata array(String name, DType dtype, long... shape) {
-    long[] grid = new long[shape.length];
-    java.util.Arrays.fill(grid, 1);
-    return ArrayMetadata.of(name, dtype, shape, grid, new long[shape.length]);
-  }
-
-  static Bridge open(Options options, ArrayMetadata... arrays) {
-    BridgeBuilder builder = Bridge.builder().options(options);
-    for (ArrayMetadata array : arrays) {
-      builder.array(array);
+    /** Failures are thrown. */
+    static Options raising() {
+        return Options.defaults().withSendTimeout(Duration.ofSeconds(20)).raisingErrors();
     }
-    return builder.open();
-  }
 
-  /** The bytes that the node actor read; flush the bridge before. */
-  static ByteBuffer written(String name, long timestep) throws IOException {
-    Path file = Path.of(System.getenv("DEISA_FAKE_OUTPUT"), name + "-" + timestep);
-    ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.nativeOrder());
-    Files.delete(file);
-    return bytes;
-  }
+    /** A chunk that is the whole array. The contents of one whose name begins with "written" can be read. */
+    static ArrayMetadata array(String name, DType dtype, long... shape) {
+        long[] grid = new long[shape.length];
+        java.util.Arrays.fill(grid, 1);
+        return ArrayMetadata.of(name, dtype, shape, grid, new long[shape.length]);
+    }
 
-  static ByteBuffer doubles(double... values) {
-    ByteBuffer bytes = ByteBuffer.allocateDirect(values.length * Double.BYTES).order(ByteOrder.nativeOrder());
-    bytes.asDoubleBuffer().put(values);
-    return bytes;
-  }
+    static Bridge open(Options options, ArrayMetadata... arrays) {
+        BridgeBuilder builder = Bridge.builder().options(options);
+        for (ArrayMetadata array : arrays) {
+            builder.array(array);
+        }
+        return builder.open();
+    }
+
+    /** The bytes that the node actor read; flush the bridge before. */
+    static ByteBuffer written(String name, long timestep) throws IOException {
+        Path file = Path.of(System.getenv("DEISA_FAKE_OUTPUT"), name + "-" + timestep);
+        ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.nativeOrder());
+        Files.delete(file);
+        return bytes;
+    }
+
+    static ByteBuffer doubles(double... values) {
+        ByteBuffer bytes =
+                ByteBuffer.allocateDirect(values.length * Double.BYTES).order(ByteOrder.nativeOrder());
+        bytes.asDoubleBuffer().put(values);
+        return bytes;
+    }
 }

@@ -21,174 +21,176 @@ import org.junit.jupiter.api.Test;
 
 @Tag("fake")
 class LentBufferTest {
-  private static final ArrayMetadata FIELD = Fake.array("written-field", DType.FLOAT64, 2, 3);
-  private static final long BYTES = 48;
+    private static final ArrayMetadata FIELD = Fake.array("written-field", DType.FLOAT64, 2, 3);
+    private static final long BYTES = 48;
 
-  @Test
-  void isSentWithoutACopyAndThenAnother() throws Exception {
-    try (BufferAllocator allocator = new RootAllocator();
-        Bridge bridge = Fake.open(Fake.raising(), FIELD);
-        LentBuffer field = bridge.allocate("written-field", allocator)) {
-      assertSame(field, bridge.allocate("written-field", allocator), "one for each array");
-      assertEquals(BYTES, field.size());
-      for (long t = 0; t < 10; t++) {
-        ArrowBuf buffer = field.buffer();
-        assertSame(buffer, field.buffer());
-        assertEquals(BYTES, buffer.readableBytes());
-        for (int i = 0; i < 6; i++) {
-          buffer.setDouble(i * Double.BYTES, 10 * t + i);
+    @Test
+    void isSentWithoutACopyAndThenAnother() throws Exception {
+        try (BufferAllocator allocator = new RootAllocator();
+                Bridge bridge = Fake.open(Fake.raising(), FIELD);
+                LentBuffer field = bridge.allocate("written-field", allocator)) {
+            assertSame(field, bridge.allocate("written-field", allocator), "one for each array");
+            assertEquals(BYTES, field.size());
+            for (long t = 0; t < 10; t++) {
+                ArrowBuf buffer = field.buffer();
+                assertSame(buffer, field.buffer());
+                assertEquals(BYTES, buffer.readableBytes());
+                for (int i = 0; i < 6; i++) {
+                    buffer.setDouble(i * Double.BYTES, 10 * t + i);
+                }
+                if (t % 2 == 0) {
+                    assertEquals(Status.OK, bridge.send(field, t));
+                } else {
+                    try (Step step = bridge.beginStep(t)) {
+                        assertEquals(Status.OK, step.put(field));
+                    }
+                }
+                assertNotSame(buffer, field.buffer());
+            }
+            assertEquals(0, bridge.status().bytesCopied());
+            assertEquals(10 * BYTES, bridge.status().bytesSent());
+            bridge.finish(10);
+            for (long t = 0; t < 10; t++) {
+                DoubleBuffer values = Fake.written("written-field", t).asDoubleBuffer();
+                assertEquals(10 * t, values.get(0));
+                assertEquals(10 * t + 5, values.get(5));
+            }
+        } // RootAllocator.close() throws when anything has leaked
+    }
+
+    @Test
+    void otherMemoryIsCopiedOnce() {
+        try (BufferAllocator allocator = new RootAllocator();
+                Bridge bridge = Fake.open(Fake.raising(), FIELD);
+                ArrowBuf buffer = allocator.buffer(BYTES).writerIndex(BYTES);
+                Float8Vector vector = new Float8Vector("v", allocator)) {
+            vector.allocateNew(6);
+            for (int i = 0; i < 6; i++) {
+                vector.set(i, i);
+            }
+            vector.setValueCount(6);
+            bridge.send("written-field", Fake.doubles(0, 1, 2, 3, 4, 5), 0);
+            assertEquals(BYTES, bridge.status().bytesCopied());
+            bridge.send("written-field", buffer, 1);
+            assertEquals(2 * BYTES, bridge.status().bytesCopied());
+            bridge.send("written-field", vector, 2);
+            assertEquals(3 * BYTES, bridge.status().bytesCopied());
+            bridge.finish(3);
         }
-        if (t % 2 == 0) {
-          assertEquals(Status.OK, bridge.send(field, t));
-        } else {
-          try (Step step = bridge.beginStep(t)) {
-            assertEquals(Status.OK, step.put(field));
-          }
+    }
+
+    @Test
+    void whatWasSentCanBeReadUntilTheNextSend() throws Exception {
+        try (BufferAllocator allocator = new RootAllocator();
+                Bridge bridge = Fake.open(Fake.raising(), FIELD);
+                LentBuffer field = bridge.allocate("written-field", allocator)) {
+            field.bytes().asDoubleBuffer().put(new double[6]);
+            for (long t = 0; t < 50; t++) {
+                DoubleBuffer last = field.bytes().asDoubleBuffer();
+                bridge.send(field, t);
+                bridge.flush(); // stored, so the slot is free
+                DoubleBuffer now = field.bytes().asDoubleBuffer();
+                for (int i = 0; i < 6; i++) {
+                    now.put(i, last.get(i) + 1);
+                }
+                assertEquals(
+                        t, Fake.written("written-field", t).asDoubleBuffer().get(3));
+            }
+            assertEquals(0, bridge.status().bytesCopied());
         }
-        assertNotSame(buffer, field.buffer());
-      }
-      assertEquals(0, bridge.status().bytesCopied());
-      assertEquals(10 * BYTES, bridge.status().bytesSent());
-      bridge.finish(10);
-      for (long t = 0; t < 10; t++) {
-        DoubleBuffer values = Fake.written("written-field", t).asDoubleBuffer();
-        assertEquals(10 * t, values.get(0));
-        assertEquals(10 * t + 5, values.get(5));
-      }
-    } // RootAllocator.close() throws when anything has leaked
-  }
-
-  @Test
-  void otherMemoryIsCopiedOnce() {
-    try (BufferAllocator allocator = new RootAllocator();
-        Bridge bridge = Fake.open(Fake.raising(), FIELD);
-        ArrowBuf buffer = allocator.buffer(BYTES).writerIndex(BYTES);
-        Float8Vector vector = new Float8Vector("v", allocator)) {
-      vector.allocateNew(6);
-      for (int i = 0; i < 6; i++) {
-        vector.set(i, i);
-      }
-      vector.setValueCount(6);
-      bridge.send("written-field", Fake.doubles(0, 1, 2, 3, 4, 5), 0);
-      assertEquals(BYTES, bridge.status().bytesCopied());
-      bridge.send("written-field", buffer, 1);
-      assertEquals(2 * BYTES, bridge.status().bytesCopied());
-      bridge.send("written-field", vector, 2);
-      assertEquals(3 * BYTES, bridge.status().bytesCopied());
-      bridge.finish(3);
     }
-  }
 
-  @Test
-  void whatWasSentCanBeReadUntilTheNextSend() throws Exception {
-    try (BufferAllocator allocator = new RootAllocator();
-        Bridge bridge = Fake.open(Fake.raising(), FIELD);
-        LentBuffer field = bridge.allocate("written-field", allocator)) {
-      field.bytes().asDoubleBuffer().put(new double[6]);
-      for (long t = 0; t < 50; t++) {
-        DoubleBuffer last = field.bytes().asDoubleBuffer();
-        bridge.send(field, t);
-        bridge.flush(); // stored, so the slot is free
-        DoubleBuffer now = field.bytes().asDoubleBuffer();
-        for (int i = 0; i < 6; i++) {
-          now.put(i, last.get(i) + 1);
+    @Test
+    void outlivesItsBridgeAndItsOwnEnd() {
+        try (BufferAllocator allocator = new RootAllocator()) {
+            ArrowBuf kept;
+            LentBuffer field;
+            try (Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
+                field = bridge.allocate("written-field", allocator);
+                field.buffer().setDouble(8, 2.5);
+                kept = field.buffer();
+                kept.getReferenceManager().retain();
+            }
+            assertEquals(2.5, field.buffer().getDouble(8), "the bridge is closed");
+            field.close();
+            field.close();
+            assertEquals(2.5, kept.getDouble(8), "the lent buffer too");
+            assertThrows(IllegalStateException.class, field::buffer);
+            assertTrue(kept.getReferenceManager().release(), "the last reference");
         }
-        assertEquals(t, Fake.written("written-field", t).asDoubleBuffer().get(3));
-      }
-      assertEquals(0, bridge.status().bytesCopied());
     }
-  }
 
-  @Test
-  void outlivesItsBridgeAndItsOwnEnd() {
-    try (BufferAllocator allocator = new RootAllocator()) {
-      ArrowBuf kept;
-      LentBuffer field;
-      try (Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
-        field = bridge.allocate("written-field", allocator);
-        field.buffer().setDouble(8, 2.5);
-        kept = field.buffer();
-        kept.getReferenceManager().retain();
-      }
-      assertEquals(2.5, field.buffer().getDouble(8), "the bridge is closed");
-      field.close();
-      field.close();
-      assertEquals(2.5, kept.getDouble(8), "the lent buffer too");
-      assertThrows(IllegalStateException.class, field::buffer);
-      assertTrue(kept.getReferenceManager().release(), "the last reference");
+    @Test
+    void canBeTakenAgainAfterItsEnd() {
+        try (BufferAllocator allocator = new RootAllocator();
+                Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
+            LentBuffer first = bridge.allocate("written-field", allocator);
+            first.buffer().setDouble(0, 7);
+            first.close();
+            assertEquals(0, allocator.getAllocatedMemory());
+            try (LentBuffer second = bridge.allocate("written-field", allocator)) {
+                assertEquals(7, second.buffer().getDouble(0), "the same memory");
+                assertEquals(BYTES, allocator.getAllocatedMemory(), "accounted for");
+            }
+        }
     }
-  }
 
-  @Test
-  void canBeTakenAgainAfterItsEnd() {
-    try (BufferAllocator allocator = new RootAllocator();
-        Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
-      LentBuffer first = bridge.allocate("written-field", allocator);
-      first.buffer().setDouble(0, 7);
-      first.close();
-      assertEquals(0, allocator.getAllocatedMemory());
-      try (LentBuffer second = bridge.allocate("written-field", allocator)) {
-        assertEquals(7, second.buffer().getDouble(0), "the same memory");
-        assertEquals(BYTES, allocator.getAllocatedMemory(), "accounted for");
-      }
+    @Test
+    void isExportedAsATensor() {
+        try (BufferAllocator allocator = new RootAllocator();
+                ArrowArray array = ArrowArray.allocateNew(allocator);
+                ArrowSchema schema = ArrowSchema.allocateNew(allocator)) {
+            FieldVector tensor;
+            try (Bridge bridge = Fake.open(Fake.raising(), FIELD);
+                    LentBuffer field = bridge.allocate("written-field", allocator)) {
+                tensor = field.tensor(allocator);
+                field.buffer().setDouble(40, -1.5);
+                field.export(array, schema);
+                assertEquals(field.buffer().memoryAddress(), values(tensor).getDataBufferAddress());
+            }
+            assertEquals(-1.5, values(tensor).get(5), "a view that outlives the bridge");
+            tensor.close();
+            array.release();
+            schema.release();
+        }
     }
-  }
 
-  @Test
-  void isExportedAsATensor() {
-    try (BufferAllocator allocator = new RootAllocator();
-        ArrowArray array = ArrowArray.allocateNew(allocator);
-        ArrowSchema schema = ArrowSchema.allocateNew(allocator)) {
-      FieldVector tensor;
-      try (Bridge bridge = Fake.open(Fake.raising(), FIELD);
-          LentBuffer field = bridge.allocate("written-field", allocator)) {
-        tensor = field.tensor(allocator);
-        field.buffer().setDouble(40, -1.5);
-        field.export(array, schema);
-        assertEquals(field.buffer().memoryAddress(), values(tensor).getDataBufferAddress());
-      }
-      assertEquals(-1.5, values(tensor).get(5), "a view that outlives the bridge");
-      tensor.close();
-      array.release();
-      schema.release();
+    private static Float8Vector values(FieldVector tensor) {
+        return (Float8Vector) ((FixedSizeListVector) tensor).getDataVector();
     }
-  }
 
-  private static Float8Vector values(FieldVector tensor) {
-    return (Float8Vector) ((FixedSizeListVector) tensor).getDataVector();
-  }
-
-  @Test
-  void staysTheSimulationsWhenItIsNotTaken() {
-    try (BufferAllocator allocator = new RootAllocator();
-        Bridge bridge = Fake.open(Fake.raising(), FIELD);
-        LentBuffer field = bridge.allocate("written-field", allocator)) {
-      bridge.send(field, 5);
-      ArrowBuf buffer = field.buffer();
-      buffer.setDouble(0, 3);
-      ContractException thrown = assertThrows(ContractException.class, () -> bridge.send(field, 5));
-      assertEquals(5, thrown.timestep().getAsLong());
-      assertSame(buffer, field.buffer());
-      assertEquals(3, buffer.getDouble(0));
-      assertEquals(Status.OK, bridge.send(field, 6));
+    @Test
+    void staysTheSimulationsWhenItIsNotTaken() {
+        try (BufferAllocator allocator = new RootAllocator();
+                Bridge bridge = Fake.open(Fake.raising(), FIELD);
+                LentBuffer field = bridge.allocate("written-field", allocator)) {
+            bridge.send(field, 5);
+            ArrowBuf buffer = field.buffer();
+            buffer.setDouble(0, 3);
+            ContractException thrown = assertThrows(ContractException.class, () -> bridge.send(field, 5));
+            assertEquals(5, thrown.timestep().getAsLong());
+            assertSame(buffer, field.buffer());
+            assertEquals(3, buffer.getDouble(0));
+            assertEquals(Status.OK, bridge.send(field, 6));
+        }
     }
-  }
 
-  @Test
-  void refusesWhatItCannotLend() {
-    try (BufferAllocator allocator = new RootAllocator();
-        BufferAllocator small = allocator.newChildAllocator("small", 0, BYTES);
-        Bridge bridge = Fake.open(Fake.raising(), FIELD);
-        Bridge other = Fake.open(Fake.raising(), FIELD);
-        LentBuffer field = bridge.allocate("written-field", small)) {
-      assertThrows(ContractException.class, () -> bridge.allocate("unknown", allocator));
-      InvalidArgumentException thrown = assertThrows(InvalidArgumentException.class, () -> other.send(field, 0));
-      assertTrue(thrown.getMessage().contains("another bridge's"), thrown.getMessage());
-      bridge.send(field, 0);
-      assertThrows(OutOfMemoryException.class, field::buffer, "a second chunk is more than the allocator may have");
-      small.setLimit(10 * BYTES);
-      field.buffer().setDouble(0, 1);
-      assertEquals(Status.OK, bridge.send(field, 1));
+    @Test
+    void refusesWhatItCannotLend() {
+        try (BufferAllocator allocator = new RootAllocator();
+                BufferAllocator small = allocator.newChildAllocator("small", 0, BYTES);
+                Bridge bridge = Fake.open(Fake.raising(), FIELD);
+                Bridge other = Fake.open(Fake.raising(), FIELD);
+                LentBuffer field = bridge.allocate("written-field", small)) {
+            assertThrows(ContractException.class, () -> bridge.allocate("unknown", allocator));
+            InvalidArgumentException thrown = assertThrows(InvalidArgumentException.class, () -> other.send(field, 0));
+            assertTrue(thrown.getMessage().contains("another bridge's"), thrown.getMessage());
+            bridge.send(field, 0);
+            assertThrows(
+                    OutOfMemoryException.class, field::buffer, "a second chunk is more than the allocator may have");
+            small.setLimit(10 * BYTES);
+            field.buffer().setDouble(0, 1);
+            assertEquals(Status.OK, bridge.send(field, 1));
+        }
     }
-  }
 }

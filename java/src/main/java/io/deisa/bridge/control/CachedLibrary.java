@@ -61,15 +61,15 @@ final class CachedLibrary {
     /** The file in the cache. It is named after its contents, and is there whole or not at all. */
     static Path unpacked(URL packed, Path cache) throws IOException {
         JarEntry entry = ((JarURLConnection) packed.openConnection()).getJarEntry();
-        Path file = cache.resolve(
-            String.format(Locale.ROOT, "%s%08x-%d.so", PREFIX, entry.getCrc(), entry.getSize()));
+        Path file = cache.resolve(String.format(Locale.ROOT, "%s%08x-%d.so", PREFIX, entry.getCrc(), entry.getSize()));
         if (Files.isRegularFile(file) && Files.size(file) == entry.getSize() && checksum(file) == entry.getCrc()) {
             Files.setLastModifiedTime(file, FileTime.from(Instant.now())); // it is in use
             return file;
         }
         Path unfinished = Files.createTempFile(cache, PREFIX, ".unfinished");
         // Not Files.copy, which would make the file anew, with the umask's mode.
-        try (InputStream in = packed.openStream(); OutputStream out = Files.newOutputStream(unfinished)) {
+        try (InputStream in = packed.openStream();
+                OutputStream out = Files.newOutputStream(unfinished)) {
             in.transferTo(out);
             try (FileChannel channel = FileChannel.open(unfinished, StandardOpenOption.WRITE)) {
                 channel.force(true); // before the name is: a crash of the machine must not leave half of it

@@ -23,9 +23,12 @@ final class ClassArchive implements Runnable {
         }
         written = true;
         try {
-            ManagementFactory.getPlatformMBeanServer().invoke(
-                    new ObjectName("com.sun.management:type=DiagnosticCommand"), "vmCds",
-                    new Object[] {new String[] {"dynamic_dump", file}}, new String[] {String[].class.getName()});
+            ManagementFactory.getPlatformMBeanServer()
+                    .invoke(
+                            new ObjectName("com.sun.management:type=DiagnosticCommand"),
+                            "vmCds",
+                            new Object[] {new String[] {"dynamic_dump", file}},
+                            new String[] {String[].class.getName()});
         } catch (JMException | RuntimeException | LinkageError e) {
             // This Java cannot.
         }

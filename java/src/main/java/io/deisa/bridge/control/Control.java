@@ -75,8 +75,8 @@ final class Control {
                     ? "\nThe cluster wants its token: put it into ~/.ray/auth_token (on the cluster's head,"
                             + " `ray get-auth-token` prints it) or into RAY_AUTH_TOKEN, and do not set RAY_AUTH_MODE."
                     : "";
-            throw new ControlException(ControlException.Kind.CONNECTION,
-                    "joining Ray at " + address + " failed: " + reason + advice, e);
+            throw new ControlException(
+                    ControlException.Kind.CONNECTION, "joining Ray at " + address + " failed: " + reason + advice, e);
         } finally {
             library.removeNew();
         }
@@ -90,9 +90,12 @@ final class Control {
      * @param timeoutMs milliseconds, at least 1
      */
     String run(String function, String request, long timeoutMs) throws ControlException {
-        return ask("the Ray task " + function + " of " + MODULE, timeoutMs, () -> { },
-                () -> Ray.task(PyFunction.of(MODULE, "run", String.class), function,
-                        JsonObject.with(request, "ray_node_id", nodeId())).setResource("CPU", 0.0).remote());
+        return ask("the Ray task " + function + " of " + MODULE, timeoutMs, () -> {}, () -> Ray.task(
+                        PyFunction.of(MODULE, "run", String.class),
+                        function,
+                        JsonObject.with(request, "ray_node_id", nodeId()))
+                .setResource("CPU", 0.0)
+                .remote());
     }
 
     /**
@@ -107,10 +110,12 @@ final class Control {
         String what = "the call of " + method + " of the actor " + actor;
         return ask(what, timeoutMs, meanwhile, () -> {
             Optional<PyActorHandle> handle = Ray.getActor(actor, NAMESPACE);
-            return handle.orElseThrow(() -> new ControlException(ControlException.Kind.CONNECTION,
+            return handle.orElseThrow(() -> new ControlException(
+                            ControlException.Kind.CONNECTION,
                             "there is no actor " + actor + " in Ray's namespace " + NAMESPACE
                                     + ": it was never created, or it has ended"))
-                    .task(PyActorMethod.of(method, String.class), request).remote();
+                    .task(PyActorMethod.of(method, String.class), request)
+                    .remote();
         });
     }
 
@@ -132,8 +137,8 @@ final class Control {
             meanwhile.run();
             return reply.get(Math.max(1, (end - System.nanoTime()) / 1_000_000));
         } catch (RayTimeoutException e) {
-            throw new ControlException(ControlException.Kind.TIMEOUT,
-                    what + " did not return within " + timeoutMs / 1000.0 + " s", e);
+            throw new ControlException(
+                    ControlException.Kind.TIMEOUT, what + " did not return within " + timeoutMs / 1000.0 + " s", e);
         } catch (RuntimeException | LinkageError e) {
             throw new ControlException(ControlException.Kind.CONNECTION, what + " failed: " + Failures.describe(e), e);
         }

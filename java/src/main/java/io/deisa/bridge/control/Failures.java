@@ -35,7 +35,9 @@ final class Failures {
 
     private static String text(Throwable t) {
         String message = t.getMessage();
-        return message == null || message.isBlank() ? t.getClass().getName() : COLOUR.matcher(message).replaceAll("").strip();
+        return message == null || message.isBlank()
+                ? t.getClass().getName()
+                : COLOUR.matcher(message).replaceAll("").strip();
     }
 
     private static String lastLine(String text) {

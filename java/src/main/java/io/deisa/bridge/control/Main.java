@@ -31,10 +31,10 @@ public final class Main {
             reader.start();
             keepQuiet();
             OutputStream out = new FileOutputStream(FileDescriptor.in);
-            Requests requests = new Requests(
-                    System.getProperty("deisa.cache", ""), System.getProperty("deisa.archive", ""));
+            Requests requests =
+                    new Requests(System.getProperty("deisa.cache", ""), System.getProperty("deisa.archive", ""));
             send(out, HELLO);
-            for (;;) {
+            for (; ; ) {
                 send(out, requests.answer(lines.take()));
             }
         } catch (IOException e) {
@@ -67,7 +67,9 @@ public final class Main {
      * say a dozen lines at every start, which would push the words that matter out of sight.
      */
     private static void keepQuiet() {
-        System.setProperty("log4j2.configurationFile", Main.class.getResource("ray-no-log.xml").toString());
+        System.setProperty(
+                "log4j2.configurationFile",
+                Main.class.getResource("ray-no-log.xml").toString());
         try {
             Field done = Class.forName("io.ray.runtime.util.LoggingUtil").getDeclaredField("setup");
             done.setAccessible(true);

@@ -17,7 +17,7 @@ final class Requests {
      */
     Requests(String cache, String archive) {
         loadError = Control.load(cache);
-        beforeWaiting = archive.isEmpty() ? () -> { } : new ClassArchive(archive);
+        beforeWaiting = archive.isEmpty() ? () -> {} : new ClassArchive(archive);
     }
 
     /** The reply to one request. */
@@ -40,13 +40,19 @@ final class Requests {
         String method = string(request, "method");
         return switch (method) {
             case "connect" -> connect(request);
-            case "run" -> object(connected(method)
-                    .run(string(request, "function"), objectIn(request, "request"), timeoutMs(request)));
-            case "call" -> object(connected(method)
-                    .call(string(request, "actor"), string(request, "actor_method"), objectIn(request, "request"),
-                            timeoutMs(request), beforeWaiting));
-            default -> throw new IllegalArgumentException(
-                    "the method is \"" + method + "\": expected connect, run or call");
+            case "run" ->
+                object(connected(method)
+                        .run(string(request, "function"), objectIn(request, "request"), timeoutMs(request)));
+            case "call" ->
+                object(connected(method)
+                        .call(
+                                string(request, "actor"),
+                                string(request, "actor_method"),
+                                objectIn(request, "request"),
+                                timeoutMs(request),
+                                beforeWaiting));
+            default ->
+                throw new IllegalArgumentException("the method is \"" + method + "\": expected connect, run or call");
         };
     }
 
@@ -80,8 +86,8 @@ final class Requests {
     private static String string(Map<String, String> request, String name) {
         String value = request.getOrDefault(name, "");
         if (!value.startsWith("\"")) {
-            throw new IllegalArgumentException("\"" + name + "\" is " + (value.isEmpty() ? "missing" : value)
-                    + ": expected a string");
+            throw new IllegalArgumentException(
+                    "\"" + name + "\" is " + (value.isEmpty() ? "missing" : value) + ": expected a string");
         }
         return JsonObject.string(value);
     }
@@ -89,8 +95,8 @@ final class Requests {
     private static String objectIn(Map<String, String> request, String name) {
         String value = request.getOrDefault(name, "");
         if (!value.startsWith("{")) {
-            throw new IllegalArgumentException("\"" + name + "\" is " + (value.isEmpty() ? "missing" : value)
-                    + ": expected an object");
+            throw new IllegalArgumentException(
+                    "\"" + name + "\" is " + (value.isEmpty() ? "missing" : value) + ": expected an object");
         }
         return value;
     }
@@ -105,8 +111,8 @@ final class Requests {
         } catch (NumberFormatException e) {
             // As any other wrong value.
         }
-        throw new IllegalArgumentException("\"timeout\" is " + (value.isEmpty() ? "missing" : value)
-                + ": expected seconds, more than 0");
+        throw new IllegalArgumentException(
+                "\"timeout\" is " + (value.isEmpty() ? "missing" : value) + ": expected seconds, more than 0");
     }
 
     /** What Python returned, on one line. */

@@ -29,486 +29,552 @@ import org.bytedeco.javacpp.annotation.Platform;
  */
 @Platform(include = "deisa/deisa.h", link = "deisa@.0", library = "jnideisa")
 public final class Deisa {
-  /** System property: the folder of {@code libjnideisa.so} and {@code libdeisa*.so}, taken before the classpath. */
-  public static final String LIBRARY_PATH = "deisa.library.path";
+    /** System property: the folder of {@code libjnideisa.so} and {@code libdeisa*.so}, taken before the classpath. */
+    public static final String LIBRARY_PATH = "deisa.library.path";
 
-  /** {@code DEISA_NO_TIMESTEP} and {@code DEISA_LATEST}. */
-  public static final long NO_TIMESTEP = Long.MIN_VALUE;
+    /** {@code DEISA_NO_TIMESTEP} and {@code DEISA_LATEST}. */
+    public static final long NO_TIMESTEP = Long.MIN_VALUE;
 
-  /** {@code DEISA_COLLECTIVE}. */
-  public static final int COLLECTIVE = 1;
+    /** {@code DEISA_COLLECTIVE}. */
+    public static final int COLLECTIVE = 1;
 
-  /** {@code DEISA_CHUNKED}. */
-  public static final int CHUNKED = 2;
+    /** {@code DEISA_CHUNKED}. */
+    public static final int CHUNKED = 2;
 
-  static {
-    load();
-  }
-
-  private Deisa() {}
-
-  /** Loads the native libraries, unless they are loaded; JavaCPP's own memory functions are in them too. */
-  static void ensureLoaded() {}
-
-  private static void load() {
-    String folder = System.getProperty(LIBRARY_PATH);
-    Path unpacked = BundledFiles.unpack();
-    String folders =
-        Stream.of(folder, unpacked).filter(Objects::nonNull).map(Object::toString).collect(Collectors.joining(File.pathSeparator));
-    if (folders.isEmpty()) {
-      Loader.load(Deisa.class);
-      return;
-    }
-    Properties properties = Loader.loadProperties();
-    properties.setProperty("platform.linkpath", folders);
-    properties.setProperty("platform.preloadpath", folders);
-    Loader.load(Deisa.class, properties, true);
-  }
-
-  // ---- Structs: views of native memory that somebody else owns ---------------------------------
-  // allocate() is not called: with it, JavaCPP knows the struct's size.
-
-  /** {@code deisa_error}. */
-  @Name("deisa_error")
-  public static final class Error extends Pointer {
-    public Error(Pointer memory) {
-      super(memory);
+    static {
+        load();
     }
 
-    private native void allocate();
+    private Deisa() {}
 
-    public native @Cast("deisa_status") int status();
+    /** Loads the native libraries, unless they are loaded; JavaCPP's own memory functions are in them too. */
+    static void ensureLoaded() {}
 
-    public native Error status(int value);
-
-    public native int rank();
-
-    public native Error rank(int value);
-
-    public native long timestep();
-
-    public native Error timestep(long value);
-
-    @MemberGetter
-    public native @Cast("char*") BytePointer array();
-
-    @MemberGetter
-    public native @Cast("char*") BytePointer message();
-
-    public native int earlier();
-
-    public native Error earlier(int value);
-  }
-
-  /** {@code deisa_communicator}. */
-  @Name("deisa_communicator")
-  public static final class CommunicatorTable extends Pointer {
-    public CommunicatorTable(Pointer memory) {
-      super(memory);
+    private static void load() {
+        String folder = System.getProperty(LIBRARY_PATH);
+        Path unpacked = BundledFiles.unpack();
+        String folders = Stream.of(folder, unpacked)
+                .filter(Objects::nonNull)
+                .map(Object::toString)
+                .collect(Collectors.joining(File.pathSeparator));
+        if (folders.isEmpty()) {
+            Loader.load(Deisa.class);
+            return;
+        }
+        Properties properties = Loader.loadProperties();
+        properties.setProperty("platform.linkpath", folders);
+        properties.setProperty("platform.preloadpath", folders);
+        Loader.load(Deisa.class, properties, true);
     }
 
-    private native void allocate();
+    // ---- Structs: views of native memory that somebody else owns ---------------------------------
+    // allocate() is not called: with it, JavaCPP knows the struct's size.
 
-    public native CommunicatorTable struct_size(@Cast("size_t") long value);
+    /** {@code deisa_error}. */
+    @Name("deisa_error")
+    public static final class Error extends Pointer {
+        public Error(Pointer memory) {
+            super(memory);
+        }
 
-    public native @Cast("size_t") long struct_size();
+        private native void allocate();
 
-    public native CommunicatorTable self(Pointer value);
+        public native @Cast("deisa_status") int status();
 
-    public native Pointer self();
+        public native Error status(int value);
 
-    public native CommunicatorTable rank(CountFunction value);
+        public native int rank();
 
-    public native CountFunction rank();
+        public native Error rank(int value);
 
-    public native CommunicatorTable size(CountFunction value);
+        public native long timestep();
 
-    public native CountFunction size();
+        public native Error timestep(long value);
 
-    public native CommunicatorTable barrier(BarrierFunction value);
+        @MemberGetter
+        public native @Cast("char*") BytePointer array();
 
-    public native BarrierFunction barrier();
+        @MemberGetter
+        public native @Cast("char*") BytePointer message();
 
-    public native CommunicatorTable gather(GatherFunction value);
+        public native int earlier();
 
-    public native GatherFunction gather();
-
-    public native CommunicatorTable broadcast(BroadcastFunction value);
-
-    public native BroadcastFunction broadcast();
-  }
-
-  /** {@code deisa_options}. */
-  @Name("deisa_options")
-  public static final class Options extends Pointer {
-    public Options(Pointer memory) {
-      super(memory);
+        public native Error earlier(int value);
     }
 
-    private native void allocate();
+    /** {@code deisa_communicator}. */
+    @Name("deisa_communicator")
+    public static final class CommunicatorTable extends Pointer {
+        public CommunicatorTable(Pointer memory) {
+            super(memory);
+        }
 
-    public native Options struct_size(@Cast("size_t") long value);
+        private native void allocate();
 
-    public native @Cast("size_t") long struct_size();
+        public native CommunicatorTable struct_size(@Cast("size_t") long value);
 
-    public native Options bridge_id(int value);
+        public native @Cast("size_t") long struct_size();
 
-    public native int bridge_id();
+        public native CommunicatorTable self(Pointer value);
 
-    public native Options world_size(int value);
+        public native Pointer self();
 
-    public native int world_size();
+        public native CommunicatorTable rank(CountFunction value);
 
-    public native Options master_address(@Cast("const char*") BytePointer value);
+        public native CountFunction rank();
 
-    public native @Cast("const char*") BytePointer master_address();
+        public native CommunicatorTable size(CountFunction value);
 
-    public native Options master_port(int value);
+        public native CountFunction size();
 
-    public native int master_port();
+        public native CommunicatorTable barrier(BarrierFunction value);
 
-    public native Options ray_address(@Cast("const char*") BytePointer value);
+        public native BarrierFunction barrier();
 
-    public native @Cast("const char*") BytePointer ray_address();
+        public native CommunicatorTable gather(GatherFunction value);
 
-    public native Options communicator(@Const CommunicatorTable value);
+        public native GatherFunction gather();
 
-    public native @Const CommunicatorTable communicator();
+        public native CommunicatorTable broadcast(BroadcastFunction value);
 
-    public native Options comm_timeout(double value);
-
-    public native double comm_timeout();
-
-    public native Options ready_timeout(double value);
-
-    public native double ready_timeout();
-
-    public native Options send_timeout(double value);
-
-    public native double send_timeout();
-
-    public native Options node_id(@Cast("const char*") BytePointer value);
-
-    public native @Cast("const char*") BytePointer node_id();
-
-    public native Options node_actor(@Cast("const char*") BytePointer value);
-
-    public native @Cast("const char*") BytePointer node_actor();
-
-    public native Options init_retries(int value);
-
-    public native int init_retries();
-
-    public native Options acknowledge(@Cast("deisa_acknowledge") int value);
-
-    public native @Cast("deisa_acknowledge") int acknowledge();
-
-    public native Options max_in_flight(int value);
-
-    public native int max_in_flight();
-
-    public native Options when_full(@Cast("deisa_when_full") int value);
-
-    public native @Cast("deisa_when_full") int when_full();
-
-    public native Options block_timeout(double value);
-
-    public native double block_timeout();
-
-    public native Options store_threshold(double value);
-
-    public native double store_threshold();
-
-    public native Options max_ahead(int value);
-
-    public native int max_ahead();
-
-    public native Options window(int value);
-
-    public native int window();
-
-    public native Options error_mode(@Cast("deisa_error_mode") int value);
-
-    public native @Cast("deisa_error_mode") int error_mode();
-
-    public native Options error_handler(HandlerFunction value);
-
-    public native HandlerFunction error_handler();
-
-    public native Options error_handler_data(Pointer value);
-
-    public native Pointer error_handler_data();
-  }
-
-  /** {@code deisa_layout}. */
-  @Name("deisa_layout")
-  public static final class Layout extends Pointer {
-    public Layout(Pointer memory) {
-      super(memory);
+        public native BroadcastFunction broadcast();
     }
 
-    private native void allocate();
+    /** {@code deisa_options}. */
+    @Name("deisa_options")
+    public static final class Options extends Pointer {
+        public Options(Pointer memory) {
+            super(memory);
+        }
 
-    public native Layout struct_size(@Cast("size_t") long value);
+        private native void allocate();
 
-    public native @Cast("size_t") long struct_size();
+        public native Options struct_size(@Cast("size_t") long value);
 
-    public native Layout dtype(@Cast("deisa_dtype") int value);
+        public native @Cast("size_t") long struct_size();
 
-    public native @Cast("deisa_dtype") int dtype();
+        public native Options bridge_id(int value);
 
-    public native Layout ndim(int value);
+        public native int bridge_id();
 
-    public native int ndim();
+        public native Options world_size(int value);
 
-    public native Layout chunk_shape(@Cast("const int64_t*") LongPointer value);
+        public native int world_size();
 
-    public native @Cast("const int64_t*") LongPointer chunk_shape();
+        public native Options master_address(@Cast("const char*") BytePointer value);
 
-    public native Layout nb_chunks_per_dim(@Cast("const int64_t*") LongPointer value);
+        public native @Cast("const char*") BytePointer master_address();
 
-    public native @Cast("const int64_t*") LongPointer nb_chunks_per_dim();
+        public native Options master_port(int value);
 
-    public native Layout global_shape(@Cast("const int64_t*") LongPointer value);
+        public native int master_port();
 
-    public native @Cast("const int64_t*") LongPointer global_shape();
+        public native Options ray_address(@Cast("const char*") BytePointer value);
 
-    public native Layout chunk_position(@Cast("const int64_t*") LongPointer value);
+        public native @Cast("const char*") BytePointer ray_address();
 
-    public native @Cast("const int64_t*") LongPointer chunk_position();
+        public native Options communicator(@Const CommunicatorTable value);
 
-    public native Layout nb_chunks_of_node(long value);
+        public native @Const CommunicatorTable communicator();
 
-    public native long nb_chunks_of_node();
+        public native Options comm_timeout(double value);
 
-    public native Layout halo_before(@Cast("const int64_t*") LongPointer value);
+        public native double comm_timeout();
 
-    public native @Cast("const int64_t*") LongPointer halo_before();
+        public native Options ready_timeout(double value);
 
-    public native Layout halo_after(@Cast("const int64_t*") LongPointer value);
+        public native double ready_timeout();
 
-    public native @Cast("const int64_t*") LongPointer halo_after();
+        public native Options send_timeout(double value);
 
-    public native Layout order(@Cast("deisa_order") int value);
+        public native double send_timeout();
 
-    public native @Cast("deisa_order") int order();
-  }
+        public native Options node_id(@Cast("const char*") BytePointer value);
 
-  /** {@code deisa_bridge_status}. */
-  @Name("deisa_bridge_status")
-  public static final class BridgeStatus extends Pointer {
-    public BridgeStatus(Pointer memory) {
-      super(memory);
+        public native @Cast("const char*") BytePointer node_id();
+
+        public native Options node_actor(@Cast("const char*") BytePointer value);
+
+        public native @Cast("const char*") BytePointer node_actor();
+
+        public native Options init_retries(int value);
+
+        public native int init_retries();
+
+        public native Options acknowledge(@Cast("deisa_acknowledge") int value);
+
+        public native @Cast("deisa_acknowledge") int acknowledge();
+
+        public native Options max_in_flight(int value);
+
+        public native int max_in_flight();
+
+        public native Options when_full(@Cast("deisa_when_full") int value);
+
+        public native @Cast("deisa_when_full") int when_full();
+
+        public native Options block_timeout(double value);
+
+        public native double block_timeout();
+
+        public native Options store_threshold(double value);
+
+        public native double store_threshold();
+
+        public native Options max_ahead(int value);
+
+        public native int max_ahead();
+
+        public native Options window(int value);
+
+        public native int window();
+
+        public native Options error_mode(@Cast("deisa_error_mode") int value);
+
+        public native @Cast("deisa_error_mode") int error_mode();
+
+        public native Options error_handler(HandlerFunction value);
+
+        public native HandlerFunction error_handler();
+
+        public native Options error_handler_data(Pointer value);
+
+        public native Pointer error_handler_data();
     }
 
-    private native void allocate();
+    /** {@code deisa_layout}. */
+    @Name("deisa_layout")
+    public static final class Layout extends Pointer {
+        public Layout(Pointer memory) {
+            super(memory);
+        }
 
-    public native BridgeStatus struct_size(@Cast("size_t") long value);
+        private native void allocate();
 
-    public native @Cast("size_t") long struct_size();
+        public native Layout struct_size(@Cast("size_t") long value);
 
-    @MemberGetter
-    public native long steps_sent();
+        public native @Cast("size_t") long struct_size();
 
-    @MemberGetter
-    public native long chunks_sent();
+        public native Layout dtype(@Cast("deisa_dtype") int value);
 
-    @MemberGetter
-    public native long chunks_stored();
+        public native @Cast("deisa_dtype") int dtype();
 
-    @MemberGetter
-    public native long chunks_announced();
+        public native Layout ndim(int value);
 
-    @MemberGetter
-    public native long chunks_failed();
+        public native int ndim();
 
-    @MemberGetter
-    public native long steps_dropped();
+        public native Layout chunk_shape(@Cast("const int64_t*") LongPointer value);
 
-    @MemberGetter
-    public native long chunks_in_flight();
+        public native @Cast("const int64_t*") LongPointer chunk_shape();
 
-    @MemberGetter
-    public native long bytes_sent();
+        public native Layout nb_chunks_per_dim(@Cast("const int64_t*") LongPointer value);
 
-    @MemberGetter
-    public native long bytes_copied();
+        public native @Cast("const int64_t*") LongPointer nb_chunks_per_dim();
 
-    @MemberGetter
-    public native double seconds_blocked();
+        public native Layout global_shape(@Cast("const int64_t*") LongPointer value);
 
-    @MemberGetter
-    public native long chunks_left_out();
+        public native @Cast("const int64_t*") LongPointer global_shape();
 
-    @MemberGetter
-    public native long chunks_lost();
+        public native Layout chunk_position(@Cast("const int64_t*") LongPointer value);
 
-    @MemberGetter
-    public native long errors();
+        public native @Cast("const int64_t*") LongPointer chunk_position();
 
-    @MemberGetter
-    public native long errors_earlier();
-  }
+        public native Layout nb_chunks_of_node(long value);
 
-  // ---- Callbacks: one instance of each serves all bridges (see Callbacks) -------------------------
+        public native long nb_chunks_of_node();
 
-  /** {@code rank} and {@code size} of a communicator. */
-  @Allocator(max = 2)
-  public static class CountFunction extends FunctionPointer {
-    protected CountFunction() {
-      allocate();
+        public native Layout halo_before(@Cast("const int64_t*") LongPointer value);
+
+        public native @Cast("const int64_t*") LongPointer halo_before();
+
+        public native Layout halo_after(@Cast("const int64_t*") LongPointer value);
+
+        public native @Cast("const int64_t*") LongPointer halo_after();
+
+        public native Layout order(@Cast("deisa_order") int value);
+
+        public native @Cast("deisa_order") int order();
     }
 
-    private native void allocate();
+    /** {@code deisa_bridge_status}. */
+    @Name("deisa_bridge_status")
+    public static final class BridgeStatus extends Pointer {
+        public BridgeStatus(Pointer memory) {
+            super(memory);
+        }
 
-    public native int call(Pointer self);
-  }
+        private native void allocate();
 
-  /** {@code barrier} of a communicator. */
-  @Allocator(max = 1)
-  public static class BarrierFunction extends FunctionPointer {
-    protected BarrierFunction() {
-      allocate();
+        public native BridgeStatus struct_size(@Cast("size_t") long value);
+
+        public native @Cast("size_t") long struct_size();
+
+        @MemberGetter
+        public native long steps_sent();
+
+        @MemberGetter
+        public native long chunks_sent();
+
+        @MemberGetter
+        public native long chunks_stored();
+
+        @MemberGetter
+        public native long chunks_announced();
+
+        @MemberGetter
+        public native long chunks_failed();
+
+        @MemberGetter
+        public native long steps_dropped();
+
+        @MemberGetter
+        public native long chunks_in_flight();
+
+        @MemberGetter
+        public native long bytes_sent();
+
+        @MemberGetter
+        public native long bytes_copied();
+
+        @MemberGetter
+        public native double seconds_blocked();
+
+        @MemberGetter
+        public native long chunks_left_out();
+
+        @MemberGetter
+        public native long chunks_lost();
+
+        @MemberGetter
+        public native long errors();
+
+        @MemberGetter
+        public native long errors_earlier();
     }
 
-    private native void allocate();
+    // ---- Callbacks: one instance of each serves all bridges (see Callbacks) -------------------------
 
-    public native @Cast("deisa_status") int call(Pointer self, double timeout, Error error);
-  }
+    /** {@code rank} and {@code size} of a communicator. */
+    @Allocator(max = 2)
+    public static class CountFunction extends FunctionPointer {
+        protected CountFunction() {
+            allocate();
+        }
 
-  /** {@code gather} of a communicator. */
-  @Allocator(max = 1)
-  public static class GatherFunction extends FunctionPointer {
-    protected GatherFunction() {
-      allocate();
+        private native void allocate();
+
+        public native int call(Pointer self);
     }
 
-    private native void allocate();
+    /** {@code barrier} of a communicator. */
+    @Allocator(max = 1)
+    public static class BarrierFunction extends FunctionPointer {
+        protected BarrierFunction() {
+            allocate();
+        }
 
-    public native @Cast("deisa_status") int call(
-        Pointer self, @Const Pointer sent, @Cast("size_t") long bytes, Pointer received, int root, double timeout, Error error);
-  }
+        private native void allocate();
 
-  /** {@code broadcast} of a communicator. */
-  @Allocator(max = 1)
-  public static class BroadcastFunction extends FunctionPointer {
-    protected BroadcastFunction() {
-      allocate();
+        public native @Cast("deisa_status") int call(Pointer self, double timeout, Error error);
     }
 
-    private native void allocate();
+    /** {@code gather} of a communicator. */
+    @Allocator(max = 1)
+    public static class GatherFunction extends FunctionPointer {
+        protected GatherFunction() {
+            allocate();
+        }
 
-    public native @Cast("deisa_status") int call(
-        Pointer self, Pointer data, @Cast("size_t") long bytes, int root, double timeout, Error error);
-  }
+        private native void allocate();
 
-  /** {@code deisa_error_handler}. */
-  @Allocator(max = 1)
-  public static class HandlerFunction extends FunctionPointer {
-    protected HandlerFunction() {
-      allocate();
+        public native @Cast("deisa_status") int call(
+                Pointer self,
+                @Const Pointer sent,
+                @Cast("size_t") long bytes,
+                Pointer received,
+                int root,
+                double timeout,
+                Error error);
     }
 
-    private native void allocate();
+    /** {@code broadcast} of a communicator. */
+    @Allocator(max = 1)
+    public static class BroadcastFunction extends FunctionPointer {
+        protected BroadcastFunction() {
+            allocate();
+        }
 
-    public native void call(Pointer userData, @Const Error error);
-  }
+        private native void allocate();
 
-  // ---- Functions ------------------------------------------------------------------------------
+        public native @Cast("deisa_status") int call(
+                Pointer self, Pointer data, @Cast("size_t") long bytes, int root, double timeout, Error error);
+    }
 
-  public static native @Cast("const char*") BytePointer deisa_version();
+    /** {@code deisa_error_handler}. */
+    @Allocator(max = 1)
+    public static class HandlerFunction extends FunctionPointer {
+        protected HandlerFunction() {
+            allocate();
+        }
 
-  public static native @Cast("deisa_status") int deisa_open(
-      @Const Options options, @Cast("deisa_bridge**") LongPointer out, Error error);
+        private native void allocate();
 
-  public static native @Cast("deisa_status") int deisa_define_json(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer arraysMetadata, Error error);
+        public native void call(Pointer userData, @Const Error error);
+    }
 
-  public static native @Cast("deisa_status") int deisa_ready(@Cast("deisa_bridge*") long bridge, Error error);
+    // ---- Functions ------------------------------------------------------------------------------
 
-  public static native @Cast("deisa_status") int deisa_send(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("const void*") long data, long timestep, Error error);
+    public static native @Cast("const char*") BytePointer deisa_version();
 
-  public static native @Cast("deisa_status") int deisa_begin_step(
-      @Cast("deisa_bridge*") long bridge, long timestep, Error error);
+    public static native @Cast("deisa_status") int deisa_open(
+            @Const Options options, @Cast("deisa_bridge**") LongPointer out, Error error);
 
-  public static native @Cast("deisa_status") int deisa_put(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("const void*") long data, Error error);
+    public static native @Cast("deisa_status") int deisa_define_json(
+            @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer arraysMetadata, Error error);
 
-  public static native @Cast("deisa_status") int deisa_end_step(@Cast("deisa_bridge*") long bridge, Error error);
+    public static native @Cast("deisa_status") int deisa_ready(@Cast("deisa_bridge*") long bridge, Error error);
 
-  public static native @Cast("deisa_status") int deisa_send_async(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("const void*") long data, long timestep,
-      @Cast("deisa_request*") LongPointer request, Error error);
+    public static native @Cast("deisa_status") int deisa_send(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("const void*") long data,
+            long timestep,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_end_step_async(
-      @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+    public static native @Cast("deisa_status") int deisa_begin_step(
+            @Cast("deisa_bridge*") long bridge, long timestep, Error error);
 
-  public static native @Cast("deisa_status") int deisa_wait(
-      @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+    public static native @Cast("deisa_status") int deisa_put(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("const void*") long data,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_test(
-      @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+    public static native @Cast("deisa_status") int deisa_end_step(@Cast("deisa_bridge*") long bridge, Error error);
 
-  public static native @Cast("deisa_status") int deisa_allocate(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, Error error);
+    public static native @Cast("deisa_status") int deisa_send_async(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("const void*") long data,
+            long timestep,
+            @Cast("deisa_request*") LongPointer request,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_send_allocated(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, long timestep,
-      Error error);
+    public static native @Cast("deisa_status") int deisa_end_step_async(
+            @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
 
-  public static native @Cast("deisa_status") int deisa_send_allocated_async(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, long timestep,
-      @Cast("deisa_request*") LongPointer request, Error error);
+    public static native @Cast("deisa_status") int deisa_wait(
+            @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
 
-  public static native @Cast("deisa_status") int deisa_put_allocated(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("void**") LongPointer buffer, Error error);
+    public static native @Cast("deisa_status") int deisa_test(
+            @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
 
-  public static native @Cast("deisa_status") int deisa_flush(@Cast("deisa_bridge*") long bridge, Error error);
+    public static native @Cast("deisa_status") int deisa_allocate(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("void**") LongPointer buffer,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_close(
-      @Cast("deisa_bridge**") LongPointer bridge, long timestep, Error error);
+    public static native @Cast("deisa_status") int deisa_send_allocated(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("void**") LongPointer buffer,
+            long timestep,
+            Error error);
 
-  public static native void deisa_abandon(@Cast("deisa_bridge**") LongPointer bridge);
+    public static native @Cast("deisa_status") int deisa_send_allocated_async(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("void**") LongPointer buffer,
+            long timestep,
+            @Cast("deisa_request*") LongPointer request,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_get_double(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, long timestep, int flags, DoublePointer value,
-      Error error);
+    public static native @Cast("deisa_status") int deisa_put_allocated(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("void**") LongPointer buffer,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_get_int64(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, long timestep, int flags,
-      @Cast("int64_t*") LongPointer value, Error error);
+    public static native @Cast("deisa_status") int deisa_flush(@Cast("deisa_bridge*") long bridge, Error error);
 
-  public static native @Cast("deisa_status") int deisa_get_packed(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, long timestep, int flags,
-      @Cast("const void**") LongPointer data, @Cast("size_t*") LongPointer size, Error error);
+    public static native @Cast("deisa_status") int deisa_close(
+            @Cast("deisa_bridge**") LongPointer bridge, long timestep, Error error);
 
-  public static native @Cast("deisa_status") int deisa_delete(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, Error error);
+    public static native void deisa_abandon(@Cast("deisa_bridge**") LongPointer bridge);
 
-  public static native @Cast("deisa_status") int deisa_get_status(
-      @Cast("deisa_bridge*") long bridge, BridgeStatus out, Error error);
+    public static native @Cast("deisa_status") int deisa_get_double(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") BytePointer key,
+            long timestep,
+            int flags,
+            DoublePointer value,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_send_arrow(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
-      @Cast("ArrowSchema*") long schema, long timestep, Error error);
+    public static native @Cast("deisa_status") int deisa_get_int64(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") BytePointer key,
+            long timestep,
+            int flags,
+            @Cast("int64_t*") LongPointer value,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_send_arrow_async(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
-      @Cast("ArrowSchema*") long schema, long timestep, @Cast("deisa_request*") LongPointer request, Error error);
+    public static native @Cast("deisa_status") int deisa_get_packed(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") BytePointer key,
+            long timestep,
+            int flags,
+            @Cast("const void**") LongPointer data,
+            @Cast("size_t*") LongPointer size,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_put_arrow(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
-      @Cast("ArrowSchema*") long schema, Error error);
+    public static native @Cast("deisa_status") int deisa_delete(
+            @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, Error error);
 
-  public static native @Cast("deisa_status") int deisa_export_arrow(
-      @Cast("const void*") long data, @Const Layout layout, @Cast("ArrowArray*") long array,
-      @Cast("ArrowSchema*") long schema, Error error);
+    public static native @Cast("deisa_status") int deisa_get_status(
+            @Cast("deisa_bridge*") long bridge, BridgeStatus out, Error error);
 
-  public static native @Cast("deisa_status") int deisa_export_allocated(
-      @Cast("deisa_bridge*") long bridge, @Cast("const char*") long name, @Cast("ArrowArray*") long array,
-      @Cast("ArrowSchema*") long schema, Error error);
+    public static native @Cast("deisa_status") int deisa_send_arrow(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("ArrowArray*") long array,
+            @Cast("ArrowSchema*") long schema,
+            long timestep,
+            Error error);
 
-  public static native @Cast("deisa_status") int deisa_export_step(
-      @Cast("deisa_bridge*") long bridge, @Cast("ArrowArray*") long array, @Cast("ArrowSchema*") long schema, Error error);
+    public static native @Cast("deisa_status") int deisa_send_arrow_async(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("ArrowArray*") long array,
+            @Cast("ArrowSchema*") long schema,
+            long timestep,
+            @Cast("deisa_request*") LongPointer request,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_put_arrow(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("ArrowArray*") long array,
+            @Cast("ArrowSchema*") long schema,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_export_arrow(
+            @Cast("const void*") long data,
+            @Const Layout layout,
+            @Cast("ArrowArray*") long array,
+            @Cast("ArrowSchema*") long schema,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_export_allocated(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("ArrowArray*") long array,
+            @Cast("ArrowSchema*") long schema,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_export_step(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("ArrowArray*") long array,
+            @Cast("ArrowSchema*") long schema,
+            Error error);
 }

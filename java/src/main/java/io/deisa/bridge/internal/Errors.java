@@ -7,42 +7,42 @@ import org.bytedeco.javacpp.Loader;
 
 /** Between {@code deisa_error} and {@link Failure}. */
 public final class Errors {
-  private static final int MESSAGE_BYTES = 4096;
+    private static final int MESSAGE_BYTES = 4096;
 
-  private Errors() {}
+    private Errors() {}
 
-  /** An empty error in this arena. */
-  public static Deisa.Error allocate(NativeArena arena) {
-    return new Deisa.Error(arena.allocate(Loader.sizeof(Deisa.Error.class)));
-  }
-
-  /** What the error says, with the status that the call returned. */
-  public static Failure read(Deisa.Error error, int status) {
-    return new Failure(
-        Status.of(status),
-        error.rank(),
-        error.array().getString(StandardCharsets.UTF_8),
-        error.timestep(),
-        error.message().getString(StandardCharsets.UTF_8),
-        error.earlier() != 0);
-  }
-
-  /** Fills in status and message; a message that is too long is cut. {@code error} may be null. */
-  static void write(Deisa.Error error, Status status, String message) {
-    if (error == null || error.isNull()) {
-      return;
+    /** An empty error in this arena. */
+    public static Deisa.Error allocate(NativeArena arena) {
+        return new Deisa.Error(arena.allocate(Loader.sizeof(Deisa.Error.class)));
     }
-    byte[] utf8 = message.getBytes(StandardCharsets.UTF_8);
-    int length = Math.min(utf8.length, MESSAGE_BYTES - 1);
-    while (length < utf8.length && length > 0 && (utf8[length] & 0xC0) == 0x80) {
-      length--; // not in the middle of a character
+
+    /** What the error says, with the status that the call returned. */
+    public static Failure read(Deisa.Error error, int status) {
+        return new Failure(
+                Status.of(status),
+                error.rank(),
+                error.array().getString(StandardCharsets.UTF_8),
+                error.timestep(),
+                error.message().getString(StandardCharsets.UTF_8),
+                error.earlier() != 0);
     }
-    error.status(status.code());
-    error.rank(-1);
-    error.timestep(Deisa.NO_TIMESTEP);
-    error.earlier(0);
-    error.array().put(0, (byte) 0);
-    error.message().put(utf8, 0, length);
-    error.message().put(length, (byte) 0);
-  }
+
+    /** Fills in status and message; a message that is too long is cut. {@code error} may be null. */
+    static void write(Deisa.Error error, Status status, String message) {
+        if (error == null || error.isNull()) {
+            return;
+        }
+        byte[] utf8 = message.getBytes(StandardCharsets.UTF_8);
+        int length = Math.min(utf8.length, MESSAGE_BYTES - 1);
+        while (length < utf8.length && length > 0 && (utf8[length] & 0xC0) == 0x80) {
+            length--; // not in the middle of a character
+        }
+        error.status(status.code());
+        error.rank(-1);
+        error.timestep(Deisa.NO_TIMESTEP);
+        error.earlier(0);
+        error.array().put(0, (byte) 0);
+        error.message().put(utf8, 0, length);
+        error.message().put(length, (byte) 0);
+    }
 }

@@ -12,47 +12,47 @@ import org.bytedeco.javacpp.Pointer;
  * simulation's own arrays) is much larger than the Java heap. Not thread-safe.
  */
 public final class NativeArena implements AutoCloseable {
-  private final List<Pointer> blocks = new ArrayList<>();
+    private final List<Pointer> blocks = new ArrayList<>();
 
-  /** Empty. */
-  public NativeArena() {
-    Deisa.ensureLoaded();
-  }
-
-  /** Zeroed memory. */
-  public Pointer allocate(long bytes) {
-    Pointer block = Pointer.calloc(1, Math.max(1, bytes));
-    if (block == null || block.isNull()) {
-      throw new OutOfMemoryError("no native memory for " + bytes + " bytes");
+    /** Empty. */
+    public NativeArena() {
+        Deisa.ensureLoaded();
     }
-    blocks.add(block);
-    return block;
-  }
 
-  /** A NUL-terminated copy in UTF-8; null for null. The string must not contain NUL. */
-  public BytePointer string(String text) {
-    if (text == null) {
-      return null;
+    /** Zeroed memory. */
+    public Pointer allocate(long bytes) {
+        Pointer block = Pointer.calloc(1, Math.max(1, bytes));
+        if (block == null || block.isNull()) {
+            throw new OutOfMemoryError("no native memory for " + bytes + " bytes");
+        }
+        blocks.add(block);
+        return block;
     }
-    byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
-    return new BytePointer(allocate(utf8.length + 1L)).put(utf8, 0, utf8.length);
-  }
 
-  /** A copy of the values; null for null. */
-  public LongPointer longs(List<Long> values) {
-    if (values == null) {
-      return null;
+    /** A NUL-terminated copy in UTF-8; null for null. The string must not contain NUL. */
+    public BytePointer string(String text) {
+        if (text == null) {
+            return null;
+        }
+        byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
+        return new BytePointer(allocate(utf8.length + 1L)).put(utf8, 0, utf8.length);
     }
-    LongPointer copy = new LongPointer(allocate(values.size() * (long) Long.BYTES));
-    for (int i = 0; i < values.size(); i++) {
-      copy.put(i, values.get(i));
-    }
-    return copy;
-  }
 
-  @Override
-  public void close() {
-    blocks.forEach(Pointer::free);
-    blocks.clear();
-  }
+    /** A copy of the values; null for null. */
+    public LongPointer longs(List<Long> values) {
+        if (values == null) {
+            return null;
+        }
+        LongPointer copy = new LongPointer(allocate(values.size() * (long) Long.BYTES));
+        for (int i = 0; i < values.size(); i++) {
+            copy.put(i, values.get(i));
+        }
+        return copy;
+    }
+
+    @Override
+    public void close() {
+        blocks.forEach(Pointer::free);
+        blocks.clear();
+    }
 }

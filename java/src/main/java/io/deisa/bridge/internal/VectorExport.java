@@ -12,53 +12,53 @@ import org.apache.arrow.vector.VectorSchemaRoot;
  * thread-safe.
  */
 public final class VectorExport {
-  private static final long ARRAY_BYTES = 80;
-  private static final long SCHEMA_BYTES = 72;
+    private static final long ARRAY_BYTES = 80;
+    private static final long SCHEMA_BYTES = 72;
 
-  // Arrow Java's views of the structs end with each export or import.
-  private final long array;
-  private final long schema;
+    // Arrow Java's views of the structs end with each export or import.
+    private final long array;
+    private final long schema;
 
-  /** Valid as long as the arena. */
-  public VectorExport(NativeArena arena) {
-    array = arena.allocate(ARRAY_BYTES).address();
-    schema = arena.allocate(SCHEMA_BYTES).address();
-  }
-
-  /** Exports the vector, which is retained until whoever takes the structs, or {@link #release()}, releases them. */
-  public void fill(FieldVector vector) {
-    Data.exportVector(vector.getAllocator(), vector, null, ArrowArray.wrap(array), ArrowSchema.wrap(schema));
-  }
-
-  /** The address of the ArrowArray. */
-  public long array() {
-    return array;
-  }
-
-  /** The address of the ArrowSchema. */
-  public long schema() {
-    return schema;
-  }
-
-  /** Makes a vector of what somebody else exported into the structs; the vector takes it over. */
-  public FieldVector take(BufferAllocator allocator) {
-    return Data.importVector(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
-  }
-
-  /** Makes a batch of a struct array that somebody else exported into the structs; the batch takes it over. */
-  public VectorSchemaRoot takeBatch(BufferAllocator allocator) {
-    return Data.importVectorSchemaRoot(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
-  }
-
-  /** Releases what nobody took. */
-  public void release() {
-    ArrowArray leftArray = ArrowArray.wrap(array);
-    if (leftArray.snapshot().release != 0) {
-      leftArray.release();
+    /** Valid as long as the arena. */
+    public VectorExport(NativeArena arena) {
+        array = arena.allocate(ARRAY_BYTES).address();
+        schema = arena.allocate(SCHEMA_BYTES).address();
     }
-    ArrowSchema leftSchema = ArrowSchema.wrap(schema);
-    if (leftSchema.snapshot().release != 0) {
-      leftSchema.release();
+
+    /** Exports the vector, which is retained until whoever takes the structs, or {@link #release()}, releases them. */
+    public void fill(FieldVector vector) {
+        Data.exportVector(vector.getAllocator(), vector, null, ArrowArray.wrap(array), ArrowSchema.wrap(schema));
     }
-  }
+
+    /** The address of the ArrowArray. */
+    public long array() {
+        return array;
+    }
+
+    /** The address of the ArrowSchema. */
+    public long schema() {
+        return schema;
+    }
+
+    /** Makes a vector of what somebody else exported into the structs; the vector takes it over. */
+    public FieldVector take(BufferAllocator allocator) {
+        return Data.importVector(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
+    }
+
+    /** Makes a batch of a struct array that somebody else exported into the structs; the batch takes it over. */
+    public VectorSchemaRoot takeBatch(BufferAllocator allocator) {
+        return Data.importVectorSchemaRoot(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
+    }
+
+    /** Releases what nobody took. */
+    public void release() {
+        ArrowArray leftArray = ArrowArray.wrap(array);
+        if (leftArray.snapshot().release != 0) {
+            leftArray.release();
+        }
+        ArrowSchema leftSchema = ArrowSchema.wrap(schema);
+        if (leftSchema.snapshot().release != 0) {
+            leftSchema.release();
+        }
+    }
 }

@@ -55,7 +55,9 @@ class CachedLibraryTest {
         Files.writeString(file, "yrarbil"); // of the same size
         assertEquals(file, CachedLibrary.unpacked(packed, cache()));
         assertEquals("library", Files.readString(file));
-        assertEquals("rw-------", java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
+        assertEquals(
+                "rw-------",
+                java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
     }
 
     @Test

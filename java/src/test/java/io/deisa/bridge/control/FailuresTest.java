@@ -7,7 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import org.junit.jupiter.api.Test;
 
 class FailuresTest {
-    private static final String TRACEBACK = """
+    private static final String TRACEBACK =
+            """
             An exception raised from PYTHON:
             ray.exceptions.RayTaskError: \u001b[36mray::prepare()\u001b[39m (pid=1, ip=192.0.2.2)
               File "control.py", line 6, in prepare
@@ -25,9 +26,10 @@ class FailuresTest {
 
     @Test
     void unwrapsCausesAndSaysNothingTwice() {
-        Throwable failure = new RuntimeException("Failed to initialize ray runtime",
-                new IllegalStateException(new RuntimeException("no such node")));
-        assertEquals("no such node\nFailed to initialize ray runtime\njava.lang.RuntimeException: no such node",
+        Throwable failure = new RuntimeException(
+                "Failed to initialize ray runtime", new IllegalStateException(new RuntimeException("no such node")));
+        assertEquals(
+                "no such node\nFailed to initialize ray runtime\njava.lang.RuntimeException: no such node",
                 Failures.describe(failure));
     }
 

@@ -15,7 +15,8 @@ class JsonObjectTest {
         Map<String, String> members = JsonObject.members(
                 " {\"a\" : -1.5e3,\"b\\u00e9\":{\"c\":[1, {}, \"]}\"]} , \"d\":\"x\\\"y\",\"e\":[ ],\"f\":null}\n");
         assertEquals(List.of("a", "b\u00e9", "d", "e", "f"), List.copyOf(members.keySet()));
-        assertEquals(List.of("-1.5e3", "{\"c\":[1, {}, \"]}\"]}", "\"x\\\"y\"", "[ ]", "null"),
+        assertEquals(
+                List.of("-1.5e3", "{\"c\":[1, {}, \"]}\"]}", "\"x\\\"y\"", "[ ]", "null"),
                 List.copyOf(members.values()));
     }
 
@@ -25,9 +26,28 @@ class JsonObjectTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "[]", "null", "{", "}", "{}x", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1 \"b\":2}",
-        "{\"a\":[1,]}", "{\"a\":[1}", "{\"a\":nul}", "{\"a\":01}", "{\"a\":NaN}", "{\"a\":\"x}", "{\"a\":\"\\x\"}",
-        "{\"a\":\"\\u12\"}", "{a:1}"})
+    @ValueSource(
+            strings = {
+                "",
+                "[]",
+                "null",
+                "{",
+                "}",
+                "{}x",
+                "{\"a\"}",
+                "{\"a\":}",
+                "{\"a\":1,}",
+                "{\"a\":1 \"b\":2}",
+                "{\"a\":[1,]}",
+                "{\"a\":[1}",
+                "{\"a\":nul}",
+                "{\"a\":01}",
+                "{\"a\":NaN}",
+                "{\"a\":\"x}",
+                "{\"a\":\"\\x\"}",
+                "{\"a\":\"\\u12\"}",
+                "{a:1}"
+            })
     void refusesWhatIsNoObject(String text) {
         assertThrows(IllegalArgumentException.class, () -> JsonObject.members(text));
     }

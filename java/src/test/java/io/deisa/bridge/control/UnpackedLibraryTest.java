@@ -14,7 +14,8 @@ import org.junit.jupiter.api.io.TempDir;
 class UnpackedLibraryTest {
     @Test
     void findsOnlyWhatADriverUnpacked() {
-        String maps = """
+        String maps =
+                """
                 7f0000000000-7f0000001000 r-xp 00000000 08:01 1    /usr/lib/x86_64-linux-gnu/libc.so.6
                 7f1000000000-7f1000001000 r--p 00000000 08:01 2    /tmp/ray/1763877959747/libcore_worker_library_java.so
                 7f1000001000-7f1000002000 r-xp 00001000 08:01 2    /tmp/ray/1763877959747/libcore_worker_library_java.so
@@ -22,8 +23,8 @@ class UnpackedLibraryTest {
                 7f3000000000-7f3000001000 r-xp 00000000 08:01 4    /tmp/ray/1/libcore_worker_library_java.so (deleted)
                 7f4000000000-7f4000001000 r-xp 00000000 08:01 5    /home/me/2/libcore_worker_library_java.so
                 """;
-        assertEquals(Set.of(Path.of("/tmp/ray/1763877959747/libcore_worker_library_java.so")),
-                UnpackedLibrary.in(maps));
+        assertEquals(
+                Set.of(Path.of("/tmp/ray/1763877959747/libcore_worker_library_java.so")), UnpackedLibrary.in(maps));
     }
 
     @Test
