@@ -27,6 +27,7 @@ enum class Status {
 // A negative status: what() says what was wrong, where, what was expected and what to do.
 class Exception : public std::runtime_error {
  public:
+  // What a function of deisa.h has filled in.
   explicit Exception(const deisa_error& error)
       : std::runtime_error(error.message[0] != '\0' ? error.message
                                                     : deisa_status_string(error.status)),
@@ -36,6 +37,7 @@ class Exception : public std::runtime_error {
         array_(error.array),
         earlier_(error.earlier != 0) {}
 
+  // Which error it is.
   deisa_status status() const noexcept { return status_; }
   // The bridge that failed; -1: none in particular.
   int rank() const noexcept { return rank_; }

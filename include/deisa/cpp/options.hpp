@@ -43,6 +43,7 @@ class Communicator {
     if (table_ && table_->release != nullptr) table_->release(table_->self);
   }
 
+  // What a bridge is given, or null.
   const deisa_communicator* table() const noexcept { return table_ ? &*table_ : nullptr; }
   // From here on somebody else releases it.
   void disown() noexcept { table_.reset(); }

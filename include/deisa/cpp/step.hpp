@@ -103,6 +103,7 @@ inline const char* text_or_null(const std::string& text) {
 template <typename T>
 class Buffer {
  public:
+  // As of a container of the elements.
   T* data() const noexcept { return static_cast<T*>(memory_); }
   std::size_t size() const noexcept { return size_; }
   T* begin() const noexcept { return data(); }

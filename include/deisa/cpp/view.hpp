@@ -78,7 +78,9 @@ inline constexpr deisa_dtype dtype_of = DType<std::remove_cv_t<T>>::value;
 // A few integers, one per dimension: {rows + 2, columns + 2}. Any integers, also unsigned ones.
 class Extents {
  public:
+  // None: of dimension 0.
   Extents() = default;
+  // One for each dimension.
   template <typename... Integers,
             typename = std::enable_if_t<(sizeof...(Integers) > 0) &&
                                         (std::is_integral_v<Integers> && ...)>>
@@ -86,11 +88,13 @@ class Extents {
       : values_{static_cast<std::int64_t>(values)...}, size_(sizeof...(Integers)) {
     static_assert(sizeof...(Integers) <= DEISA_MAX_DIMENSIONS, "too many dimensions");
   }
+  // Those of a container of integers.
   template <typename Container, typename = decltype(std::size(std::declval<const Container&>()))>
   Extents(const Container& values) {
     for (const auto value : values) push_back(static_cast<std::int64_t>(value));
   }
 
+  // One more. Throws ArgumentError after DEISA_MAX_DIMENSIONS.
   void push_back(std::int64_t value) {
     if (size_ == DEISA_MAX_DIMENSIONS) {
       detail::raise(detail::make_error(
@@ -99,6 +103,7 @@ class Extents {
     }
     values_[size_++] = value;
   }
+  // As of a container.
   std::size_t size() const noexcept { return size_; }
   const std::int64_t* data() const noexcept { return values_.data(); }
   std::int64_t operator[](std::size_t dimension) const { return values_[dimension]; }
@@ -125,6 +130,7 @@ enum class Order {
 template <typename T>
 class View {
  public:
+  // Contiguous memory.
   View(T* data, const Extents& shape, Order order = Order::c)
       : data_(data), shape_(shape), strides_(shape) {
     std::int64_t stride = 1;
@@ -149,12 +155,14 @@ class View {
   View(const View<U>& other)
       : data_(other.data()), shape_(other.shape()), strides_(other.strides()) {}
 
+  // The first element; the number of dimensions; their extents, and their strides in elements.
   T* data() const noexcept { return data_; }
   std::size_t rank() const noexcept { return shape_.size(); }
   const Extents& shape() const noexcept { return shape_; }
   const Extents& strides() const noexcept { return strides_; }
   std::int64_t extent(std::size_t dimension) const { return shape_[dimension]; }
 
+  // An element. Indices are not checked.
   template <typename... Indices>
   T& operator()(Indices... indices) const {
     std::int64_t offset = 0;
