@@ -83,7 +83,7 @@ set(DEISA_JAR ${PROJECT_SOURCE_DIR}/java/target/deisa-bridge-${PROJECT_VERSION}.
 install(CODE "
   if(NOT EXISTS \"${DEISA_JAR}\")
     message(WARNING \"${DEISA_JAR} is not there, and so is not installed: without it no simulation reaches \"
-      \"Ray. Build it (mvn -DskipTests package) and install again, or set DEISA_JAR to it at run time.\")
+      \"Ray. Build it (mvn -DskipTests verify) and install again, or set DEISA_JAR to it at run time.\")
   endif()")
 install(FILES ${DEISA_JAR} DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa RENAME deisa-bridge.jar OPTIONAL)
 
@@ -92,4 +92,7 @@ set(maven ${CMAKE_INSTALL_DATADIR}/deisa/maven/io/deisa)
 set(bridge deisa-bridge-${PROJECT_VERSION})
 install(FILES pom.xml DESTINATION ${maven}/deisa/${PROJECT_VERSION} RENAME deisa-${PROJECT_VERSION}.pom)
 install(FILES java/pom.xml DESTINATION ${maven}/deisa-bridge/${PROJECT_VERSION} RENAME ${bridge}.pom)
-install(FILES java/target/${bridge}-linux-x86_64.jar DESTINATION ${maven}/deisa-bridge/${PROJECT_VERSION} OPTIONAL)
+# The last two are of the phase verify.
+foreach(classifier linux-x86_64 sources javadoc)
+  install(FILES java/target/${bridge}-${classifier}.jar DESTINATION ${maven}/deisa-bridge/${PROJECT_VERSION} OPTIONAL)
+endforeach()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,19 @@ def test_one_dependency_brings_what_it_needs(project):
     assert "deisa-bridge-0.1.0-linux-x86_64.jar" in jars
     # Ray's jar is the installed Ray's, at run time; and no second copy of the bridge's own classes.
     assert not [name for name in jars if name.startswith("ray") or name == "deisa-bridge-0.1.0.jar"]
+
+
+def test_sources_and_documentation_are_beside_the_classes(project):
+    """Where Maven and development environments look for them."""
+    bridge = project.parent / "installed/share/deisa/maven/io/deisa/deisa-bridge/0.1.0/deisa-bridge-0.1.0"
+    names = {
+        classifier: set(zipfile.ZipFile(f"{bridge}-{classifier}.jar").namelist())
+        for classifier in ("sources", "javadoc")
+    }
+    assert {"io/deisa/bridge/Bridge.java", "io/deisa/bridge/internal/Deisa.java"} <= names["sources"]
+    assert {"index.html", "io/deisa/bridge/Bridge.html"} <= names["javadoc"]
+    # What is not for simulations is in the sources alone.
+    assert not [name for name in names["javadoc"] if name.startswith("io/deisa/bridge/internal")]
 
 
 def test_disabled_it_needs_nothing_else(project, tmp_path, bare_environment):
