@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "bridge/metadata.hpp"
 #include "bridge/testing/fake_node.hpp"
+#include "chunk/metadata.hpp"
 #include "deisa/deisa.h"
 
 namespace {

@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "base/deadline.hpp"
-#include "handoff/client.hpp"
-#include "handoff/node.h"
-#include "handoff/slots.hpp"
+#include "ipc/client.hpp"
+#include "ipc/node.h"
+#include "ipc/slots.hpp"
 
 extern "C" {
 #include "../trip.h"

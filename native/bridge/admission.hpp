@@ -4,8 +4,8 @@
 #include <functional>
 #include <string>
 
-#include "bridge/options.hpp"
 #include "comm/communicator.hpp"
+#include "settings/options.hpp"
 
 namespace deisa {
 

@@ -15,8 +15,8 @@
 #include <set>
 #include <thread>
 
+#include "backend/file/file_backend.hpp"
 #include "base/testing/other_locale.hpp"
-#include "bridge/file_backend.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "bridge/testing/rank.hpp"
 #include "bridge/testing/thread_communicator.hpp"

@@ -171,9 +171,9 @@ void Bridge::sent(uint32_t array, int64_t timestep) {
 
 Backend::Prepared Bridge::take(uint32_t array, const Source& source, int64_t timestep) {
   const auto traced = span(source.lent != nullptr ? "swap" : "copy", arrays_[array].name, timestep);
-  if (source.lent != nullptr) return sender_->exchange(array, source.lent);
-  return source.layout != nullptr ? sender_->prepare(array, source.data, *source.layout)
-                                  : sender_->prepare(array, source.data);
+  if (source.lent != nullptr) return backend_->exchange(array, source.lent);
+  return source.layout != nullptr ? backend_->prepare(array, source.data, *source.layout)
+                                  : backend_->prepare(array, source.data);
 }
 
 // Waits until a chunk may be handed over; throws when it may not in time.
@@ -182,11 +182,11 @@ void Bridge::admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadl
   if (timestep > newest_step_) {
     const bool drops = options_.when_full == DEISA_FULL_DROP;  // not without the others' consent
     const double patience = drops ? options_.send_timeout : options_.block_timeout;
-    const std::string full = sender_->admit(timestep, {array}, patience);
+    const std::string full = backend_->admit(timestep, {array}, patience);
     if (!full.empty()) throw not_admitted(options_, timestep, full, patience);
   } else {  // begun, here or on another rank: it can be completed
-    sender_->poll();
-    sender_->wait_for_slots({array}, deadline);
+    backend_->poll();
+    backend_->wait_for_slots({array}, deadline);
   }
 }
 
@@ -215,7 +215,7 @@ uint64_t Bridge::hand_over_chunk(const std::string& name, const Source& source, 
     // From here on the node actor may have it, whatever is reported: it is not sent again.
     sent(array, timestep);
     const auto traced = span("hand over", name, timestep);
-    return sender_->hand_over(timestep, false, {chunk}, deadline);
+    return backend_->hand_over(timestep, false, {chunk}, deadline);
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(timestep);
   }
@@ -235,9 +235,9 @@ void Bridge::send(const std::string& name, const Source& source, int64_t timeste
 void Bridge::finish_now(uint64_t message, const std::string& array, int64_t timestep) {
   const auto traced = span("acknowledge", array, timestep);
   try {
-    sender_->finish(message, options_.acknowledge, send_deadline());
+    backend_->finish(message, options_.acknowledge, send_deadline());
   } catch (Error& error) {
-    sender_->forget(message);
+    backend_->forget(message);
     throw error.at_rank(options_.bridge_id);
   }
 }
@@ -266,7 +266,7 @@ void Bridge::wait(uint64_t request) {
   require_ready("wait");
   const uint64_t message = message_of(request);
   try {
-    sender_->finish(message, options_.acknowledge, send_deadline());
+    backend_->finish(message, options_.acknowledge, send_deadline());
   } catch (const Error& error) {
     if (error.status() != DEISA_ERROR_TIMEOUT) requests_.erase(request);
     throw;
@@ -276,12 +276,12 @@ void Bridge::wait(uint64_t request) {
 
 bool Bridge::test(uint64_t request) {
   require_ready("test");
-  return sender_->is_finished(message_of(request), options_.acknowledge, options_.send_timeout);
+  return backend_->is_finished(message_of(request), options_.acknowledge, options_.send_timeout);
 }
 
 void* Bridge::allocate(const std::string& name) {
   require_ready("allocate");
-  return sender_->allocate(index_of(name));
+  return backend_->allocate(index_of(name));
 }
 
 void* Bridge::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape) {
@@ -302,7 +302,7 @@ void* Bridge::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim,
 void Bridge::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
   require_ready("export_allocated");
   const uint32_t index = index_of(name);
-  export_arrow(sender_->allocate(index), packed(arrays_[index].layout), sender_->memory(), array,
+  export_arrow(backend_->allocate(index), packed(arrays_[index].layout), backend_->memory(), array,
                schema);
 }
 
@@ -314,9 +314,9 @@ void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
   std::vector<ArrowColumn> columns;
   for (const Backend::Prepared& chunk : step_chunks_) {
     const ArrayMetadata& metadata = arrays_[chunk.array];
-    columns.push_back({metadata.name, sender_->data(chunk), packed(metadata.layout)});
+    columns.push_back({metadata.name, backend_->data(chunk), packed(metadata.layout)});
   }
-  export_arrow_struct(columns, sender_->memory(), array, schema);
+  export_arrow_struct(columns, backend_->memory(), array, schema);
 }
 
 bool Bridge::begin_step(int64_t timestep) {
@@ -333,7 +333,7 @@ bool Bridge::begin_step(int64_t timestep) {
   const double patience = drops_alone() ? options_.send_timeout : options_.block_timeout;
   const auto admit = [&] {
     const auto traced = span("admit", kEveryArray, timestep);
-    return due.empty() ? "" : sender_->admit(timestep, due, patience);
+    return due.empty() ? "" : backend_->admit(timestep, due, patience);
   };
   try {
     if (options_.when_full == DEISA_FULL_DROP && !drops_alone()) {
@@ -384,7 +384,7 @@ void Bridge::leave_step_out(int64_t timestep) noexcept {
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
-    sender_->promise(oldest_allowed_, send_deadline());
+    backend_->promise(oldest_allowed_, send_deadline());
   } catch (...) {
     // The node actor is gone, which the next call will say.
   }
@@ -445,11 +445,11 @@ uint64_t Bridge::hand_over_step() {
   try {
     if (chunks.empty() && !step_left_out_.empty()) {
       // Nothing that would be acknowledged.
-      sender_->promise(oldest_allowed_, send_deadline());
+      backend_->promise(oldest_allowed_, send_deadline());
       return 0;
     }
     const auto traced = span("hand over", kEveryArray, timestep);
-    return sender_->hand_over(timestep, true, chunks, send_deadline());
+    return backend_->hand_over(timestep, true, chunks, send_deadline());
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_timestep(timestep);
   }
@@ -457,13 +457,13 @@ uint64_t Bridge::hand_over_step() {
 
 void Bridge::flush() {
   require_ready("flush");
-  sender_->flush(send_deadline());
+  backend_->flush(send_deadline());
   requests_.clear();
 }
 
 Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {
   require_ready("get");
-  const auto read = [&] { return sender_->get(key, timestep, Deadline::after(kFeedbackTimeout)); };
+  const auto read = [&] { return backend_->get(key, timestep, Deadline::after(kFeedbackTimeout)); };
   if (!collective) return read();
   // Rank 0 reads; a failure there is everyone's.
   nlohmann::json message;
@@ -492,20 +492,20 @@ Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collect
 
 void Bridge::remove(const std::string& key) {
   require_ready("delete");
-  sender_->remove(key, Deadline::after(kFeedbackTimeout));
+  backend_->remove(key, Deadline::after(kFeedbackTimeout));
 }
 
 void Bridge::look_for_late_failures() noexcept {
   try {
-    if (state_ == State::kReady) sender_->poll();
+    if (state_ == State::kReady) backend_->poll();
   } catch (...) {
   }
 }
 
 std::vector<Error> Bridge::take_late_failures() {
   std::vector<Error> failures = std::exchange(kept_, {});
-  if (!sender_) return failures;
-  for (Error& late : sender_->take_late_failures()) failures.push_back(std::move(late));
+  if (!backend_) return failures;
+  for (Error& late : backend_->take_late_failures()) failures.push_back(std::move(late));
   return failures;
 }
 

@@ -11,15 +11,15 @@
 #include <string>
 #include <vector>
 
+#include "backend/backend.hpp"
+#include "backend/plan.hpp"
 #include "base/trace.hpp"
 #include "base/wait_notice.hpp"
-#include "bridge/backend.hpp"
-#include "bridge/metadata.hpp"
-#include "bridge/options.hpp"
-#include "bridge/plan.hpp"
+#include "chunk/metadata.hpp"
 #include "comm/communicator.hpp"
 #include "comm/refusal.hpp"
 #include "control/control.hpp"
+#include "settings/options.hpp"
 
 namespace deisa {
 
@@ -159,7 +159,7 @@ class Bridge {
   std::unique_ptr<Refusal> refusal_;  // on rank 0, when the rendezvous has failed
   std::optional<Error> undefined_;    // why an array could not be defined
   std::unique_ptr<Control> control_;  // on the node's leader, until it is ready
-  std::unique_ptr<Backend> sender_;
+  std::unique_ptr<Backend> backend_;
   Plan plan_;
   std::string actor_;      // name of this node's actor
   std::string socket_;     // path of its socket

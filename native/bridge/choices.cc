@@ -11,9 +11,9 @@ void Bridge::leave_chunk_out(uint32_t array, const Source& source, int64_t times
   try {
     if (source.lent != nullptr) {
       // The buffers take turns all the same: the caller may read the one it gave.
-      sender_->poll();
-      sender_->wait_for_slots({array}, send_deadline());
-      sender_->discard(sender_->exchange(array, source.lent));
+      backend_->poll();
+      backend_->wait_for_slots({array}, send_deadline());
+      backend_->discard(backend_->exchange(array, source.lent));
     }
     ++chunks_left_out_;
     if (step_ == Step::kOpen) return;
@@ -21,7 +21,7 @@ void Bridge::leave_chunk_out(uint32_t array, const Source& source, int64_t times
     oldest_allowed_ = std::max(oldest_allowed_, timestep);
     if (timestep <= newest_left_out_ && newest_left_out_ != DEISA_NO_TIMESTEP) return;
     newest_left_out_ = timestep;
-    if (!plan_.same_arrays) sender_->promise(timestep, send_deadline());
+    if (!plan_.same_arrays) backend_->promise(timestep, send_deadline());
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(arrays_[array].name).at_timestep(timestep);
   }

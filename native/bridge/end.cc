@@ -62,8 +62,8 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
   };
   const Deadline flushed = send_deadline();
   attempt([&] {
-    sender_->promise(std::numeric_limits<int64_t>::max(), flushed);
-    sender_->flush(flushed);
+    backend_->promise(std::numeric_limits<int64_t>::max(), flushed);
+    backend_->flush(flushed);
   });
   // The others may flush for as long as this rank was allowed to.
   const Deadline meeting = Deadline::after(flushed.seconds() + options_.comm_timeout);
@@ -72,11 +72,11 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
                                 "Are they still computing, or handing over what they sent?");
     communicator_->barrier(meeting);
   });
-  if (met && options_.bridge_id == 0) attempt([&] { sender_->end(timestep, send_deadline()); });
+  if (met && options_.bridge_id == 0) attempt([&] { backend_->end(timestep, send_deadline()); });
   report_late();
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
   // every node has announced what it holds.
-  sender_->leave(met);
+  backend_->leave(met);
   state_ = State::kClosed;
   ended_ = "closed";
   control_.reset();
@@ -85,7 +85,7 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
 }
 
 void Bridge::abandon() noexcept {
-  if (state_ == State::kReady && sender_) sender_->leave(false);
+  if (state_ == State::kReady && backend_) backend_->leave(false);
   if (state_ != State::kClosed) ended_ = state_ == State::kReady ? "abandoned" : "never ready";
   if (state_ == State::kDefining && undefined_) refuse_others(*undefined_);
   state_ = State::kClosed;
@@ -101,7 +101,7 @@ void Bridge::abandon() noexcept {
 }
 
 void Bridge::end_session_if_lost() noexcept {
-  if (!leads_ || ended_session_ || !sender_ || !sender_->is_lost()) return;
+  if (!leads_ || ended_session_ || !backend_ || !backend_->is_lost()) return;
   ended_session_ = true;
   try {
     const auto traced = span("end the session", "", DEISA_NO_TIMESTEP);
@@ -148,13 +148,13 @@ deisa_bridge_status Bridge::status() noexcept {
   status.errors = errors_;
   status.errors_earlier = errors_earlier_;
   look_for_late_failures();
-  if (sender_) {
-    const Backend::Counters counters = sender_->counters();
+  if (backend_) {
+    const Backend::Counters counters = backend_->counters();
     status.chunks_sent = counters.chunks_sent;
     status.chunks_stored = counters.chunks_stored;
     status.chunks_announced = counters.chunks_announced;
     status.chunks_failed = counters.chunks_failed;
-    status.chunks_in_flight = sender_->chunks_in_flight();
+    status.chunks_in_flight = backend_->chunks_in_flight();
     status.chunks_lost = counters.chunks_lost;
     status.bytes_sent = counters.bytes_sent;
     status.bytes_copied = counters.bytes_copied;

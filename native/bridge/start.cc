@@ -10,13 +10,13 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "backend/file/file_backend.hpp"
+#include "backend/ray/ray_backend.hpp"
 #include "bridge/agreement.hpp"
 #include "bridge/bridge.hpp"
-#include "bridge/file_backend.hpp"
-#include "bridge/sender.hpp"
-#include "bridge/settings.hpp"
 #include "comm/rank_ranges.hpp"
 #include "comm/store_host.hpp"
+#include "settings/settings.hpp"
 
 namespace deisa {
 namespace {
@@ -134,7 +134,7 @@ void Bridge::ready() {
     const auto leaving = span("leave Ray", kNoArray, DEISA_NO_TIMESTEP);
     control_.reset();
   } catch (Error& error) {
-    if (sender_) sender_->leave(false);
+    if (backend_) backend_->leave(false);
     state_ = State::kFailed;
     control_.reset();
     if (error.rank() < 0) error.at_rank(options_.bridge_id);
@@ -304,11 +304,11 @@ void Bridge::register_arrays(const Deadline& deadline) {
                         {"pid", static_cast<int64_t>(::getpid())},
                         {"max_in_flight", options_.max_in_flight},
                         {"step_timeout", options_.send_timeout}};
-    auto sender = std::make_unique<Sender>(arrays_, options_.bridge_id,
-                                           static_cast<uint32_t>(options_.max_in_flight));
+    auto sender = std::make_unique<RayBackend>(arrays_, options_.bridge_id,
+                                               static_cast<uint32_t>(options_.max_in_flight));
     if (options_.bridge_id == 0) sender->notice_waits_after(options_.wait_notice);
     sender->connect(socket_, hello.dump(), definitions, deadline);
-    sender_ = std::move(sender);
+    backend_ = std::move(sender);
   });
 }
 
@@ -324,11 +324,11 @@ void Bridge::start_without_ray(const Deadline& deadline) {
     }
   });
   if (!files) {
-    sender_ = std::make_unique<NullBackend>(arrays_, options_.bridge_id);
+    backend_ = std::make_unique<NullBackend>(arrays_, options_.bridge_id);
     return;
   }
   agree(*communicator_, meeting, [&] {
-    sender_ =
+    backend_ =
         std::make_unique<FileBackend>(arrays_, options_.bridge_id, options_.file_folder, plan_);
   });
 }

@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
-#include "bridge/options.hpp"
-#include "bridge/settings.hpp"
 #include "deisa/deisa.h"
 #include "info/languages.hpp"
 #include "info/libraries.hpp"
 #include "info/machine.hpp"
 #include "info/settings_check.hpp"
+#include "settings/options.hpp"
+#include "settings/settings.hpp"
 
 namespace {
 

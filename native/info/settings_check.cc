@@ -1,6 +1,6 @@
 #include "info/settings_check.hpp"
 
-#include "bridge/misspelt.hpp"
+#include "settings/misspelt.hpp"
 
 namespace deisa {
 

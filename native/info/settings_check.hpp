@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "bridge/options.hpp"
 #include "info/finding.hpp"
+#include "settings/options.hpp"
 
 namespace deisa {
 

@@ -1,7 +1,7 @@
 """The node actor's end of the socket: `libdeisa_node.so` through ctypes.
 
 A native thread in the library serves the ranks and acknowledges their steps without Python. Python pulls
-events with `Receiver.next` and answers. native/handoff/node.h has the rules, wire.hpp the messages.
+events with `Receiver.next` and answers. native/ipc/node.h has the rules, wire.hpp the messages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A rank in Python: plays the wire format of native/handoff/wire.hpp over the raw socket."""
+"""A rank in Python: plays the wire format of native/ipc/wire.hpp over the raw socket."""
 
 from __future__ import annotations
 

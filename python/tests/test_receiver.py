@@ -1,4 +1,4 @@
-"""The receiver, driven by a bare socket, and the bytes of the messages (native/handoff/wire_golden.txt)."""
+"""The receiver, driven by a bare socket, and the bytes of the messages (native/ipc/wire_golden.txt)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deisa_bridge import receiver as wire
 from deisa_bridge.receiver import NO_TIMESTEP, Receiver, ReceiverClosed, ReceiverError
 from deisa_bridge.status import Status
 
-GOLDEN = Path(__file__).resolve().parents[2] / "native" / "handoff" / "wire_golden.txt"
+GOLDEN = Path(__file__).resolve().parents[2] / "native" / "ipc" / "wire_golden.txt"
 HEADER = struct.Struct("=IHHQqIIiIQ")  # magic kind flags sequence timestep array slot status payload value
 GEOMETRY = struct.Struct("=QQQII")
 MAGIC = 0x41534944

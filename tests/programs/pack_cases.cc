@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "bridge/metadata.hpp"
+#include "chunk/metadata.hpp"
 
 namespace {
 

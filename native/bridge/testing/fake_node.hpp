@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "handoff/node.h"
+#include "ipc/node.h"
 
 namespace deisa::testing {
 

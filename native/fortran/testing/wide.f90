@@ -55,7 +55,7 @@ contains
     count = -1
     on = .false.
     call bridge%get('gain', gain, found=found)
-    call expect(found .and. gain == 2.5d0)
+    call expect(found .and. abs(gain - 2.5d0) < 1d-12)
     call bridge%get('count', count, collective=.true., found=found, stat=stat)
     call expect(found .and. count == 12)
     call bridge%get('on', on, step, found=found)

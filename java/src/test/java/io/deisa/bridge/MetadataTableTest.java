@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** The table of accepted and refused metadata that the native tests read too: the same verdicts, in the same words. */
 class MetadataTableTest {
-    private static final Path TABLE = Path.of("..", "native", "bridge", "testdata", "metadata_cases.json");
+    private static final Path TABLE = Path.of("..", "native", "chunk", "testdata", "metadata_cases.json");
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private static List<JsonNode> table() throws IOException {

@@ -1,0 +1,62 @@
+#include "capi/disabled.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "chunk/arrow.hpp"
+#include "chunk/metadata.hpp"
+
+namespace deisa {
+
+void Disabled::define(const std::string& name, const deisa_layout& layout) {
+  define(nlohmann::json{{name, metadata_from_layout(layout)}}.dump());
+}
+
+void Disabled::define(const std::string& arrays_metadata) {
+  const auto arrays = nlohmann::json::parse(arrays_metadata, nullptr, false);
+  if (!arrays.is_object()) return;
+  for (const auto& [name, metadata] : arrays.items()) {
+    Problems ignored;
+    if (const auto array = parse_metadata(name, metadata, ignored)) {
+      arrays_[name].layout = Layout::contiguous(array->layout.dtype, array->layout.shape);
+    }
+  }
+}
+
+void* Disabled::allocate(const std::string& name) {
+  const auto known = arrays_.find(name);
+  if (known == arrays_.end()) return nullptr;
+  Buffers& buffers = known->second;
+  if (!buffers.memory) {
+    buffers.memory = std::make_shared<std::array<std::vector<std::byte>, 2>>();
+    for (auto& one : *buffers.memory) one.resize(buffers.layout.bytes());
+  }
+  return (*buffers.memory)[buffers.lent].data();
+}
+
+void* Disabled::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape) {
+  const auto known = arrays_.find(name);
+  if (known == arrays_.end()) return nullptr;
+  const Layout& layout = known->second.layout;
+  if (dtype != layout.dtype || ndim != static_cast<int32_t>(layout.shape.size())) return nullptr;
+  std::copy(layout.shape.begin(), layout.shape.end(), shape);
+  return allocate(name);
+}
+
+void Disabled::exchange(const std::string& name, void** buffer) {
+  const auto known = arrays_.find(name);
+  if (known == arrays_.end() || *buffer != allocate(name)) return;
+  known->second.lent ^= 1;
+  *buffer = allocate(name);
+}
+
+void Disabled::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
+  array->release = nullptr;
+  schema->release = nullptr;
+  const void* data = allocate(name);
+  if (data == nullptr) return;
+  const Buffers& buffers = arrays_.at(name);
+  export_arrow(data, buffers.layout, buffers.memory, array, schema);
+}
+
+}  // namespace deisa

@@ -1,0 +1,45 @@
+// The description of arrays: what a caller may say, and every rule that it must keep.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/problems.hpp"
+#include "chunk/layout.hpp"
+
+namespace deisa {
+
+// The array that ends the analytics; bridge 0 defines it by itself.
+inline constexpr const char* kEndMarkerArray = "__deisa_last_iteration_array";
+
+// One rank's chunk of one array, valid by construction.
+struct ArrayMetadata {
+  std::string name;
+  Layout layout;  // of the chunk in the simulation's memory
+  std::vector<int64_t> grid;
+  std::vector<int64_t> position;
+  std::optional<std::vector<int64_t>> global_shape;  // if the caller gave it
+  int64_t chunks_of_node = -1;                       // -1: agreed by the bridges
+  size_t bytes = 0;                                  // of the chunk
+};
+
+// The JSON text of arrays_metadata. A key that is there twice, of which a parser keeps one, is a
+// problem. Throws Error(DEISA_ERROR_ARGUMENT) if it is not JSON.
+nlohmann::json parse_arrays(const std::string& text, Problems& problems);
+
+// Checks name and metadata (a JSON object with the keys that deisa_define_json names). Every
+// problem is added with array, key, value and what was expected; then the result is empty.
+std::optional<ArrayMetadata> parse_metadata(const std::string& name, const nlohmann::json& metadata,
+                                            Problems& problems);
+
+// A deisa_layout as the JSON object that parse_metadata() checks. NULL pointers become missing
+// keys.
+nlohmann::json metadata_from_layout(const deisa_layout& layout);
+
+// The array that bridge 0 adds.
+ArrayMetadata end_marker_metadata();
+
+}  // namespace deisa

@@ -1,0 +1,74 @@
+// The options of a bridge: what the caller gave, over which the settings file and then the
+// environment take precedence.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "control/control.hpp"
+#include "deisa/deisa.h"
+#include "settings/settings_file.hpp"
+
+namespace deisa {
+
+// Reads the environment variable `name`; nullptr if it is not set.
+using Environment = const char* (*)(const char* name);
+
+// Where chunks go; in the order of the words of the setting `backend`.
+enum class BackendKind { kRay, kNull, kFile };
+
+struct Options {
+  int bridge_id = 0;
+  int world_size = 1;
+  std::string master_address;
+  int master_port = 0;
+  std::string ray_address;  // "": found at connect
+  std::optional<deisa_communicator> communicator;
+  double comm_timeout = 0;
+  double ready_timeout = 0;
+  double send_timeout = 0;
+  std::string node_id;
+  std::string node_actor;
+  int init_retries = 0;
+  deisa_acknowledge acknowledge = DEISA_RECEIVED;
+  int max_in_flight = 0;
+  deisa_when_full when_full = DEISA_FULL_BLOCK;
+  double block_timeout = 0;  // seconds, resolved: never -1
+  double store_threshold = 0;
+  int max_ahead = 0;
+  int window = 0;
+  deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
+  deisa_error_handler error_handler = nullptr;
+  void* error_handler_data = nullptr;
+
+  // From the settings file.
+  std::string config;   // its path; "": none
+  ArrayChoices arrays;  // which arrays are sent, and how often
+
+  // From the settings file or the environment.
+  BackendKind backend = BackendKind::kRay;
+  ControlKind control = ControlKind::kAuto;
+  std::string file_folder;
+  bool status = false;
+  double wait_notice = 0;     // seconds
+  double announce_delay = 0;  // seconds
+  // By variable: see place().
+  std::map<std::string, std::string> places;
+
+  // A setting of the group "where things are found", by its variable; "" if nobody set it.
+  std::string place(const std::string& variable) const;
+};
+
+// Throws Error(DEISA_ERROR_ARGUMENT) that lists every invalid option and setting.
+Options resolve_options(const deisa_options& given, Environment environment);
+
+// What is wrong with the environment and its settings file, whatever a program gives.
+std::vector<std::string> problems_of_settings(Environment environment);
+
+// DEISA_DISABLE=1 (also true, yes, on). Throws Error(DEISA_ERROR_ARGUMENT) if it is no such word.
+bool is_disabled(Environment environment);
+
+}  // namespace deisa

@@ -1,0 +1,258 @@
+#include "settings/settings.hpp"
+
+#include <limits>
+
+#include "base/error.hpp"
+
+namespace deisa {
+namespace {
+
+using Group = Setting::Group;
+using Type = Setting::Type;
+
+constexpr double kMostInteger = std::numeric_limits<int>::max();
+
+std::vector<Setting> make_table() {
+  return {
+      {Group::kOption, Type::kInteger, "bridge_id", "DEISA_BRIDGE_ID",
+       "0 ... world_size - 1, or -1 for the communicator's rank", "the communicator's rank, else 0",
+       "this rank, 0 ... world size - 1", -1, kMostInteger},
+      {Group::kOption, Type::kInteger, "world_size", "DEISA_WORLD_SIZE",
+       "at least 1, or -1 for the communicator's size", "the communicator's size, else 1",
+       "number of ranks that send", -1, kMostInteger},
+      {Group::kOption, Type::kText, "master_address", "DEISA_MASTER_ADDRESS", "text", "127.0.0.1",
+       "host of bridge 0, where ranks without a communicator meet"},
+      {Group::kOption, Type::kInteger, "master_port", "DEISA_MASTER_PORT", "1 ... 65535", "29400",
+       "its port", 1, 65535},
+      {Group::kOption, Type::kAddress, "ray_address", "DEISA_RAY_ADDRESS",
+       "host:port of a running cluster, such as 192.0.2.1:6379, or auto",
+       "`RAY_ADDRESS`, else the cluster that runs here", "`host:port` of Ray"},
+      {Group::kOption, Type::kSeconds, "comm_timeout", "DEISA_COMM_TIMEOUT", "seconds, more than 0",
+       "120", "for the rendezvous and a meeting of all ranks"},
+      {Group::kOption, Type::kSeconds, "ready_timeout", "DEISA_READY_TIMEOUT",
+       "seconds, more than 0", "600",
+       "for `deisa_ready` once all ranks have met, the wait for the analytics included; the least "
+       "of all ranks' counts"},
+      {Group::kOption, Type::kSeconds, "send_timeout", "DEISA_SEND_TIMEOUT", "seconds, more than 0",
+       "120", "for one wait in a send, a step or a flush"},
+      {Group::kOption, Type::kText, "node_id", "DEISA_NODE_ID", "text", "this node of Ray",
+       "name of the node; tests name several on one machine"},
+      {Group::kOption, Type::kClass, "node_actor", "DEISA_NODE_ACTOR", "module:Class",
+       "deisa-ray's own, extended", "`module:Class` of the node actor"},
+      {Group::kOption, Type::kInteger, "init_retries", "DEISA_INIT_RETRIES", "1 ... 1000", "3",
+       "attempts to create the node actor", 1, 1000},
+      {Group::kOption, Type::kChoice, "acknowledge", "DEISA_ACKNOWLEDGE",
+       "received | stored | announced", "received",
+       "when a send returns: the node actor holds the bytes; they are in the object store; the "
+       "head actor knows them"},
+      {Group::kOption, Type::kInteger, "max_in_flight", "DEISA_MAX_IN_FLIGHT", "1 ... 1024", "2",
+       "timesteps held for a rank outside the object store; at the limit the next timestep may not "
+       "begin",
+       1, 1024},
+      {Group::kOption, Type::kChoice, "when_full", "DEISA_WHEN_FULL", "block | drop | fail",
+       "block",
+       "what a rank does while a timestep may not begin: wait; leave it out, on every rank alike "
+       "(steps only); fail. See [back-pressure.md](back-pressure.md)"},
+      {Group::kOption, Type::kPatience, "block_timeout", "DEISA_BLOCK_TIMEOUT",
+       "seconds, at least 0, or -1 for send_timeout with when_full = block and else 0", "-1",
+       "how long a rank waits for room before the timestep is refused or dropped; -1: "
+       "`send_timeout` with `block`, else 0"},
+      {Group::kOption, Type::kPart, "store_threshold", "DEISA_STORE_THRESHOLD",
+       "more than 0, at most 1", "0.5",
+       "part of each node's object store that may be in use; Ray spills to disk from 0.8 on, and "
+       "the "
+       "analytics' results need room"},
+      {Group::kOption, Type::kInteger, "max_ahead", "DEISA_MAX_AHEAD",
+       "at least 1, or 0 for no limit", "0", "timesteps that may wait for the analytics", 0,
+       kMostInteger},
+      {Group::kOption, Type::kInteger, "window", "DEISA_WINDOW", "at least 1", "1",
+       "timesteps that the analytics keep; `deisa_ready` refuses a window that cannot fit into the "
+       "object store",
+       1, kMostInteger},
+      {Group::kOption, Type::kChoice, "error_mode", "DEISA_ERRORS", "report | raise", "report",
+       "a failure that is no violation of the contract goes to the handler (default: on stderr), "
+       "or the call returns it"},
+
+      {Group::kPlace, Type::kText, "java_home", "DEISA_JAVA_HOME", "text",
+       "`JAVA_HOME`, the `java` on `PATH`, `/usr/lib/jvm`", "a JRE or JDK, 17 or newer"},
+      {Group::kPlace, Type::kText, "python", "DEISA_PYTHON", "text",
+       "`VIRTUAL_ENV`, the `ray` or `python3` on `PATH`",
+       "the `python` that Ray is installed in; for `./run` and `./test`, which read the variable "
+       "only: the one that makes the environment"},
+      {Group::kPlace, Type::kText, "ray_jar", "DEISA_RAY_JAR", "text", "that of this Python",
+       "Ray's `ray_dist.jar`"},
+      {Group::kPlace, Type::kSwitch, "ray_any", "DEISA_RAY_ANY",
+       "true, yes, on, 1, false, no, off or 0", "false",
+       "also a Ray outside of the supported versions, which is refused otherwise; `./run` and "
+       "`./test` understand `DEISA_RAY_ANY=1` too"},
+      {Group::kPlace, Type::kText, "jar", "DEISA_JAR", "text", "beside the library",
+       "`deisa-bridge.jar`"},
+      {Group::kPlace, Type::kText, "python_path", "DEISA_PYTHON_PATH", "text", "beside the library",
+       "the folder that holds the Python package `deisa_bridge`"},
+      {Group::kPlace, Type::kText, "node_library", "DEISA_NODE_LIBRARY", "text",
+       "beside `libdeisa.so`", "`libdeisa_node.so`"},
+      {Group::kPlace, Type::kText, "", "DEISA_GLOO_LIBRARY", "text", "beside `libdeisa.so`",
+       "`libdeisa_gloo.so`"},
+      {Group::kPlace, Type::kFolder, "socket_dir", "DEISA_SOCKET_DIR", "a folder that is there",
+       "that of the sockets of Ray's session, or the one for temporary files if the path would be "
+       "too long",
+       "folder of the node actor's socket; ranks and node actor must share it"},
+      {Group::kPlace, Type::kText, "jvm_options", "DEISA_JVM_OPTIONS", "text", "none",
+       "further options of Java in the control process, separated by spaces; its working directory "
+       "is `/`"},
+      {Group::kPlace, Type::kPath, "control_log", "DEISA_CONTROL_LOG", "a path",
+       "none: the last lines are part of an error",
+       "file that gets all that the control process prints"},
+      {Group::kPlace, Type::kText, "cache", "DEISA_CACHE", "text",
+       "`deisa` in `XDG_CACHE_HOME`, else in `~/.cache`",
+       "folder for what makes the next start shorter: Ray's native library, Java's classes; "
+       "`none`: "
+       "nothing is kept"},
+      {Group::kPlace, Type::kPath, "trace", "DEISA_TRACE", "a path", "none: nothing is recorded",
+       "file for what every process did when, in Chrome's trace format; see `docs/performance.md`"},
+
+      {Group::kBeyond, Type::kSwitch, "", "DEISA_DISABLE", "true, yes, on, 1, false, no, off or 0",
+       "false", "`1`: every call is a cheap success, and the settings file is not read"},
+      {Group::kBeyond, Type::kText, "", "DEISA_CONFIG", "text", "none",
+       "the settings file: `.json`, `.yaml` or `.yml`"},
+      {Group::kBeyond, Type::kChoice, "backend", "DEISA_BACKEND", "ray | null | file", "ray",
+       "where chunks go: to the analytics; nowhere; into NumPy files"},
+      {Group::kBeyond, Type::kChoice, "control", "DEISA_CONTROL", "auto | java | python", "auto",
+       "what the control process runs: Java; the Python of Ray; `auto`: Java if it and both jars "
+       "are found, else Python. See [control.md](control.md)"},
+      {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
+       "the folder of `backend: file`, empty or not there yet"},
+      {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",
+       "true, yes, on, 1, false, no, off or 0", "false",
+       "print the counters of each rank on stderr when it closes"},
+      {Group::kBeyond, Type::kNumber, "wait_notice", "DEISA_WAIT_NOTICE", "0 ... 86400", "5",
+       "seconds of a wait after which rank 0 says on stderr for whom it waits, how long still and "
+       "what "
+       "to do, in one line; 0: never",
+       0, 86400},
+      {Group::kBeyond, Type::kText, "", "DEISA_SECRET", "text", "none",
+       "refuse ranks that do not have the same one, at most 256 bytes; it travels in the clear"},
+
+      {Group::kTest, Type::kNumber, "announce_delay", "DEISA_ANNOUNCE_DELAY", "0 ... 3600", "0",
+       "seconds that a node actor waits before it announces", 0, 3600},
+      {Group::kTest, Type::kText, "", "DEISA_GLOO_NODE", "text", "none",
+       "ranks with different values meet as if on different nodes"},
+  };
+}
+
+const char* type_name(Type type) {
+  switch (type) {
+    case Type::kText:
+      return "text";
+    case Type::kClass:
+      return "`module:Class`";
+    case Type::kAddress:
+      return "`host:port`, `auto`";
+    case Type::kPath:
+      return "path";
+    case Type::kFolder:
+      return "folder";
+    case Type::kSwitch:
+      return "true, false";
+    case Type::kInteger:
+      return "integer";
+    case Type::kNumber:
+      return "number";
+    case Type::kSeconds:
+      return "seconds, > 0";
+    case Type::kPatience:
+      return "seconds, >= 0, or -1";
+    case Type::kPart:
+      return "number, > 0, <= 1";
+    case Type::kChoice:
+      break;
+  }
+  return "";
+}
+
+// A range such as "1 ... 65535" says more than "integer".
+std::string shown_type(const Setting& one) {
+  if (one.type == Type::kChoice) {
+    std::string words;
+    for (const std::string& word : choices(one))
+      words += (words.empty() ? "`" : ", `") + word + "`";
+    return words;
+  }
+  const bool has_range = one.type == Type::kInteger && one.least >= 0;
+  return has_range || one.type == Type::kNumber ? one.expected : type_name(one.type);
+}
+
+std::string code(const char* name) {
+  return *name != '\0' ? std::string("`") + name + "`" : std::string();
+}
+
+// "..." of C++ text is an ellipsis in Markdown.
+std::string typographic(std::string text) {
+  for (size_t at = text.find("..."); at != std::string::npos; at = text.find("...", at)) {
+    text.replace(at, 3, "…");
+  }
+  return text;
+}
+
+}  // namespace
+
+const std::vector<Setting>& all_settings() {
+  static const std::vector<Setting> table = make_table();
+  return table;
+}
+
+const Setting& setting(const std::string& name) {
+  for (const Setting& one : all_settings()) {
+    if (!name.empty() && (name == one.name || name == one.variable)) return one;
+  }
+  throw Error(DEISA_ERROR_INTERNAL, "there is no setting '" + name + "'");
+}
+
+bool is_text(const Setting& setting) {
+  switch (setting.type) {
+    case Type::kText:
+    case Type::kClass:
+    case Type::kAddress:
+    case Type::kPath:
+    case Type::kFolder:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::vector<std::string> choices(const Setting& setting) {
+  std::vector<std::string> words;
+  const std::string all = setting.expected;
+  for (size_t at = 0; at <= all.size();) {
+    const size_t end = std::min(all.find(" | ", at), all.size());
+    words.push_back(all.substr(at, end - at));
+    at = end + 3;
+  }
+  return words;
+}
+
+std::string settings_markdown() {
+  const struct {
+    Group group;
+    const char* title;
+  } groups[] = {
+      {Group::kOption, "Options of a bridge"},
+      {Group::kBeyond, "From outside of the program only"},
+      {Group::kPlace, "Where things are found"},
+      {Group::kTest, "For tests"},
+  };
+  std::string text;
+  for (const auto& [group, title] : groups) {
+    text += std::string(text.empty() ? "" : "\n") + "### " + title + "\n\n" +
+            "| in the file | variable | type | default | meaning |\n|---|---|---|---|---|\n";
+    for (const Setting& one : all_settings()) {
+      if (one.group != group) continue;
+      text += "| " + code(one.name) + " | " + code(one.variable) + " | " + shown_type(one) + " | " +
+              one.fallback + " | " + one.meaning + " |\n";
+    }
+  }
+  return typographic(text);
+}
+
+}  // namespace deisa
