@@ -187,9 +187,8 @@ deisa_status no_gather(void*, const void*, size_t, void*, int32_t, double, deisa
 deisa_status no_broadcast(void*, void*, size_t, int32_t, double, deisa_error*) { return DEISA_OK; }
 
 TEST_F(OptionsTest, CommunicatorGivesRankAndSize) {
-  deisa_communicator table = {sizeof(table), nullptr,   one,          three,
-                              no_barrier,    no_gather, no_broadcast, nullptr,
-                              nullptr};
+  deisa_communicator table = {sizeof(table), nullptr,      one,     three,  no_barrier,
+                              no_gather,     no_broadcast, nullptr, nullptr};
   given.communicator = &table;
   const Options options = resolve_options(given, &environment);
   EXPECT_EQ(options.bridge_id, 1);
