@@ -1,4 +1,4 @@
-"""README.md: its programs run as printed, and what it names is there."""
+"""README.md: its programs run as printed. What CONTRIBUTING.md names is there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def block(language: str, number: int = 0) -> str:
 def test_first_programs_are_those_that_are_built():
     assert block("c") == (ROOT / "examples" / "first" / "first.c").read_text()
     assert block("fortran") == (ROOT / "examples" / "first" / "first.f90").read_text()
+    assert block("python") == (ROOT / "examples" / "first" / "first.py").read_text()
 
 
 @pytest.mark.ray
@@ -45,7 +46,13 @@ def test_first_program_runs_as_printed(built, ray, start, tmp_path, language, so
 
 
 def test_paths_exist():
-    table = README[README.index("## Where things lie") : README.index("## Tests")]
-    for path in re.findall(r"^\| (.*?) \|", table, re.MULTILINE):
-        for name in re.findall(r"`([^`]+)`", path):
-            assert Path(ROOT / name).exists() or name in ("build/", "java/target/", "out/"), name
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("## Layout") : text.index("## Build and test")]
+    names = [
+        name
+        for path in re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", path)
+    ]
+    assert len(names) > 10
+    for name in names:
+        assert Path(ROOT / name).exists() or name in ("build/", "java/target/", "out/"), name
