@@ -1,5 +1,6 @@
-"""Analytics of a simulation that sends the arrays temperature and flux, as the heat example does: a line for each
-timestep, and the heat source is switched off when it is warm enough. docs/analytics.md explains it.
+"""Analytics of a simulation that sends the arrays temperature and flux, as the heat example does.
+
+Prints a line for each timestep, and switches the heat source off in time. See docs/analytics.md.
 """
 
 from __future__ import annotations
