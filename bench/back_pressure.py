@@ -16,7 +16,7 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
-sys.path[:0] = [str(BENCH), str(ROOT / "examples" / "heat"), str(ROOT / "python")]
+sys.path.append(str(ROOT / "python"))
 
 import ray as ray_api  # noqa: E402
 from back_pressure_picture import draw  # noqa: E402

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
-sys.path[:0] = [str(BENCH), str(BENCH.parent / "examples" / "heat")]
+from comparing.records import median, percentile
+from comparing.session import OURS, PEER, Phase, Run, RunError, Session
+from processes import adopt_orphans, end_children, fail, stop_on_signals
 
-from comparing.records import median, percentile  # noqa: E402
-from comparing.session import OURS, PEER, Phase, Run, RunError, Session  # noqa: E402
-from processes import adopt_orphans, end_children, fail, stop_on_signals  # noqa: E402
+BENCH = Path(__file__).resolve().parent
 
 
 @dataclass

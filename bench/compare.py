@@ -12,12 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
-ROOT = BENCH.parent
-sys.path[:0] = [str(BENCH), str(ROOT / "examples" / "heat")]
+from comparing import cases, matrix, plots, records, report
+from processes import adopt_orphans, end_children, stop_on_signals
 
-from comparing import cases, matrix, plots, records, report  # noqa: E402
-from processes import adopt_orphans, end_children, stop_on_signals  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 

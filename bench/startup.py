@@ -17,13 +17,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_ray import LocalRay
+from ports import free_port
+from processes import Child, adopt_orphans, end_children, stop_on_signals
+
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
-sys.path[:0] = [str(ROOT / "examples" / "heat")]
-
-from launch import free_port  # noqa: E402
-from local_ray import LocalRay  # noqa: E402
-from processes import Child, adopt_orphans, end_children, stop_on_signals  # noqa: E402
 
 NO_TIMESTEP = -(1 << 63)
 SHOWN = 0.01

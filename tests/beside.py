@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "examples" / "heat")]
+from cluster import Cluster
+from formula import PROGRAMS, Simulation, until
 
-from cluster import Cluster  # noqa: E402
-from formula import PROGRAMS, Simulation, until  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 STEPS = 10
 GOES_ON = 5.0

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from local_ray import LocalRay
+from processes import Child
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / name) for name in ("examples/heat", ".ci", "python")]
-
-from local_ray import LocalRay  # noqa: E402
-from processes import Child  # noqa: E402
 
 if TYPE_CHECKING:
     from simulation import Simulation

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launch import free_port
+from ports import free_port
 from processes import Child
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"

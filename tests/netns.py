@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from launch import free_port
+from ports import free_port
 from processes import Child, is_alive, kill_tree
 
 PREFIX = "deisa"

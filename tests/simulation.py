@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from launch import free_port
 from local_ray import LocalRay
+from ports import free_port
 from processes import Child, kill_tree
 from ray._raylet import GcsClientOptions, GlobalStateAccessor
 from ray.core.generated import gcs_pb2

@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
-
-sys.path.append(str(ROOT / "bench"))
-
 from comparing import plots, report
 from comparing.records import compare, failed, lines, write
 from comparing.session import OURS, PEER, Phase, Run, RunError, Session
+from conftest import ROOT, run
 
 PARTS = [
     *("pack/contiguous_2MiB", "memcpy/contiguous_2MiB", "pack/strided_2MiB", "pack/halo_2d_512B"),

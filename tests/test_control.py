@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from launch import free_port, mpi_command, place_ranks, start_analytics
+from launch import mpi_command, place_ranks, start_analytics
 from local_ray import LocalRay
+from ports import free_port
 from simulation import (
     CONNECTION,
     PROGRAMS,

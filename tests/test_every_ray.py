@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run
-from launch import free_port
+from ports import free_port
 from processes import Child
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -28,7 +28,7 @@ RAY = importlib.metadata.version("ray")
 
 def heat(root: Path, output: Path, *options: str, **variables: str) -> str:
     """Runs the heat example with this Python; what it printed."""
-    drive = [sys.executable, str(root / "examples" / "heat" / "drive.py")]
+    drive = [sys.executable, str(root / "dev" / "drive.py")]
     options = ("--steps", "4", "--size", "32", "--pace", "0", *options)
     done = run(
         [*drive, *options, "--output", str(output), "--timeout", "200"], os.environ | variables, timeout=220

@@ -117,6 +117,6 @@ def test_wrong_options_are_named(built, options, message):
     ],
 )
 def test_wrong_options_of_run_are_named(root, options, message):
-    done = run([sys.executable, str(root / "examples" / "heat" / "drive.py"), *options])
+    done = run([sys.executable, str(root / "dev" / "drive.py"), *options])
     assert done.returncode == 2
     assert message in done.stdout

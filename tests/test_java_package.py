@@ -92,7 +92,7 @@ def test_heat(project, tmp_path):
     environment = os.environ | {"JDK_JAVA_OPTIONS": f"-Dorg.bytedeco.javacpp.cachedir={tmp_path / 'cache'}"}
     # Only what the project has: no path of this tree is given to the ranks.
     classes = f"{project}/target/consumer-1.jar:{project}/target/lib/*"
-    command = [sys.executable, str(ROOT / "examples" / "heat" / "drive.py"), "--language", "java"]
+    command = [sys.executable, str(ROOT / "dev" / "drive.py"), "--language", "java"]
     command += ["--class-path", classes, "--steps", "8", "--size", "65", "--output", str(tmp_path / "out")]
     done = run(command, environment, timeout=240)
     assert done.returncode == 0, done.stdout[-6000:]

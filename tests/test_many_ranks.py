@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
-import pytest
-from conftest import ROOT
-from simulation import control_store
-
-sys.path.append(str(ROOT / "bench" / "scaling"))
-
 import measure
+import pytest
+from simulation import control_store
 
 RANKS, NBYTES, STEPS = 64, 4096, 5
 

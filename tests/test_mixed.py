@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
-from launch import free_port
 from local_ray import LocalRay
+from ports import free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 ROWS, COLUMNS, STEPS = 3, 4, 3  # of programs/mixed

@@ -129,11 +129,12 @@ def test_analytics_that_fail_end_the_run(tmp_path, root):
     """A run that cannot succeed says so, and does not wait for its time limit."""
     broken = tmp_path / "example"
     shutil.copytree(root / "examples", broken / "examples")
+    shutil.copytree(root / "dev", broken / "dev")
     (broken / "build").symlink_to(root / "build")
     (broken / "java").symlink_to(root / "java")
     script = broken / "examples" / "heat" / "analytics.py"
     script.write_text(script.read_text().replace("deisa.execute_callbacks()", "raise SystemExit(7)"))
-    driver = str(broken / "examples" / "heat" / "drive.py")
+    driver = str(broken / "dev" / "drive.py")
     done = run([sys.executable, driver, "--steps", "3", "--output", str(tmp_path)], timeout=120)
     assert done.returncode == 1
     assert "error: the analytics failed, with exit status 7" in done.stdout

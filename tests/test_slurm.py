@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
-from launch import free_port
+from ports import free_port
 
 SCRIPT = ROOT / "examples" / "slurm" / "deisa.sbatch"
 EXAMPLE = ROOT / "examples" / "diffusion3d"

@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples" / "heat"))  # where local_ray is
+import head
+import many_ranks
+import meeting
+import model
+import plots
+import registration
+import report
 
-import head  # noqa: E402
-import many_ranks  # noqa: E402
-import meeting  # noqa: E402
-import model  # noqa: E402
-import plots  # noqa: E402
-import registration  # noqa: E402
-import report  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 PARTS = ("ranks", "meeting", "registration", "head")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch import free_port
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"

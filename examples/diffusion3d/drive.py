@@ -9,12 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from local_ray import LocalRay
+from processes import Child, adopt_orphans, end_children, fail, stop_on_signals
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path.append(str(ROOT / "examples" / "heat"))
-
-from local_ray import LocalRay  # noqa: E402
-from processes import Child, adopt_orphans, end_children, fail, stop_on_signals  # noqa: E402
 
 
 def read_arguments() -> argparse.Namespace:

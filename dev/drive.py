@@ -22,7 +22,7 @@ from picture import draw
 from processes import Child, adopt_orphans, end_children, fail, stop_on_signals
 from verify import Comparison, compare
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 # Of the mean temperature, in kelvin; it starts at 0.24 and gains 0.07 per timestep.
 THRESHOLD = 0.5

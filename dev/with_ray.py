@@ -8,9 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples" / "heat"))
 
 from local_ray import LocalRay
 from processes import adopt_orphans, end_children, stop_on_signals

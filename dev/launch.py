@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ports import free_port, free_ports
 from processes import Child
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,6 @@ def place_ranks(arguments: argparse.Namespace) -> list[Rank]:
     return ranks
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port of an address of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
-
-
 def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) -> list[str]:
     """mpirun, with one part per rank that has environment variables of its own."""
     name = {"c": "heat", "fortran": "heat_fortran"}[arguments.language]
@@ -57,21 +48,6 @@ def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) 
         variables = [f"{name}={value}" for name, value in rank.environment.items()]
         command += ([":"] if rank.number else []) + ["-n", "1", "env", *variables, *program]
     return command
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports of 127.0.0.1 that nobody listens on at the moment."""
-    # Below those that the system gives to others, which free_port() returns. Runs that start at the same time
-    # have neighbouring process ids: they look at different ones.
-    for first in range(20000 + os.getpid() * 64 % 10000, 32000, count):
-        with contextlib.ExitStack() as probes:
-            try:
-                for port in range(first, first + count):
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise RuntimeError(f"no {count} free ports")
 
 
 def java_command(arguments: argparse.Namespace, rank: Rank, halo_port: int, report: Path) -> list[str]:
@@ -96,7 +72,7 @@ def start_analytics(
     arguments: argparse.Namespace, environment: dict[str, str], fields: Path, threshold: float
 ) -> Child:
     """The analytics, which write one file per timestep into `fields`."""
-    command = [sys.executable, str(HERE / "analytics.py"), "--output", str(fields)]
+    command = [sys.executable, str(ROOT / "examples" / "heat" / "analytics.py"), "--output", str(fields)]
     command += ["--threshold", str(threshold), "--slow", str(arguments.slow_analytics)]
     return Child("analytics", command, environment)
 
