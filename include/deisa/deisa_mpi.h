@@ -21,9 +21,9 @@ extern "C" {
  * given to deisa_open or its `release` is called. Release it before MPI_Finalize; afterwards
  * nothing is done with MPI any more.
  *
- * Its functions use non-blocking collectives and poll them. Past the time-out the communicator is
- * broken for good, because MPI cannot cancel a collective; the memory of that call is kept until the
- * process ends. With MPI_THREAD_FUNNELED or MPI_THREAD_SINGLE all calls must come from the thread
+ * Its functions use non-blocking communication and poll it. Past the time-out every rank that came
+ * is told which ranks did not, and the communicator is broken for good, because MPI cannot cancel
+ * what has begun; the memory of that call is kept until the process ends. With MPI_THREAD_FUNNELED or MPI_THREAD_SINGLE all calls must come from the thread
  * that initialised MPI.
  *
  * Errors: DEISA_ERROR_ARGUMENT (MPI_COMM_NULL, an intercommunicator, MPI not initialised or

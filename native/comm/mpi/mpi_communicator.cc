@@ -7,6 +7,7 @@
 
 #include "base/error.hpp"
 #include "base/while_waiting.hpp"
+#include "comm/rank_ranges.hpp"
 
 namespace deisa {
 namespace {
@@ -15,6 +16,14 @@ namespace {
 constexpr int kBusyPolls = 200;
 constexpr std::chrono::microseconds kFirstPause{20};
 constexpr std::chrono::microseconds kLongestPause{1000};
+
+// Of the messages on the duplicate.
+enum Tag { kArrived = 1, kAllArrived, kPart, kGivenUp };
+
+constexpr size_t kLongestText = 1500;
+// Seconds for rank 0's answer to a rank that has given up. It looks every WhileWaiting::kInterval,
+// if it is in a call.
+constexpr double kAnswer = 2.0;
 
 bool finalised() {
   int yes = 0;
@@ -120,6 +129,7 @@ void MpiCommunicator::check_usable(const char* what, int root) {
   } catch (const Error& error) {
     throw Error(error.status(), where + error.what());
   }
+  if (const auto said = hear()) give_up(std::string(what) + ": " + *said);
 }
 
 void MpiCommunicator::check(int code, const char* what) {
@@ -130,18 +140,62 @@ void MpiCommunicator::check(int code, const char* what) {
                                             "; the communicator is broken for good");
 }
 
-void MpiCommunicator::wait(MPI_Request request, const char* what, const std::string& whom,
-                           const Deadline& deadline) {
+// To one that may wait for this one, or will.
+void MpiCommunicator::tell(int rank) noexcept {
+  MPI_Request request = MPI_REQUEST_NULL;
+  const std::string& why = memory_->why;
+  // As short as it is, it leaves at once.
+  if (MPI_Isend(why.data(), static_cast<int>(why.size()), MPI_BYTE, rank, kGivenUp, comm_,
+                &request) == MPI_SUCCESS) {
+    MPI_Request_free(&request);
+  }
+}
+
+// What a rank has said that has given up.
+std::optional<std::string> MpiCommunicator::hear() {
+  int there = 0;
+  MPI_Status status = {};
+  check(MPI_Iprobe(MPI_ANY_SOURCE, kGivenUp, comm_, &there, &status), "MPI_Iprobe");
+  if (there == 0) return std::nullopt;
+  int bytes = 0;
+  MPI_Get_count(&status, MPI_BYTE, &bytes);
+  std::string text(static_cast<size_t>(bytes), '\0');
+  check(MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, kGivenUp, comm_, &status),
+        "MPI_Recv");
+  return "rank " + std::to_string(status.MPI_SOURCE) + " has given up: " + text;
+}
+
+void MpiCommunicator::give_up(const std::string& why) {
+  broken_ = why;
+  if (rank_ == 0) {
+    memory_->why = why.substr(0, kLongestText);
+    for (int rank = 1; rank < size_; ++rank) tell(rank);
+  }
+  throw Error(DEISA_ERROR_TIMEOUT, "rank " + std::to_string(rank_) + " of " +
+                                       std::to_string(size_) + ": " + broken_ +
+                                       ". MPI cannot cancel what has begun, so this communicator "
+                                       "is broken for good");
+}
+
+void MpiCommunicator::wait(Requests& requests, const char* what,
+                           const std::function<std::string()>& whom, const Deadline& deadline) {
+  const auto count = static_cast<int>(requests.size());
+  std::vector<int> completed(requests.size());
   auto pause = kFirstPause;
   auto looked = Deadline::Clock::now();
   for (int polls = 0;; ++polls) {
     int done = 0;
-    check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
-    if (done != 0) return;
+    check(MPI_Testsome(count, requests.data(), &done, completed.data(), MPI_STATUSES_IGNORE), what);
+    if (done == MPI_UNDEFINED) return;
+    if (done > 0) continue;
     if (deadline.expired()) break;
     if (const auto now = Deadline::Clock::now(); now - looked >= WhileWaiting::kInterval) {
       looked = now;
       WhileWaiting::run();
+      if (const auto said = hear()) {
+        give_up(std::string(what) + ": " + *said +
+                (rank_ == 0 ? "; this rank still waited for " + whom() : ""));
+      }
     }
     if (polls < kBusyPolls) {
       std::this_thread::yield();
@@ -150,22 +204,63 @@ void MpiCommunicator::wait(MPI_Request request, const char* what, const std::str
       pause = std::min(pause * 2, kLongestPause);
     }
   }
-  broken_ = std::string(what) + " timed out, waiting for " + whom;
-  throw Error(DEISA_ERROR_TIMEOUT,
-              "rank " + std::to_string(rank_) + " of " + std::to_string(size_) + ": " + broken_ +
-                  " (crashed, blocked, or behind in the simulation; MPI does not tell which). MPI "
-                  "cannot cancel a collective, so this communicator is broken for good");
+  const std::string why = std::string(what) + " timed out, waiting for " + whom() +
+                          " (crashed, blocked, or behind in the simulation)";
+  if (rank_ == 0) give_up(why);
+  memory_->why = why;
+  tell(0);
+  for (const Deadline answer = Deadline::after(kAnswer); !answer.expired();) {
+    if (const auto said = hear()) give_up(std::string(what) + ": " + *said);
+    std::this_thread::sleep_for(kLongestPause);
+  }
+  give_up(why);
+}
+
+void MpiCommunicator::wait(MPI_Request request, const char* what, const std::string& whom,
+                           const Deadline& deadline) {
+  Requests one = {request};
+  wait(one, what, [&] { return whom; }, deadline);
+}
+
+// A request for each other rank.
+void MpiCommunicator::wait_for_all(Requests& of_ranks, const char* what, const Deadline& deadline) {
+  const auto missing = [&] {
+    std::vector<bool> open;
+    for (const MPI_Request request : of_ranks) open.push_back(request != MPI_REQUEST_NULL);
+    return "rank(s) " + to_text(rank_ranges(open));
+  };
+  wait(of_ranks, what, missing, deadline);
 }
 
 void MpiCommunicator::barrier(const Deadline& deadline) {
+  const char* const what = "the barrier";
   check_usable("barrier", 0);
-  MPI_Request request = MPI_REQUEST_NULL;
-  check(MPI_Ibarrier(comm_, &request), "MPI_Ibarrier");
-  wait(request, "MPI_Ibarrier", "at least one of the other ranks", deadline);
+  if (rank_ != 0) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    check(MPI_Isend(nullptr, 0, MPI_BYTE, 0, kArrived, comm_, &request), "MPI_Isend");
+    wait(request, what, "rank 0", deadline);
+    check(MPI_Irecv(nullptr, 0, MPI_BYTE, 0, kAllArrived, comm_, &request), "MPI_Irecv");
+    wait(request, what, "rank 0", deadline);
+    return;
+  }
+  Requests requests(static_cast<size_t>(size_), MPI_REQUEST_NULL);
+  for (int rank = 1; rank < size_; ++rank) {
+    check(MPI_Irecv(nullptr, 0, MPI_BYTE, rank, kArrived, comm_,
+                    &requests[static_cast<size_t>(rank)]),
+          "MPI_Irecv");
+  }
+  wait_for_all(requests, what, deadline);
+  for (int rank = 1; rank < size_; ++rank) {
+    check(MPI_Isend(nullptr, 0, MPI_BYTE, rank, kAllArrived, comm_,
+                    &requests[static_cast<size_t>(rank)]),
+          "MPI_Isend");
+  }
+  wait_for_all(requests, what, deadline);
 }
 
 void MpiCommunicator::gather(const void* sent, size_t bytes, void* received, int root,
                              const Deadline& deadline) {
+  const char* const what = "the gather";
   check_usable("gather", root);
   const auto ranks = static_cast<size_t>(size_);
   const size_t piece = std::max<size_t>(1, piece_ / ranks);
@@ -173,20 +268,30 @@ void MpiCommunicator::gather(const void* sent, size_t bytes, void* received, int
   auto* to = static_cast<char*>(received);
   for (size_t done = 0; done < bytes;) {
     const size_t now = std::min(piece, bytes - done);
-    memory_->sent.assign(from + done, from + done + now);
-    memory_->received.resize(rank_ == root ? now * ranks : 0);
-    MPI_Request request = MPI_REQUEST_NULL;
     const int count = static_cast<int>(now);
-    check(MPI_Igather(memory_->sent.data(), count, MPI_BYTE, memory_->received.data(), count,
-                      MPI_BYTE, root, comm_, &request),
-          "MPI_Igather");
-    wait(request, "MPI_Igather",
-         rank_ == root ? "at least one of the other ranks" : "rank " + std::to_string(root),
-         deadline);
-    if (rank_ == root) {
-      for (size_t rank = 0; rank < ranks; ++rank) {
-        std::memcpy(to + rank * bytes + done, memory_->received.data() + rank * now, now);
-      }
+    if (rank_ != root) {
+      memory_->sent.assign(from + done, from + done + now);
+      MPI_Request request = MPI_REQUEST_NULL;
+      check(MPI_Isend(memory_->sent.data(), count, MPI_BYTE, root, kPart, comm_, &request),
+            "MPI_Isend");
+      wait(request, what, "rank " + std::to_string(root), deadline);
+      done += now;
+      continue;
+    }
+    memory_->received.resize(now * ranks);
+    Requests requests(ranks, MPI_REQUEST_NULL);
+    for (int rank = 0; rank < size_; ++rank) {
+      const auto place = static_cast<size_t>(rank);
+      if (rank == root) continue;
+      check(MPI_Irecv(memory_->received.data() + place * now, count, MPI_BYTE, rank, kPart, comm_,
+                      &requests[place]),
+            "MPI_Irecv");
+    }
+    wait_for_all(requests, what, deadline);
+    for (size_t rank = 0; rank < ranks; ++rank) {
+      const bool own = rank == static_cast<size_t>(root);
+      std::memcpy(to + rank * bytes + done,
+                  own ? from + done : memory_->received.data() + rank * now, now);
     }
     done += now;
   }
@@ -203,7 +308,7 @@ void MpiCommunicator::broadcast(void* data, size_t bytes, int root, const Deadli
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Ibcast(memory_->sent.data(), static_cast<int>(now), MPI_BYTE, root, comm_, &request),
           "MPI_Ibcast");
-    wait(request, "MPI_Ibcast",
+    wait(request, "the broadcast",
          rank_ == root ? "at least one of the other ranks"
                        : "rank " + std::to_string(root) + " or a rank between",
          deadline);

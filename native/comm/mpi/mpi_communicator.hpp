@@ -1,9 +1,14 @@
 // Barrier, gather and broadcast over a duplicate of an MPI communicator, polled with a deadline.
+//
+// MPI's own barrier and gather do not tell who is missing: here every rank sends to the root, which
+// so knows. A rank whose time is up asks rank 0, and rank 0 tells all others why it gives up.
 #pragma once
 
 #include <mpi.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,13 +40,22 @@ class MpiCommunicator {
  private:
   void check_usable(const char* what, int root);
   void check(int code, const char* what);
+  // Until all are completed. `whom` says for whom it waits; completed requests are null then.
+  using Requests = std::vector<MPI_Request>;
+  void wait(Requests& requests, const char* what, const std::function<std::string()>& whom,
+            const Deadline& deadline);
   void wait(MPI_Request request, const char* what, const std::string& whom,
             const Deadline& deadline);
+  void wait_for_all(Requests& of_ranks, const char* what, const Deadline& deadline);
+  [[noreturn]] void give_up(const std::string& why);
+  void tell(int rank) noexcept;
+  std::optional<std::string> hear();
 
   // MPI reads and writes these, also after a time-out: a collective cannot be cancelled.
   struct Memory {
     std::vector<char> sent;
     std::vector<char> received;
+    std::string why;  // this rank has given up
   };
 
   MPI_Comm comm_ = MPI_COMM_NULL;

@@ -126,19 +126,46 @@ void timeout(MPI_Comm world) {
   deisa_error error;
   REQUIRE(deisa_mpi_open(world, &table, &error) == DEISA_OK);
   if (rank != 1) {
-    REQUIRE(table.barrier(table.self, 0.3, &error) == DEISA_ERROR_TIMEOUT);
+    // The others' time is not up: rank 0 tells them.
+    REQUIRE(table.barrier(table.self, rank == 0 ? 0.3 : 50, &error) == DEISA_ERROR_TIMEOUT);
     REQUIRE(error.rank == rank);
-    REQUIRE(contains(error.message, "timed out"));
+    REQUIRE(contains(error.message, "the barrier timed out, waiting for rank(s) 1 ("));
+    REQUIRE(contains(error.message, rank == 0 ? "rank 0 of 4" : "rank 0 has given up"));
     REQUIRE(contains(error.message, "broken for good"));
     char byte = 0;
     std::vector<char> all(16);
     REQUIRE(table.gather(table.self, &byte, 1, all.data(), 0, 1, &error) ==
             DEISA_ERROR_COMMUNICATOR);
     REQUIRE(contains(error.message, "broken for good"));
-    REQUIRE(contains(error.message, "MPI_Ibarrier timed out"));
+    REQUIRE(contains(error.message, "the barrier timed out"));
     REQUIRE(table.broadcast(table.self, &byte, 1, 0, 1, &error) == DEISA_ERROR_COMMUNICATOR);
   }
   // The simulation's own communicator is as good as before.
+  MPI_Barrier(world);
+  // Who comes late hears at once why nobody is there.
+  if (rank == 1) {
+    REQUIRE(table.barrier(table.self, 50, &error) == DEISA_ERROR_TIMEOUT);
+    REQUIRE(contains(error.message, "rank 0 has given up: the barrier timed out"));
+  }
+  table.release(table.self);
+}
+
+// The time of rank 2 is up before that of rank 0, which knows that rank 1 does not come; and rank 0
+// itself does not come.
+void another_times_out_first(MPI_Comm world, int late) {
+  int rank = 0;
+  MPI_Comm_rank(world, &rank);
+  deisa_communicator table;
+  deisa_error error;
+  REQUIRE(deisa_mpi_open(world, &table, &error) == DEISA_OK);
+  if (rank != late) {
+    REQUIRE(table.barrier(table.self, rank == 0 ? 50 : 0.3, &error) == DEISA_ERROR_TIMEOUT);
+    const bool named = contains(error.message, "waited for rank(s) 1");
+    if (rank == 0) REQUIRE(named);
+    if (late == 0) REQUIRE(contains(error.message, "the barrier timed out, waiting for rank 0 ("));
+    // On a busy machine rank 0 may answer too late.
+    if (late == 1 && rank != 0) REQUIRE(named || contains(error.message, "waiting for rank 0 ("));
+  }
   MPI_Barrier(world);
   table.release(table.self);
 }
@@ -155,6 +182,7 @@ void gather_timeout(MPI_Comm world) {
     std::vector<char> all(sent.size() * static_cast<size_t>(table.size(table.self)));
     REQUIRE(table.gather(table.self, sent.data(), sent.size(), all.data(), 0, 0.3, &error) ==
             DEISA_ERROR_TIMEOUT);
+    REQUIRE(contains(error.message, "the gather timed out, waiting for rank(s) 1-3"));
   }
   MPI_Barrier(world);
   table.release(table.self);
@@ -183,6 +211,8 @@ int main(int argc, char** argv) {
       other_thread(world);
     } else if (scenario == "timeout") {
       timeout(world);
+      another_times_out_first(world, 0);
+      another_times_out_first(world, 1);
       gather_timeout(world);
     } else {
       REQUIRE(false && "no such scenario");
