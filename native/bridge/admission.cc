@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/number.hpp"
+#include "base/wait_notice.hpp"
 
 namespace deisa {
 namespace {
@@ -29,7 +30,7 @@ Error not_admitted(const Options& options, int64_t timestep, const std::string& 
 }
 
 bool all_may_begin(Communicator& communicator, const std::function<std::string()>& admit,
-                   const Deadline& deadline) {
+                   int64_t timestep, double notice_after, const Deadline& deadline) {
   std::optional<Error> failure;
   bool mine = false;
   try {
@@ -37,6 +38,12 @@ bool all_may_begin(Communicator& communicator, const std::function<std::string()
   } catch (const Error& error) {
     failure = error;
   }
+  const BlockingWaitNotice notice(communicator.rank() == 0 ? notice_after : 0, deadline, [&] {
+    return WaitNotice::Text{
+        "the other ranks to say whether timestep " + std::to_string(timestep) + " may begin",
+        "Does every rank call deisa_begin_step for it? With when_full = drop they decide together, "
+        "each after block_timeout at most."};
+  });
   const auto all = communicator.gather(mine ? kYes : kNo, 0, deadline);
   const bool everybody =
       std::all_of(all.begin(), all.end(), [](const std::string& one) { return one == kYes; });

@@ -14,8 +14,9 @@ Error not_admitted(const Options& options, int64_t timestep, const std::string& 
                    double waited);
 
 // Collective. Whether the timestep may begin on every rank; `admit` returns "" if it may on this
-// one. What `admit` throws counts as no, and is thrown once the others know.
+// one. What `admit` throws counts as no, and is thrown once the others know. After `notice_after`
+// seconds rank 0 says for whom it waits.
 bool all_may_begin(Communicator& communicator, const std::function<std::string()>& admit,
-                   const Deadline& deadline);
+                   int64_t timestep, double notice_after, const Deadline& deadline);
 
 }  // namespace deisa

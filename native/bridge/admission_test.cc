@@ -256,15 +256,15 @@ class AdmissionOfRanks : public ::testing::Test {
   void SetUp() override { set_node("", &node); }
 
   template <typename Program>
-  void run(const Program& program) {
+  void run(const Program& program, double comm_timeout = 20) {
     std::vector<std::thread> threads;
     for (int r = 0; r < kRanks; ++r) {
-      threads.emplace_back([this, r, &program] {
+      threads.emplace_back([this, r, comm_timeout, &program] {
         Rank rank;
         const deisa_communicator table = world.table(r);
         rank.options.communicator = &table;
         rank.options.error_mode = DEISA_ERRORS_RAISE;
-        rank.options.comm_timeout = 20;
+        rank.options.comm_timeout = comm_timeout;
         rank.options.when_full = DEISA_FULL_DROP;
         program(rank, r);
       });
@@ -339,6 +339,23 @@ TEST_F(AdmissionOfRanks, OneWithAnEarlierFailureDropsTheStepOfAll) {
       }
     }
   });
+}
+
+TEST_F(AdmissionOfRanks, TheVoteOutlastsARankThatWaitsForRoom) {
+  node.on_ask([](FakeNode&, const FakeNode::Ask&) {});
+  run(
+      [&](Rank& rank, int r) {
+        rank.options.block_timeout = 3.5;
+        ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
+        ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
+        ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
+        if (r == 1) {
+          node.close_gate(0, kWhy);
+          deisa_delete(rank.bridge, "nothing", nullptr);
+        }
+        EXPECT_EQ(rank.begin(1), DEISA_SKIPPED) << rank.message();
+      },
+      3);
 }
 
 TEST_F(AdmissionOfRanks, OptionsThatDifferAreNamedToAll) {

@@ -338,8 +338,7 @@ bool Bridge::begin_step(int64_t timestep) {
   try {
     if (options_.when_full == DEISA_FULL_DROP && !drops_alone()) {
       // Without a vote where no rank has anything to send, which all know.
-      if (plan_.sends_at(timestep, options_.arrays) &&
-          !all_may_begin(*communicator_, admit, Deadline::after(options_.comm_timeout))) {
+      if (plan_.sends_at(timestep, options_.arrays) && !may_begin_together(timestep, admit)) {
         leave_step_out(timestep);
         return false;
       }
@@ -356,6 +355,12 @@ bool Bridge::begin_step(int64_t timestep) {
   return true;
 }
 
+bool Bridge::may_begin_together(int64_t timestep, const std::function<std::string()>& admit) {
+  // This rank, or another one, may wait for room before it votes.
+  const Deadline deadline = Deadline::after(options_.block_timeout + options_.comm_timeout);
+  return all_may_begin(*communicator_, admit, timestep, options_.wait_notice, deadline);
+}
+
 bool Bridge::drops_alone() const {
   return options_.when_full == DEISA_FULL_DROP && communicator_ && communicator_->is_broken();
 }
@@ -366,9 +371,7 @@ void Bridge::decline_step(int64_t timestep) noexcept {
                      timestep >= oldest_allowed_ && plan_.sends_at(timestep, options_.arrays);
   if (!votes) return;
   try {
-    all_may_begin(
-        *communicator_, [] { return std::string("declined"); },
-        Deadline::after(options_.comm_timeout));
+    may_begin_together(timestep, [] { return std::string("declined"); });
   } catch (...) {
     // The communicator is broken, which its next user will say.
   }
@@ -479,8 +482,10 @@ Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collect
   }
   std::string encoded;
   nlohmann::json::to_msgpack(message, encoded);
-  message = nlohmann::json::from_msgpack(
-      communicator_->broadcast(encoded, 0, Deadline::after(options_.comm_timeout)));
+  const Deadline deadline = Deadline::after(options_.comm_timeout);
+  const auto noticed = notice(deadline, "the other ranks to ask for '" + key + "' together",
+                              "Does every rank make this collective call?");
+  message = nlohmann::json::from_msgpack(communicator_->broadcast(encoded, 0, deadline));
   if (message.contains("status")) {
     Error error(static_cast<deisa_status>(message.at("status").get<int>()),
                 message.at("message").get<std::string>());

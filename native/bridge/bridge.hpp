@@ -119,7 +119,6 @@ class Bridge {
   void open_communicator();
   // Lives as long as a wait of all ranks, which rank 0 says when it takes long.
   BlockingWaitNotice notice(const Deadline& limit, std::string whom, std::string advice) const;
-  void refuse_others(const Error& why) noexcept;
   void meet();
   void start_control();
   void start_control_early() noexcept;
@@ -140,6 +139,8 @@ class Bridge {
   // No step can be dropped: a rank has died, and all ranks would have to agree. This one waits for
   // room instead, so that what can still be complete goes on.
   bool drops_alone() const;
+  // Collective, with when_full = drop.
+  bool may_begin_together(int64_t timestep, const std::function<std::string()>& admit);
   void admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline);
   void leave_chunk_out(uint32_t array, const Source& source, int64_t timestep);
   // The arrays of this rank that are sent at this timestep.
@@ -186,5 +187,10 @@ class Bridge {
   int64_t errors_ = 0;
   int64_t errors_earlier_ = 0;
 };
+
+// On rank 0, when no rendezvous will come of it: the others need not wait for their time-out. Waits
+// a moment for their questions, which are answered as long as what it returns lives. NULL elsewhere,
+// and where nobody can be told.
+std::unique_ptr<Refusal> refuse_others(const Options& options, const Error& why) noexcept;
 
 }  // namespace deisa

@@ -87,9 +87,9 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
 void Bridge::abandon() noexcept {
   if (state_ == State::kReady && backend_) backend_->leave(false);
   if (state_ != State::kClosed) ended_ = state_ == State::kReady ? "abandoned" : "never ready";
-  if (state_ == State::kDefining && undefined_) refuse_others(*undefined_);
+  if (state_ == State::kDefining && undefined_) refusal_ = refuse_others(options_, *undefined_);
+  if (refusal_) keep_refusal(std::move(refusal_));
   state_ = State::kClosed;
-  refusal_.reset();
   // The sender stays, for its counters and late failures; its socket is closed with it.
   control_.reset();
   communicator_.reset();

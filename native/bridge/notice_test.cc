@@ -72,6 +72,34 @@ TEST_F(NoticeTest, AnAcknowledgement) {
   EXPECT_TRUE(heard);
 }
 
+TEST_F(NoticeTest, RanksThatAreBehindInACollectiveCall) {
+  ThreadWorld world(2);
+  const deisa_communicator tables[] = {world.table(0), world.table(1)};
+  Rank other;
+  const auto start = [&](Rank& one, int number) {
+    one.options.communicator = &tables[number];
+    one.options.when_full = DEISA_FULL_DROP;
+    ASSERT_EQ(one.open(), DEISA_OK) << one.message();
+    ASSERT_EQ(one.define("t", number, 2), DEISA_OK) << one.message();
+    ASSERT_EQ(one.ready(), DEISA_OK) << one.message();
+  };
+  const auto get = [&](Rank& one) {
+    int64_t value = 0;
+    return deisa_get_int64(one.bridge, "gain", DEISA_LATEST, DEISA_COLLECTIVE, &value, &one.error);
+  };
+  std::thread starting([&] { start(rank, 0); });
+  start(other, 1);
+  starting.join();
+  std::thread beginning([&] { EXPECT_EQ(rank.begin(3), DEISA_OK) << rank.message(); });
+  EXPECT_TRUE(hears("the other ranks to say whether timestep 3 may begin"));
+  EXPECT_EQ(other.begin(3), DEISA_OK) << other.message();
+  beginning.join();
+  std::thread asking([&] { EXPECT_EQ(get(rank), DEISA_NOT_FOUND) << rank.message(); });
+  EXPECT_TRUE(hears("the other ranks to ask for 'gain' together"));
+  EXPECT_EQ(get(other), DEISA_NOT_FOUND) << other.message();
+  asking.join();
+}
+
 TEST_F(NoticeTest, RanksThatAreNotReadyOrDoNotCloseAndRanksThatNeedNotSayAnything) {
   ThreadWorld world(2);
   const deisa_communicator tables[] = {world.table(0), world.table(1)};

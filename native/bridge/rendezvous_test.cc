@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -206,13 +208,7 @@ TEST_F(RendezvousTest, ALateRankHearsWhyRankZeroHasGivenUp) {
 
 // Rank 0 never comes to deisa_ready.
 TEST_F(RendezvousTest, TheOthersHearOfAnArrayThatRankZeroCannotDefine) {
-  std::vector<Result> results;
-  std::atomic<bool> over{false};
-  std::thread others([&] {
-    results = meet({1}, 2);
-    over = true;
-  });
-  while (!over) {  // it stays for a moment only, in which the other may not have come
+  {
     Rank zero;
     zero.options.bridge_id = 0;
     zero.options.world_size = 2;
@@ -220,10 +216,35 @@ TEST_F(RendezvousTest, TheOthersHearOfAnArrayThatRankZeroCannotDefine) {
     ASSERT_EQ(zero.open(), DEISA_OK) << zero.message();
     EXPECT_EQ(zero.define("t", 7, 2), DEISA_ERROR_ARGUMENT);
   }
-  others.join();
+  const auto results = meet({1}, 2);
   EXPECT_EQ(results[0].status, DEISA_ERROR_ARGUMENT) << results[0].message;
   EXPECT_TRUE(contains(results[0].message, "rank 0 has given up"));
   EXPECT_TRUE(contains(results[0].message, "array 't'"));
+}
+
+// Whenever they come; and a bridge that rank 0 can open is another matter.
+TEST_F(RendezvousTest, TheOthersHearOfABridgeThatRankZeroCannotOpen) {
+  Rank zero;
+  zero.options.bridge_id = 0;
+  zero.options.world_size = 2;
+  zero.options.master_port = port;
+  zero.options.ray_address = "nowhere";
+  ASSERT_EQ(zero.open(), DEISA_ERROR_ARGUMENT);
+  // Nor does it keep a forked child from ending.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    std::exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  const auto results = meet({1}, 2);
+  EXPECT_EQ(results[0].status, DEISA_ERROR_ARGUMENT) << results[0].message;
+  EXPECT_TRUE(contains(results[0].message, "rank 0 has given up: invalid options"));
+  EXPECT_TRUE(contains(results[0].message, "ray_address = 'nowhere'"));
+  EXPECT_LT(results[0].seconds, 50) << "nobody waits for the time-out";
+  expect_all_ready(meet({0, 1}, 2));
 }
 
 TEST_F(RendezvousTest, AMasterThatCannotBeResolved) {

@@ -191,20 +191,20 @@ void Bridge::open_communicator() {
         {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
         deadline);
   } catch (const Error& error) {
-    refuse_others(error);
+    refusal_ = refuse_others(options_, error);
     throw;
   }
 }
 
-// On rank 0, when no rendezvous will come of it: the others need not wait for their time-out.
-void Bridge::refuse_others(const Error& why) noexcept {
-  if (options_.bridge_id != 0 || options_.communicator || options_.world_size == 1) return;
+std::unique_ptr<Refusal> refuse_others(const Options& options, const Error& why) noexcept {
+  if (options.bridge_id != 0 || options.communicator || options.world_size <= 1) return nullptr;
   try {
-    refusal_ = std::make_unique<Refusal>(options_.master_address, options_.master_port,
-                                         options_.world_size, why);
-    refusal_->wait_until_told(Deadline::after(kTelling));
+    auto refusal = std::make_unique<Refusal>(options.master_address, options.master_port,
+                                             options.world_size, why);
+    refusal->wait_until_told(Deadline::after(kTelling));
+    return refusal;
   } catch (const std::exception&) {
-    // They wait.
+    return nullptr;  // they wait
   }
 }
 

@@ -45,12 +45,21 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
     auto handle = std::make_unique<deisa_bridge>();
     if (!deisa::is_disabled(&read_environment)) {
       const deisa_options defaults = DEISA_OPTIONS_INIT;
-      deisa::Options resolved =
-          deisa::resolve_options(options != nullptr ? *options : defaults, &read_environment);
-      handle->reporter = std::make_unique<deisa::Reporter>(
-          resolved.error_mode, resolved.error_handler, resolved.error_handler_data);
-      if (resolved.bridge_id == 0) deisa::warn_of_unknown_variables();
-      handle->bridge = std::make_unique<Bridge>(std::move(resolved));
+      deisa::Problems problems;
+      const deisa::Options resolved = deisa::read_options(options != nullptr ? *options : defaults,
+                                                          &read_environment, problems);
+      try {
+        deisa::refuse_invalid_options(problems);
+        handle->reporter = std::make_unique<deisa::Reporter>(
+            resolved.error_mode, resolved.error_handler, resolved.error_handler_data);
+        if (resolved.bridge_id == 0) deisa::warn_of_unknown_variables();
+        handle->bridge = std::make_unique<Bridge>(resolved);
+      } catch (const Error& failure) {
+        // The others come to a rendezvous that never will be.
+        if (auto refusal = refuse_others(resolved, failure)) keep_refusal(std::move(refusal));
+        throw;
+      }
+      if (resolved.bridge_id == 0) deisa::keep_refusal(nullptr);
     } else if (options != nullptr && options->communicator != nullptr) {
       handle->unused_communicator = *options->communicator;
     }

@@ -62,6 +62,10 @@ Refusal::Refusal(const std::string& master_address, int port, int size, const Er
 
 Refusal::~Refusal() {
   if (!thread_.joinable()) return;
+  if (!process_.is_this()) {  // a forked child has no such thread
+    thread_.detach();
+    return;
+  }
   const uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(wake_up_.get(), &one, sizeof(one));
   thread_.join();
@@ -117,6 +121,13 @@ void Refusal::answer(int fd) noexcept {
   } catch (...) {
     // Not one of ours.
   }
+}
+
+void keep_refusal(std::unique_ptr<Refusal> refusal) noexcept {
+  static std::mutex mutex;
+  static std::unique_ptr<Refusal> kept;
+  const std::lock_guard<std::mutex> lock(mutex);
+  kept = std::move(refusal);
 }
 
 RefusalQuestion::RefusalQuestion(int rank, int size)

@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/fork.hpp"
 
 namespace deisa {
 
@@ -45,7 +47,12 @@ class Refusal {
   std::vector<bool> told_;  // by rank
   int left_ = 0;
   std::thread thread_;
+  OwnProcess process_;
 };
+
+// When rank 0 has no bridge any more to hold it: it answers until the process ends, or until another
+// one, or none, is kept.
+void keep_refusal(std::unique_ptr<Refusal> refusal) noexcept;
 
 // On the others.
 class RefusalQuestion {

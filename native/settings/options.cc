@@ -105,7 +105,7 @@ bool is_disabled(Environment environment) {
   Problems problems;
   const SettingsFile none;
   const bool disabled = Resolver(environment, none, problems).on("DEISA_DISABLE", false);
-  problems.raise(DEISA_ERROR_ARGUMENT, "invalid options:");
+  refuse_invalid_options(problems);
   return disabled;
 }
 
@@ -126,14 +126,24 @@ std::vector<std::string> problems_of_settings(Environment environment) {
   return problems.texts();
 }
 
+void refuse_invalid_options(const Problems& problems) {
+  problems.raise(DEISA_ERROR_ARGUMENT, "invalid options:");
+}
+
 Options resolve_options(const deisa_options& given, Environment environment) {
+  Problems problems;
+  Options options = read_options(given, environment, problems);
+  refuse_invalid_options(problems);
+  return options;
+}
+
+Options read_options(const deisa_options& given, Environment environment, Problems& problems) {
   if (given.struct_size < sizeof(deisa_options)) {
     throw Error(DEISA_ERROR_ARGUMENT,
                 "options: struct_size = " + std::to_string(given.struct_size) + ": expected " +
                     std::to_string(sizeof(deisa_options)) +
                     "; start from DEISA_OPTIONS_INIT, and compile with this library's deisa.h");
   }
-  Problems problems;
   Options options = read_settings(given, environment, problems);
   if (given.communicator != nullptr) {
     adopt_communicator(*given.communicator, options, problems);
@@ -155,7 +165,6 @@ Options resolve_options(const deisa_options& given, Environment environment) {
     problems.add("bridge_id = " + std::to_string(options.bridge_id) +
                  ": expected less than world_size, " + std::to_string(options.world_size));
   }
-  problems.raise(DEISA_ERROR_ARGUMENT, "invalid options:");
   return options;
 }
 

@@ -62,7 +62,12 @@ struct Options {
   std::string place(const std::string& variable) const;
 };
 
-// Throws Error(DEISA_ERROR_ARGUMENT) that lists every invalid option and setting.
+// Adds every invalid option and setting to `problems`. Throws Error(DEISA_ERROR_ARGUMENT) only if
+// `given` is not this library's struct.
+Options read_options(const deisa_options& given, Environment environment, Problems& problems);
+// Throws Error(DEISA_ERROR_ARGUMENT) that lists them.
+void refuse_invalid_options(const Problems& problems);
+// Both.
 Options resolve_options(const deisa_options& given, Environment environment);
 
 // What is wrong with the environment and its settings file, whatever a program gives.
