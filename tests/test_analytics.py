@@ -1,0 +1,133 @@
+"""docs/analytics.md: its program runs with a real simulation, and what it says of deisa-ray is so."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+
+import pytest
+import serial
+from conftest import ROOT, run
+from launch import mpi_command, place_ranks
+from local_ray import LocalRay
+from processes import Child
+from simulation import PROGRAMS, Simulation, joined, succeed, together, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+DOCUMENT = (ROOT / "docs" / "analytics.md").read_text()
+PROGRAM = ROOT / "examples" / "analytics" / "steering.py"
+RANKS, SIZE, STEPS = 2, 16, 40
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalRay]:
+    with joined(128 << 20) as local:
+        yield local
+
+
+def test_the_program_is_the_one_on_the_page():
+    assert f"```python\n{PROGRAM.read_text()}```" in DOCUMENT
+
+
+def test_the_program_analyses_and_steers_the_heat_example(built, cluster, start, tmp_path):
+    analytics = start("analytics", [sys.executable, "-P", str(PROGRAM)], cluster.environment)
+    arguments = Namespace(
+        language="c", comm="mpi", size=SIZE, steps=STEPS, pace=0.0, ranks=RANKS, nodes=1, delay_node=0.0
+    )
+    command = mpi_command(arguments, place_ranks(arguments), tmp_path / "report")
+    done = run(command, cluster.environment, timeout=200)
+    assert done.returncode == 0, done.stdout
+    assert analytics.wait(60) == 0, analytics.lines
+    assert analytics.lines[-1] == f"{STEPS} timesteps analysed"
+    off = [line for line in analytics.lines if line.endswith("source off")]
+    assert len(off) == 1
+    for fields in serial.solve(SIZE, int(off[0].split()[1].strip(":")) + 1):
+        mean, rows = fields.temperature.mean(), fields.temperature.mean(axis=1)
+        begins = f"timestep {fields.timestep}: mean {mean:.6f}, warmest row {rows.max():.6f}, "
+        (line,) = [line for line in analytics.lines if line.startswith(begins)]
+        assert f"in {min(fields.timestep + 1, 3)} timesteps" in line
+        assert line.endswith(f"largest flux {fields.flux.max():.6f}")
+
+
+def see(simulation: Simulation, start, case: str, steps: int) -> Child:
+    """The analytics of a case, after a simulation of two ranks that has closed."""
+    script = str(PROGRAMS / "analytics_facts.py")
+    child = start("analytics", [sys.executable, "-P", script, case], simulation.cluster.environment)
+    ranks = simulation.start(2)
+    for i, rank in enumerate(ranks):
+        chunk = {
+            "chunk_shape": [2, 3],
+            "nb_chunks_per_dim": [2, 1],
+            "chunk_position": [i, 0],
+            "dtype": "float64",
+        }
+        rank.ok("define " + json.dumps({"field": chunk, "other": chunk}))
+    succeed(simulation.ready(ranks))
+    for t in range(steps):
+        for i, rank in enumerate(ranks):
+            rank.ok(f"begin {t}", f"put field 6 {10 * t + i}", f"put other 6 {t}")
+        together(ranks, "end")
+    together(ranks, f"close {steps}")
+    until(lambda: child.status() is not None, "the analytics to end")
+    child.wait_output()
+    return child
+
+
+def said(child: Child) -> list[dict]:
+    return [json.loads(line) for line in child.lines if line.startswith("{")]
+
+
+@pytest.fixture
+def simulation(cluster, built) -> Iterator[Simulation]:
+    one = Simulation(cluster, built)
+    yield one
+    one.end()
+
+
+def test_how_often_callbacks_are_called(simulation, start):
+    child = see(simulation, start, "calls", 4)
+    calls: dict[str, list] = {}
+    for one in said(child):
+        if "callback" in one:
+            calls.setdefault(one["callback"], []).append(one["t"])
+    assert calls["alone"] == [[t] for t in range(4) for _ in (0, 1)]
+    assert calls["second"] == [[t] for t in range(4)]
+    assert calls["both"] == [[t, t] for t in range(4)]
+    assert calls["either"] == [[0, 0], [1, 0], [1, 1], [2, 1], [2, 2], [3, 2], [3, 3]]
+    assert calls["window"] == [[0], [0, 1], [0, 1, 2], [1, 2, 3]]
+    assert "absent" not in calls
+
+
+def test_what_becomes_of_exceptions(simulation, start):
+    child = see(simulation, start, "errors", 5)
+    assert child.wait(20) == 0, child.lines
+    handled = [(one["handled"], one["text"]) for one in said(child) if "handled" in one]
+    kinds = [kinds for kinds, _ in handled]
+    assert [kinds[0][0], kinds[2][0], kinds[3][0]] == ["TypeError", "KeyboardInterrupt", "SystemExit"]
+    assert "ValueError" in kinds[1] and "has already been set" in handled[1][1]
+    assert "the text and nothing else" in child.lines
+    assert not any("Traceback" in line for line in child.lines if not line.startswith("{"))
+
+
+def test_what_the_arrays_are(simulation, start):
+    child = see(simulation, start, "data", 2)
+    first, second = [one for one in said(child) if "chunks" in one]
+    assert first["chunks"] == [[2, 2], [3]] and first["dtype"] == "float64"
+    assert not first["here"] and not first["writeable"]
+    assert second["t"] == 1 and second["most"] > first["most"]
+    assert len(first["mean"]) == 3
+
+
+def test_an_assertion_ends_the_analytics(simulation, start):
+    child = see(simulation, start, "fails", 3)
+    assert child.wait(20) != 0
+    assert not any("handled" in one for one in said(child))
+    assert any("AssertionError: an assertion" in line for line in child.lines)
+
+
+def test_a_process_has_one_session(simulation, start):
+    child = see(simulation, start, "again", 1)
+    (refused,) = [one for one in said(child) if "handled" in one]
+    assert "ActorAlreadyExistsError" in refused["handled"]
