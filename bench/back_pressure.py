@@ -1,6 +1,6 @@
 """A simulation that is faster than its analytics, with a small object store: once the ranks wait for room,
-and once steps are dropped. Each run has a Ray of its own. Every second, the memory of node actor and ranks
-and what is in the object store are measured. Every timestep must be analysed or counted as dropped, and Ray
+and once steps are skipped. Each run has a Ray of its own. Every second, the memory of node actor and ranks
+and what is in the object store are measured. Every timestep must be analysed or counted as skipped, and Ray
 must never spill. Prints the figures, and draws them."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Samples:
     ranks: list[list[float]] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     analysed: list[int] = field(default_factory=list)
-    dropped: int = 0
+    skipped: int = 0
     blocked: float = 0.0  # seconds, of the rank that waited most
     spills: int = 0
 
@@ -113,19 +113,19 @@ class Measurement:
         return samples
 
     def _start_rank(self, cleanup: contextlib.ExitStack, local: LocalRay, rank: int) -> Child:
-        given, drops = self._arguments, self._samples.when_full == "drop"
+        given, skips = self._arguments, self._samples.when_full == "skip"
         options = {
             "BRIDGE_ID": rank,
             "WORLD_SIZE": given.ranks,
             "MASTER_PORT": given.port,
             "WHEN_FULL": self._samples.when_full,
-            # A step is dropped because the store is full, not because the last one is on its way to it.
-            "BLOCK_TIMEOUT": 0.05 if drops else given.timeout,
+            # A step is skipped because the store is full, not because the last one is on its way to it.
+            "BLOCK_TIMEOUT": 0.05 if skips else given.timeout,
             "STORE_THRESHOLD": given.threshold,
             "SEND_TIMEOUT": given.timeout,
-            "ERRORS": "raise",
+            "ERRORS": "return",
         }
-        pace = given.drop_pace if drops else given.pace
+        pace = given.skip_pace if skips else given.pace
         command = [str(ROOT / "build" / "bin" / "steps"), str(given.chunk * MIB), str(given.steps), str(pace)]
         return self._start(cleanup, f"rank {rank}", command, local, options)
 
@@ -174,13 +174,13 @@ class Measurement:
         given, samples = self._arguments, self._samples
         last = [json.loads(next(line for line in one.lines if line.startswith('{"rank"'))) for one in ranks]
         left_out = last[0]["left_out"]
-        samples.dropped, samples.blocked = len(left_out), max(one["blocked"] for one in last)
+        samples.skipped, samples.blocked = len(left_out), max(one["blocked"] for one in last)
         for one in last:
-            if one["left_out"] != left_out or one["dropped"] != len(left_out):
-                raise RunError(f"the ranks do not agree about what was dropped: {last}")
+            if one["left_out"] != left_out or one["skipped"] != len(left_out):
+                raise RunError(f"the ranks do not agree about what was skipped: {last}")
         seen = set(numbers(analytics.lines, "analysed"))
         if numbers(analytics.lines, "wrong") or seen != set(range(given.steps)) - set(left_out):
-            raise RunError(f"{len(seen)} timesteps analysed, {len(left_out)} dropped, of {given.steps}")
+            raise RunError(f"{len(seen)} timesteps analysed, {len(left_out)} skipped, of {given.steps}")
         # Whole arrays that the analytics compute lie in the store as well, and may exceed the threshold.
         if samples.spills or (given.keep is None and max(samples.store) > samples.allowed):
             raise RunError(
@@ -195,7 +195,7 @@ def row(samples: Samples, steps: int) -> str:
     grown = max(samples.node_actor[2 * third :]) - max(samples.node_actor[: third + 1])
     rank = max(max(one) for one in samples.ranks)
     return (
-        f"| {samples.when_full} | {steps - samples.dropped} | {samples.dropped} | {samples.at[-1]:.0f} s "
+        f"| {samples.when_full} | {steps - samples.skipped} | {samples.skipped} | {samples.at[-1]:.0f} s "
         f"| {samples.blocked:.0f} s | {max(samples.store):.0f} of {samples.allowed:.0f} MiB "
         f"| {max(samples.node_actor):.0f} MiB ({grown:+.0f}) | {rank:.0f} MiB | {samples.spills} |"
     )
@@ -217,12 +217,12 @@ def main() -> None:
     parser.add_argument(
         "--when-full",
         nargs="+",
-        choices=("block", "drop"),
-        default=["block", "drop"],
+        choices=("block", "skip"),
+        default=["block", "skip"],
         help="one run for each",
     )
     parser.add_argument("--pace", type=float, default=0.005, help="seconds to compute a step, with block")
-    parser.add_argument("--drop-pace", type=float, default=0.05, help="the same, with drop")
+    parser.add_argument("--skip-pace", type=float, default=0.05, help="the same, with skip")
     parser.add_argument("--port", type=int, default=29417, help="where the ranks meet")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for a run")
     parser.add_argument("--output", type=Path, default=ROOT / "out", help="folder of the picture")
@@ -236,7 +236,7 @@ def main() -> None:
         fail(str(error))
     finally:
         end_children()
-    titles = ["when_full", "analysed", "dropped", "time", "blocked", "store, most", "node actor (growth)"]
+    titles = ["when_full", "analysed", "skipped", "time", "blocked", "store, most", "node actor (growth)"]
     titles += ["rank, most", "spills"]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for samples in runs:

@@ -151,12 +151,14 @@ static void run_sends(phase* one) {
 
 static void run_lent(phase* one) {
   void* buffer = NULL;
+  deisa_source source = DEISA_SOURCE_INIT;
+  source.loan = &buffer;
   double* chunk = memory(SMALL);
-  check(deisa_allocate(bridge, one->array, &buffer, &error));
+  check(deisa_loan(bridge, one->array, &buffer, NULL, &error));
   for (int64_t i = 0; i < one->steps; ++i) {
     fill(buffer, one->bytes);
     double start = begin(one);
-    check(deisa_send_allocated(bridge, one->array, &buffer, timestep, &error));
+    check(deisa_send_from(bridge, one->array, &source, timestep, NULL, &error));
     one->seconds[i] = MPI_Wtime() - start;
     ++timestep;
     fill(chunk, SMALL);
@@ -187,17 +189,21 @@ static void run_stream(phase* one) {
   deisa_request* requests = memory((size_t)one->steps * sizeof(deisa_request));
   const int lent = strcmp(one->how, "lean") == 0;
   void* chunk = NULL;
+  deisa_source source = DEISA_SOURCE_INIT;
   if (lent) {
-    check(deisa_allocate(bridge, one->array, &chunk, &error));
+    check(deisa_loan(bridge, one->array, &chunk, NULL, &error));
   } else {
     chunk = memory(one->bytes);
+  }
+  if (lent) {
+    source.loan = &chunk;
+  } else {
+    source.data = chunk;
   }
   fill(chunk, one->bytes);
   const double start = begin(one);
   for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
-    check(lent ? deisa_send_allocated_async(bridge, one->array, &chunk, timestep, &requests[i],
-                                            &error)
-               : deisa_send_async(bridge, one->array, chunk, timestep, &requests[i], &error));
+    check(deisa_send_from(bridge, one->array, &source, timestep, &requests[i], &error));
   }
   for (int64_t i = 0; i < one->steps; ++i) check(deisa_wait(bridge, &requests[i], &error));
   MPI_Barrier(MPI_COMM_WORLD);
@@ -220,7 +226,7 @@ static void run_eight(phase* one) {
     check(deisa_begin_step(bridge, timestep, &error));
     for (int j = 0; j < EIGHT; ++j)
       check(deisa_put(bridge, numbered(one->array, j), chunk, &error));
-    check(deisa_end_step(bridge, &error));
+    check(deisa_end_step(bridge, NULL, &error));
     one->seconds[i] = MPI_Wtime() - start;
     ++timestep;
   }
@@ -285,10 +291,10 @@ static void print(const phase* phases, int count, double start_up) {
 }
 
 static deisa_acknowledge level_of(const char* name) {
-  if (strcmp(name, "received") == 0) return DEISA_RECEIVED;
-  if (strcmp(name, "stored") == 0) return DEISA_STORED;
+  if (strcmp(name, "received") == 0) return DEISA_ACK_RECEIVED;
+  if (strcmp(name, "stored") == 0) return DEISA_ACK_STORED;
   if (strcmp(name, "announced") != 0) stop("LEVEL is received, stored or announced");
-  return DEISA_ANNOUNCED;
+  return DEISA_ACK_ANNOUNCED;
 }
 
 int main(int argc, char** argv) {
@@ -309,7 +315,7 @@ int main(int argc, char** argv) {
   const double start = MPI_Wtime();
   deisa_communicator communicator;
   deisa_options options = DEISA_OPTIONS_INIT;
-  options.error_mode = DEISA_ERRORS_RAISE;
+  options.error_mode = DEISA_ERRORS_RETURN;
   options.acknowledge = level;
   check(deisa_mpi_open(MPI_COMM_WORLD, &communicator, &error));
   options.communicator = &communicator;

@@ -4,7 +4,7 @@
  *
  * BYTES of a chunk, whose elements all are 10 * timestep + rank; PACE: seconds that each step takes
  * to compute. Options come from DEISA_* variables. Prints {"begun": timestep} for each step, and in
- * the end the timesteps that were dropped and the counters as one line of JSON. */
+ * the end the timesteps that were skipped and the counters as one line of JSON. */
 #include <deisa/deisa.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,9 +38,9 @@ int main(int argc, char** argv) {
   const double pace = atof(argv[3]);
   const int rank = number_of("DEISA_BRIDGE_ID"), size = number_of("DEISA_WORLD_SIZE");
   double* values = malloc((size_t)count * sizeof(double));
-  char* dropped = calloc((size_t)steps + 1, 1);
+  char* skipped = calloc((size_t)steps + 1, 1);
   deisa_bridge* bridge = NULL;
-  if (count < 1 || steps < 1 || size < 1 || values == NULL || dropped == NULL) return 2;
+  if (count < 1 || steps < 1 || size < 1 || values == NULL || skipped == NULL) return 2;
 
   const int64_t chunks[1] = {size}, position[1] = {rank};
   deisa_layout layout = DEISA_LAYOUT_INIT;
@@ -59,26 +59,26 @@ int main(int argc, char** argv) {
     const deisa_status status = deisa_begin_step(bridge, t, &error);
     printf("{\"begun\": %lld}\n", (long long)t);
     if (status == DEISA_SKIPPED) {
-      dropped[t] = 1;
+      skipped[t] = 1;
       continue;
     }
     check(status);
     check(deisa_put(bridge, "field", values, &error));
-    check(deisa_end_step(bridge, &error));
+    check(deisa_end_step(bridge, NULL, &error));
   }
-  deisa_bridge_status now = {.struct_size = sizeof(now)};
-  check(deisa_get_status(bridge, &now, &error));
-  printf("{\"rank\": %d, \"sent\": %lld, \"dropped\": %lld, \"blocked\": %.3f, \"left_out\": [",
-         rank, (long long)now.steps_sent, (long long)now.steps_dropped, now.seconds_blocked);
+  deisa_statistics now = {.struct_size = sizeof(now)};
+  check(deisa_get_statistics(bridge, &now, &error));
+  printf("{\"rank\": %d, \"sent\": %lld, \"skipped\": %lld, \"blocked\": %.3f, \"left_out\": [",
+         rank, (long long)now.steps_sent, (long long)now.steps_skipped, now.seconds_blocked);
   const char* comma = "";
   for (int64_t t = 0; t < steps; ++t) {
-    if (!dropped[t]) continue;
+    if (!skipped[t]) continue;
     printf("%s%lld", comma, (long long)t);
     comma = ", ";
   }
   printf("]}\n");
   check(deisa_close(&bridge, steps, &error));
-  free(dropped);
+  free(skipped);
   free(values);
   return 0;
 }

@@ -61,7 +61,7 @@ def java_command(arguments: argparse.Namespace, rank: Rank, halo_port: int, repo
         # These keep it small and out of /tmp, and take the libraries that were built last as they are:
         # without the last one they would be unpacked from the dependency, into the user's cache.
         command += ["-Xmx512m", "-XX:-UsePerfData", f"-Ddeisa.library.path={ROOT / 'build' / 'lib'}"]
-        class_path = f"{target}/deisa-example-heat-0.1.0.jar:{target}/lib/*"
+        class_path = f"{target}/deisa-example-heat-0.2.0.jar:{target}/lib/*"
     command += ["-cp", class_path, "io.deisa.examples.Heat"]
     command += ["--rank", str(rank.number), "--ranks", str(arguments.ranks), "--size", str(arguments.size)]
     command += ["--steps", str(arguments.steps), "--pace", str(arguments.pace)]

@@ -89,7 +89,7 @@ def start(
     **options: object,
 ) -> tuple[Paced, list[Rank]]:
     analytics = Paced(simulation, window, seconds)
-    given = {"ERRORS": "raise", "WINDOW": str(window)} | {
+    given = {"ERRORS": "return", "WINDOW": str(window)} | {
         key.upper(): str(value) for key, value in options.items()
     }
     ranks = simulation.start(size, lambda rank: given | ({"NODE_ID": nodes[rank]} if nodes else {}))
@@ -189,10 +189,10 @@ def test_nothing_is_spilled_with_default_settings(simulation: Simulation):
 
 
 @pytest.mark.parametrize("nodes", ["", "ab"], ids=["one node", "two nodes"])
-def test_drop(simulation: Simulation, nodes: str):
+def test_skip(simulation: Simulation, nodes: str):
     """The steps that were dropped were so on both ranks, and the analytics saw exactly the others."""
     # `stored`: what is in flight is no reason to drop.
-    options = {"when_full": "drop", "acknowledge": "stored", "store_threshold": threshold(24)}
+    options = {"when_full": "skip", "acknowledge": "stored", "store_threshold": threshold(24)}
     analytics, ranks = start(simulation, window=3, nodes=nodes, **options)
     succeed(simulation.ready(ranks))
     sent, dropped = [], []
@@ -213,7 +213,7 @@ def test_drop(simulation: Simulation, nodes: str):
             until(lambda: len(analytics.of("step")) >= len(sent), "the analytics to catch up")
     assert len(sent) >= 8 and dropped[0] >= 4
     for rank in ranks:
-        assert rank.call("status")["message"].startswith(f"{len(sent)} sent, {len(dropped)} dropped")
+        assert rank.call("statistics")["message"].startswith(f"{len(sent)} sent, {len(dropped)} skipped")
     analytics.allow(ALL)
     succeed(together(ranks, "close 60"))
     assert analytics.finish() == sent

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +18,27 @@ from conftest import ROOT
 from local_ray import LocalRay
 from processes import Child
 from programs.feedback_values import VALUES, text
-from simulation import CONTRACT, NAMESPACE, OK, PROGRAMS, Rank, Simulation, joined, succeed, together
+from simulation import (
+    CONTRACT,
+    NAMESPACE,
+    OK,
+    PROGRAMS,
+    Rank,
+    Simulation,
+    joined,
+    succeed,
+    together,
+    until,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 NOT_FOUND, UNSUPPORTED = 2, -7
 LATEST = -(2**63)
-COLLECTIVE, CHUNKED = 1, 2
+COLLECTIVE, CHUNKED, ALL = 1, 2, 4
+ARGUMENT, TIMEOUT = -1, -3
+RUNS = int(os.environ.get("DEISA_STEERING_RUNS", "2"))
+STEPS = 12
 MIB = 1 << 20
 
 
@@ -37,8 +53,9 @@ def start_analytics(simulation: Simulation, start) -> Child:
     return start("analytics", [sys.executable, "-P", script, "field"], simulation.cluster.environment)
 
 
-def start_ranks(simulation: Simulation, size: int = 1) -> list[Rank]:
-    ranks = simulation.start(size, lambda rank: {"ERRORS": "raise"})
+def start_ranks(simulation: Simulation, size: int = 1, interval: float = 0.0) -> list[Rank]:
+    """With an interval of 0 each read asks the head actor: what was set just now is read."""
+    ranks = simulation.start(size, lambda rank: {"ERRORS": "return", "FEEDBACK_INTERVAL": str(interval)})
     for i, rank in enumerate(ranks):
         field = {"chunk_shape": [1], "nb_chunks_per_dim": [size], "chunk_position": [i], "dtype": "float64"}
         rank.ok("define " + json.dumps({"field": field}))
@@ -89,6 +106,80 @@ def test_every_kind_of_value_in_c(simulation: Simulation, start):
     assert first.call(f"get map {LATEST} 0")["status"] == CONTRACT
 
 
+def test_all_kept_values_as_deisa_ray_gives_them(simulation: Simulation, start):
+    start_analytics(simulation, start)
+    first, second = start_ranks(simulation, 2)
+    assert get(first, "pace", flags=ALL) is None
+    for t in (3, 5):
+        set_value("pace", t * t, t)
+    queue = ray_api.get(ray_api.get_actor("simulation_head", NAMESPACE).get_feedback.remote("pace", None))
+    assert get(first, "pace", flags=ALL) == text(queue[1]) == "[[3,9],[5,25]]"
+    for result in together([first, second], f"get pace {LATEST} {COLLECTIVE + ALL}"):
+        assert result["value"] == "[[3,9],[5,25]]"
+    refused = first.call(f"get pace 3 {ALL}")
+    assert refused["status"] == ARGUMENT and "expected DEISA_LATEST" in refused["message"]
+
+
+def test_a_plain_read_asks_nobody(simulation: Simulation, start):
+    """Changes come by themselves; so many reads make no more look-ups than the time that they take allows."""
+    start_analytics(simulation, start)
+    first, second = start_ranks(simulation, 2, interval=0.1)
+    set_value("pace", 1, 1)
+    until(lambda: get(first, "pace") == "1" and get(second, "pace") == "1", "the first value")
+    before, begun = simulation.node_status()["feedback_lookups"], time.monotonic()
+    first.ok("reads pace 100000")
+    second.ok("reads pace 100000")
+    elapsed = time.monotonic() - begun
+    assert simulation.node_status()["feedback_lookups"] - before <= elapsed / 0.1 + 2
+    set_value("pace", 2, 2)
+    until(lambda: get(first, "pace") == "2" and get(second, "pace") == "2", "the second value")
+    second.ok("delete pace")
+    assert get(first, "pace") is None
+    set_value("pace", 3, 3)
+    until(lambda: get(first, "pace") == "3" and get(second, "pace") == "3", "the third value")
+
+
+def test_a_read_waits_and_says_for_what(simulation: Simulation, start):
+    start_analytics(simulation, start)
+    (rank,) = start_ranks(simulation)
+    late = rank.call("get pace 7 0 0.2")
+    assert late["status"] == TIMEOUT, late
+    assert "'pace'" in late["message"] and "for timestep 7" in late["message"], late
+    rank.ask("get pace 7 0 60")
+    set_value("pace", 1, 3)
+    set_value("pace", 2, 7)
+    assert rank.answer()["value"] == "2"
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_a_steering_loop_repeats_bit_for_bit(simulation: Simulation, start, run: int):
+    """What the ranks compute depends on what the analytics made of the timestep before: the same in each run,
+    and as computed here without them. DEISA_STEERING_RUNS: how often."""
+    script = str(PROGRAMS / "steering.py")
+    analytics = start("analytics", [sys.executable, "-P", script], simulation.cluster.environment)
+    ranks = start_ranks(simulation, 2, interval=0.1)
+    values, expected, said = [1.0, 2.0], [1.0, 2.0], []
+    gains = []
+    for t in range(STEPS):
+        for rank, value in zip(ranks, values, strict=True):
+            rank.ok(f"send field {t} 1 {value!r}")
+        gains.append(1.0 / (1.0 + (expected[0] + expected[1]) / 2))
+        if t == 0:
+            continue
+        # The analytics analyse a timestep when the next one has come.
+        results = together(ranks, f"get gain {t - 1} {COLLECTIVE} 60")
+        succeed(results)
+        (word,) = {json.loads(result["value"])["number"] for result in results}
+        (gain,) = struct.unpack(">d", bytes.fromhex(word))
+        values = [3.0 * gain * value + 0.1 for value in values]
+        expected = [3.0 * gains[t - 1] * value + 0.1 for value in expected]
+        said.append(word)
+    assert values == expected
+    print("run", run, *said[-3:], *(struct.pack(">d", value).hex() for value in values))
+    succeed(together(ranks, f"close {STEPS}"))
+    assert analytics.wait(60) == 0, analytics.lines
+
+
 def test_every_kind_of_value_in_java(simulation: Simulation, start, built):
     analytics = start_analytics(simulation, start)
     home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
@@ -97,7 +188,7 @@ def test_every_kind_of_value_in_java(simulation: Simulation, start, built):
     java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib'}"]
     # Not the cache of the user, which another checkout may fill at the same time.
     java += [f"-Dorg.bytedeco.javacpp.cachedir={simulation.folder}"]
-    java += ["-cp", f"{target}/deisa-bridge-0.1.0-linux-x86_64.jar:{target}/lib/*"]
+    java += ["-cp", f"{target}/deisa-bridge-0.2.0-linux-x86_64.jar:{target}/lib/*"]
     command = [*java, "-Dfile.encoding=UTF-8", str(PROGRAMS / "ReadValues.java"), "field", *VALUES]
     rank = start("rank", command, simulation.environment)
     assert rank.wait(120) == 0, rank.lines

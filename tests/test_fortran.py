@@ -83,7 +83,7 @@ def test_the_installed_sources_build_without_the_module_files(built: Path, tmp_p
     done = run(["cmake", "--install", str(built), "--prefix", str(prefix)])
     assert done.returncode == 0, done.stdout
     sources = prefix / "share" / "deisa" / "fortran"
-    names = "deisa_c.f90 deisa_support.f90 deisa_feedback.f90 deisa.F90 descriptor.c lent.c glue.c"
+    names = "deisa_c.f90 deisa_support.f90 deisa_feedback.f90 deisa.F90 descriptor.c loan.c glue.c"
     assert names in (ROOT / "docs" / "fortran.md").read_text()
     (library,) = prefix.glob("**/libdeisa.so")
     command = ["gfortran", "-O0", f"-I{prefix / 'include'}", f"-J{tmp_path}"]

@@ -56,14 +56,14 @@ def test_one_dependency_brings_what_it_needs(project):
     dependencies = ET.parse(project / "pom.xml").findall("./m:dependencies/m:dependency", NAMESPACE)
     assert len(dependencies) == 1
     jars = sorted(path.name for path in (project / "target" / "lib").iterdir())
-    assert "deisa-bridge-0.1.0-linux-x86_64.jar" in jars
+    assert "deisa-bridge-0.2.0-linux-x86_64.jar" in jars
     # Ray's jar is the installed Ray's, at run time; and no second copy of the bridge's own classes.
-    assert not [name for name in jars if name.startswith("ray") or name == "deisa-bridge-0.1.0.jar"]
+    assert not [name for name in jars if name.startswith("ray") or name == "deisa-bridge-0.2.0.jar"]
 
 
 def test_sources_and_documentation_are_beside_the_classes(project):
     """Where Maven and development environments look for them."""
-    bridge = project.parent / "installed/share/deisa/maven/io/deisa/deisa-bridge/0.1.0/deisa-bridge-0.1.0"
+    bridge = project.parent / "installed/share/deisa/maven/io/deisa/deisa-bridge/0.2.0/deisa-bridge-0.2.0"
     names = {
         classifier: set(zipfile.ZipFile(f"{bridge}-{classifier}.jar").namelist())
         for classifier in ("sources", "javadoc")
@@ -100,5 +100,5 @@ def test_heat(project, tmp_path):
     assert len(re.findall(r"^\[rank 0\] timestep \d+ sent", done.stdout, re.MULTILINE)) == 8
     # The node actor's library and Python package came out of the one jar, and the control process's classes.
     unpacked = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
-    libraries = {"libdeisa.so.0", "libjnideisa.so", "libdeisa_gloo.so", "libdeisa_node.so"}
+    libraries = {"libdeisa.so.0.2", "libjnideisa.so", "libdeisa_gloo.so", "libdeisa_node.so"}
     assert libraries | {"host.py", "deisa-bridge.jar"} <= unpacked

@@ -32,7 +32,7 @@ def command(built: Path, language: str) -> list[str]:
     target = ROOT / "java" / "target"
     java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
     java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib'}"]
-    java += ["-cp", f"{target}/deisa-bridge-0.1.0-linux-x86_64.jar:{target}/lib/*"]
+    java += ["-cp", f"{target}/deisa-bridge-0.2.0-linux-x86_64.jar:{target}/lib/*"]
     return [*java, str(ROOT / "tests" / "programs" / "mixed" / "Mixed.java")]
 
 

@@ -88,7 +88,7 @@ def test_pkg_config_knows_every_component(package):
     found = {"PKG_CONFIG_PATH": str(next(package.glob("**/pkgconfig")))}
     flags = succeed(["pkg-config", "--libs", "deisa-mpi", "deisa-gloo", "deisa-fortran"], found)
     assert {"-ldeisa", "-ldeisa_mpi", "-ldeisa_gloo", "-ldeisa_fortran"} <= set(flags.split())
-    assert succeed(["pkg-config", "--modversion", "deisa"], found) == "0.1.0\n"
+    assert succeed(["pkg-config", "--modversion", "deisa"], found) == "0.2.0\n"
 
 
 def project(folder: Path, find: str, languages: str = "C") -> Path:
@@ -153,7 +153,7 @@ def test_nothing_knows_where_it_was_installed_or_built(package):
 def test_libraries_have_a_version_of_their_abi(package, name):
     library = next(package.glob(f"**/{name}.so"))
     assert library.is_symlink()
-    assert f"[{name}.so.0]" in succeed(["readelf", "-d", library])
+    assert f"[{name}.so.0.2]" in succeed(["readelf", "-d", library])
 
 
 def info(package: Path, environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -174,7 +174,7 @@ def test_info_names_what_is_missing(package, bare_environment):
     assert missing(done) == {"Java", "Ray's jar", "Ray's Python", "cluster", "process"}
     for advice in ("Install a JRE", "set DEISA_PYTHON", "ray start --head"):
         assert advice in done.stdout
-    assert f"ok       libdeisa       0.1.0, {package}/" in done.stdout
+    assert f"ok       libdeisa       0.2.0, {package}/" in done.stdout
     assert f"{package}/share/deisa/deisa-bridge.jar" in done.stdout
     assert "DEISA_JAVA_HOME=/var/empty" in done.stdout
     assert "hush" not in done.stdout
@@ -190,7 +190,7 @@ def test_info_explains_its_arguments(package):
     done = info(package, {}, "--everything")
     assert done.returncode == 2
     assert "unknown argument --everything" in done.stdout and "usage:" in done.stdout
-    assert info(package, {}, "--version").stdout == "0.1.0\n"
+    assert info(package, {}, "--version").stdout == "0.2.0\n"
     assert "Exit status" in info(package, {}, "--help").stdout
 
 

@@ -1,4 +1,4 @@
-"""deisa_put_arrow with PyArrow as the producer: what is taken and refused, and the release callbacks."""
+"""deisa_put_from with PyArrow as the producer: what is taken and refused, and the release callbacks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict], 
     """What the program said of each case, and the folder of the bytes that its node actor got."""
     folder = tmp_path_factory.mktemp("chunks")
     program = str(ROOT / "tests" / "programs" / "send_pyarrow.py")
-    library = str(ROOT / "build" / "lib" / "fake" / "libdeisa.so.0")
+    library = str(ROOT / "build" / "lib" / "fake" / "libdeisa.so.0.2")
     environment = os.environ | {"DEISA_FAKE_OUTPUT": str(folder)}
     done = run([sys.executable, program, library], environment, timeout=60)
     assert done.returncode == 0, done.stdout

@@ -10,7 +10,16 @@ from conftest import ROOT
 
 HEADER = (ROOT / "include" / "deisa" / "deisa.h").read_text()
 VERSION = re.search(r'^#define DEISA_VERSION "(.+)"$', HEADER, re.MULTILINE)[1]
+PARTS = ("MAJOR", "MINOR", "PATCH")
 MAVEN = "{http://maven.apache.org/POM/4.0.0}"
+
+
+def test_macros():
+    """The parts are those of the text, and of the name that Java links to."""
+    parts = [re.search(rf"^#define DEISA_VERSION_{part} (\d+)$", HEADER, re.MULTILINE)[1] for part in PARTS]
+    assert ".".join(parts) == VERSION
+    binding = (ROOT / "java/src/main/java/io/deisa/bridge/internal/Deisa.java").read_text()
+    assert f'link = "deisa@.{parts[0]}.{parts[1]}"' in binding
 
 
 @pytest.mark.parametrize("pom", ["pom.xml", "java/pom.xml", "examples/java/pom.xml"])

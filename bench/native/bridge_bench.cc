@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bridge/testing/calls.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "chunk/metadata.hpp"
 #include "deisa/deisa.h"
@@ -14,6 +15,8 @@
 namespace {
 
 using deisa::testing::FakeNode;
+using deisa::testing::loan;
+using deisa::testing::send_from;
 
 // A bridge of one rank with arrays of `bytes` bytes each, ready.
 class Rank {
@@ -22,7 +25,7 @@ class Rank {
     node_.keep_nothing();
     deisa::testing::set_node("", &node_);
     deisa_options options = DEISA_OPTIONS_INIT;
-    options.error_mode = DEISA_ERRORS_RAISE;
+    options.error_mode = DEISA_ERRORS_RETURN;
     options.acknowledge = level;
     check(deisa_open(&options, &bridge_, &error_));
     const auto extent = static_cast<int64_t>(data_.size());
@@ -46,15 +49,15 @@ class Rank {
     check(deisa_send(bridge_, name(array), data_.data(), timestep_, &error_));
   }
   void send_lent(void** buffer) {
-    if (*buffer == nullptr) check(deisa_allocate(bridge_, name(0), buffer, &error_));
-    check(deisa_send_allocated(bridge_, name(0), buffer, timestep_, &error_));
+    if (*buffer == nullptr) check(deisa_loan(bridge_, name(0), buffer, nullptr, &error_));
+    check(send_from(bridge_, name(0), loan(buffer), timestep_, nullptr, &error_));
   }
   void send_step() {
     check(deisa_begin_step(bridge_, timestep_, &error_));
     for (const std::string& each : names_) {
       check(deisa_put(bridge_, each.c_str(), data_.data(), &error_));
     }
-    check(deisa_end_step(bridge_, &error_));
+    check(deisa_end_step(bridge_, nullptr, &error_));
   }
   void next() { ++timestep_; }
   // Nothing is left of it in the node actor: slots are free, and in this process' cache.
@@ -94,7 +97,7 @@ BENCHMARK(send)
     ->UseRealTime();
 
 void send_lent(benchmark::State& state) {
-  Rank rank(static_cast<size_t>(state.range(0)), 1, DEISA_RECEIVED);
+  Rank rank(static_cast<size_t>(state.range(0)), 1, DEISA_ACK_RECEIVED);
   void* buffer = nullptr;
   for (auto _ : state) {
     rank.send_lent(&buffer);
@@ -104,7 +107,7 @@ void send_lent(benchmark::State& state) {
 BENCHMARK(send_lent)->ArgName("bytes")->Arg(4096)->Arg(67108864)->UseRealTime();
 
 void eight_sends(benchmark::State& state) {
-  Rank rank(4096, 8, DEISA_RECEIVED);
+  Rank rank(4096, 8, DEISA_ACK_RECEIVED);
   for (auto _ : state) {
     for (int i = 0; i < 8; ++i) rank.send(i);
     rank.next();
@@ -116,7 +119,7 @@ void eight_sends(benchmark::State& state) {
 BENCHMARK(eight_sends)->UseRealTime();
 
 void step_of_eight(benchmark::State& state) {
-  Rank rank(4096, 8, DEISA_RECEIVED);
+  Rank rank(4096, 8, DEISA_ACK_RECEIVED);
   for (auto _ : state) {
     rank.send_step();
     rank.next();
@@ -129,11 +132,11 @@ BENCHMARK(step_of_eight)->UseRealTime();
 
 // What a call costs that does nothing: through the lock, and through the library's boundary alone.
 void c_abi_status(benchmark::State& state) {
-  Rank rank(4096, 1, DEISA_RECEIVED);
-  deisa_bridge_status status = {};
+  Rank rank(4096, 1, DEISA_ACK_RECEIVED);
+  deisa_statistics status = {};
   status.struct_size = sizeof(status);
   for (auto _ : state) {
-    benchmark::DoNotOptimize(deisa_get_status(rank.get(), &status, nullptr));
+    benchmark::DoNotOptimize(deisa_get_statistics(rank.get(), &status, nullptr));
   }
 }
 BENCHMARK(c_abi_status);

@@ -64,7 +64,7 @@ class Node {
       }
       if (event.kind == DEISA_NODE_GET) {
         const char packed[] = "\x01";
-        deisa_node_value(receiver_, event.connection, event.sequence, DEISA_OK, packed, 1);
+        deisa_node_value(receiver_, event.connection, event.sequence, DEISA_OK, 0, packed, 1);
       }
     }
   }

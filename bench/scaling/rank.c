@@ -34,8 +34,9 @@ int main(int argc, char** argv) {
 
   deisa_error error;
   deisa_options options = DEISA_OPTIONS_INIT;
-  options.error_mode = DEISA_ERRORS_RAISE;
-  options.acknowledge = strcmp(argv[3], "announced") == 0 ? DEISA_ANNOUNCED : DEISA_RECEIVED;
+  options.error_mode = DEISA_ERRORS_RETURN;
+  options.acknowledge =
+      strcmp(argv[3], "announced") == 0 ? DEISA_ACK_ANNOUNCED : DEISA_ACK_RECEIVED;
   deisa_bridge* bridge = NULL;
   const double opened = now();
   check(deisa_open(&options, &bridge, &error), &error);

@@ -121,8 +121,8 @@ void run(Meeting& meeting, int rank, int arrays, int steps, Times& times) {
   communicator.release = [](void*) {};
   deisa_error error;
   deisa_options options = DEISA_OPTIONS_INIT;
-  options.error_mode = DEISA_ERRORS_RAISE;
-  options.acknowledge = DEISA_ANNOUNCED;
+  options.error_mode = DEISA_ERRORS_RETURN;
+  options.acknowledge = DEISA_ACK_ANNOUNCED;
   options.communicator = &communicator;
   deisa_bridge* bridge = nullptr;
   check(deisa_open(&options, &bridge, &error), error);
@@ -149,7 +149,7 @@ void run(Meeting& meeting, int rank, int arrays, int steps, Times& times) {
     for (int array = 0; array < arrays; ++array) {
       check(deisa_put(bridge, name(array).c_str(), &value, &error), error);
     }
-    check(deisa_end_step(bridge, &error), error);
+    check(deisa_end_step(bridge, nullptr, &error), error);
   }
   if (steps > 1) times.step = (now() - stepped) / (steps - 1);
   check(deisa_close(&bridge, steps, &error), error);

@@ -77,7 +77,10 @@ def declaration(found: list[list], index: int) -> tuple[str, bool]:
 
 
 def marked(kind: str, text: str, mark: str) -> str:
-    """The comment, for Doxygen: indented lines are code, and nothing else in it is a command or a tag."""
+    """The comment, for Doxygen: indented lines are code, and nothing else in it is a command or a tag.
+    A comment of Doxygen's own stays as it is."""
+    if text.startswith("/**"):
+        return text
     lines = text.split("\n")
     margin = r" *\*" if kind == "block" else r" *//"
     code = False
@@ -140,7 +143,9 @@ def filtered(source: str) -> str:
             statement += text
         if kind not in ("block", "line") or not all(scopes):
             continue
-        if first:
+        if text.startswith("/**"):
+            first, shared, documented = False, "", True
+        elif first:
             token[1] = re.sub(r"(\S+) - ", r"@file \1 @brief ", marked(kind, text, ""), count=1)
             first = False
         elif SECTION.match(text):

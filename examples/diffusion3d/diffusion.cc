@@ -56,12 +56,12 @@ deisa::Bridge connect(const diffusion::Grid& grid) {
 void simulate(const Arguments& arguments, const diffusion::Grid& grid) {
   diffusion::Block block(grid);
   deisa::Bridge bridge = connect(grid);
-  deisa::Buffer<float> change = bridge.allocate<float>("change");
+  deisa::Loan<float> change = bridge.loan<float>("change");
   for (std::int64_t timestep = 0; timestep < arguments.steps; ++timestep) {
     block.advance(change.view());
     deisa::Step step = bridge.begin_step(timestep);
     step.put("density", block.cells().inside());  // packed as it is copied
-    step.put(change);  // not copied; `change` is the next buffer afterwards
+    step.put(change);  // not copied; `change` is the next memory afterwards
     step.end();
   }
   bridge.close(arguments.steps);

@@ -81,12 +81,12 @@ static void send_step(deisa_bridge* bridge, const heat_block* block, int64_t ste
   check(deisa_begin_step(bridge, step, &error), &error);
   check(deisa_put(bridge, "temperature", heat_cell(block, 0, 0), &error), &error);
   check(deisa_put(bridge, "flux", block->flux, &error), &error);
-  check(deisa_end_step(bridge, &error), &error);
+  check(deisa_end_step(bridge, NULL, &error), &error);
 }
 
 /* What rank 0 has to tell the program that started it. A step of -1: the source was never off. */
 static int write_report(const heat_options* options, const heat_grid* grid, int64_t source_off_step,
-                        const deisa_bridge_status* status) {
+                        const deisa_statistics* status) {
   FILE* file = fopen(options->report, "w");
   if (file == NULL) {
     perror(options->report);
@@ -112,9 +112,9 @@ static int simulate(const heat_options* options, const heat_grid* grid, heat_blo
       /* Collective: rank 0 reads and all ranks get the same answer, so they obey at the same step.
        */
       double source_off = 0.0;
-      check(deisa_get_double(bridge, "source_off", DEISA_LATEST, DEISA_COLLECTIVE, &source_off,
-                             &error),
-            &error);
+      deisa_get_options same_on_all = DEISA_GET_OPTIONS_INIT;
+      same_on_all.collective = 1;
+      check(deisa_get_double(bridge, "source_off", &same_on_all, &source_off, &error), &error);
       if (source_off != 0.0) source_off_step = step;
     }
     for (int substep = 0; substep < HEAT_SUBSTEPS; ++substep) {
@@ -132,8 +132,8 @@ static int simulate(const heat_options* options, const heat_grid* grid, heat_blo
     }
   }
 
-  deisa_bridge_status status = {.struct_size = sizeof(status)};
-  check(deisa_get_status(bridge, &status, &error), &error);
+  deisa_statistics status = {.struct_size = sizeof(status)};
+  check(deisa_get_statistics(bridge, &status, &error), &error);
   check(deisa_close(&bridge, options->steps, &error), &error);
   if (grid->rank == 0 && options->report) {
     return write_report(options, grid, source_off_step, &status);

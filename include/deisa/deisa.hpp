@@ -25,8 +25,8 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "deisa/cpp/exception.hpp"
 #include "deisa/cpp/feedback.hpp"
@@ -38,14 +38,11 @@
 namespace deisa {
 inline namespace v0 {
 
-// get(): the newest value, whatever its timestep.
-inline constexpr std::int64_t latest = DEISA_LATEST;
-
 // ---- The bridge -------------------------------------------------------------------------------
 
 class Bridge {
  public:
-  // Contacts nobody. The error lists every invalid option.
+  // Performs no communication. The error lists every invalid option.
   explicit Bridge(Options options = {}) : handle_(std::make_shared<detail::Handle>()) {
     deisa_options given = detail::default_options();
     given.bridge_id = options.bridge_id;
@@ -60,14 +57,15 @@ class Bridge {
     given.node_id = detail::text_or_null(options.node_id);
     given.node_actor = detail::text_or_null(options.node_actor);
     given.init_retries = options.init_retries;
-    given.acknowledge = static_cast<deisa_acknowledge>(options.acknowledge);
+    given.acknowledge = options.acknowledge;
     given.max_in_flight = options.max_in_flight;
-    given.when_full = static_cast<deisa_when_full>(options.when_full);
+    given.when_full = options.when_full;
     given.block_timeout = options.block_timeout.count();
     given.store_threshold = options.store_threshold;
     given.max_ahead = options.max_ahead;
     given.window = options.window;
-    given.error_mode = static_cast<deisa_error_mode>(options.error_mode);
+    given.feedback_interval = options.feedback_interval.count();
+    given.error_mode = options.error_mode;
     handle_->error_handler = std::move(options.error_handler);
     if (handle_->error_handler) {
       given.error_handler = &detail::Handle::handle_error;
@@ -82,7 +80,7 @@ class Bridge {
     handle_ = std::move(other.handle_);
     return *this;
   }
-  // A bridge that was not closed is abandoned: it leaves without meeting anyone.
+  // A bridge that was not closed is abandoned: it leaves without synchronising.
   ~Bridge() { abandon(); }
 
   // Defines an array of elements of type T. The error lists every problem of the layout.
@@ -108,32 +106,22 @@ class Bridge {
     handle_->arrays[array] = {dtype, layout.chunk_shape};
   }
 
-  // Collective: meets the other ranks, connects to Ray and waits for the analytics.
+  // Collective: rendezvous of the ranks, connection to Ray, and waiting for the analytics.
   void ready() { detail::call(deisa_ready, bridge()); }
 
   // Sends this rank's chunk of the array: a View, a container, a span, an mdspan or a C array of
-  // the defined type and shape, at any strides. The memory may be reused on return.
+  // the defined type and shape, at any strides, which may be reused on return; or an Arrow.
   template <typename Source>
   Status send(const std::string& array, const Source& source, std::int64_t timestep) {
-    const auto view = view_of(source);
-    using T = std::remove_pointer_t<decltype(view.data())>;
-    return detail::call(deisa_send_strided, bridge(), array.c_str(),
-                        static_cast<const void*>(view.data()), dtype_of<T>,
-                        static_cast<std::int32_t>(view.rank()), view.shape().data(),
-                        detail::byte_strides(view).data(), timestep);
+    return detail::with_source(source, [&](const deisa_source* given) {
+      return detail::call(deisa_send_from, bridge(), array.c_str(), given, timestep, nullptr);
+    });
   }
   // The same, without waiting for the acknowledgement: the memory may be reused on return.
   template <typename Source>
   Request send_async(const std::string& array, const Source& source, std::int64_t timestep) {
-    const auto view = view_of(source);
-    using T = std::remove_pointer_t<decltype(view.data())>;
-    deisa_bridge* const open = bridge();
-    Request request(handle_);
-    detail::call(deisa_send_strided_async, open, array.c_str(),
-                 static_cast<const void*>(view.data()), dtype_of<T>,
-                 static_cast<std::int32_t>(view.rank()), view.shape().data(),
-                 detail::byte_strides(view).data(), timestep, &request.request_);
-    return request;
+    return detail::with_source(
+        source, [&](const deisa_source* given) { return send_async(array, given, timestep); });
   }
   // Memory that lies as the Layout of the array says.
   template <typename T>
@@ -142,11 +130,16 @@ class Bridge {
     handle_->shape_of(array, dtype_of<T>);
     return detail::call(deisa_send, open, array.c_str(), static_cast<const void*>(data), timestep);
   }
-  // Sends a buffer of allocate() without a copy; it is then the next one to compute in.
+  // Sends a loan without a copy; it is then the next memory to compute in.
   template <typename T>
-  Status send(Buffer<T>& buffer, std::int64_t timestep) {
-    return detail::call(deisa_send_allocated, bridge(), buffer.array_.c_str(), &buffer.memory_,
-                        timestep);
+  Status send(Loan<T>& loan, std::int64_t timestep) {
+    const deisa_source given = detail::source_of_loan(&loan.memory_);
+    return detail::call(deisa_send_from, bridge(), loan.array_.c_str(), &given, timestep, nullptr);
+  }
+  template <typename T>
+  Request send_async(Loan<T>& loan, std::int64_t timestep) {
+    const deisa_source given = detail::source_of_loan(&loan.memory_);
+    return send_async(loan.array_, &given, timestep);
   }
 
   // Waits for room, as Options::when_full says. Keep the step until it is complete, then end() it.
@@ -159,15 +152,15 @@ class Bridge {
     return step;
   }
 
-  // The buffer to compute the next chunk in, for an array that was defined by define() as
-  // contiguous. After ready(). A second call gives the same memory.
+  // Memory to compute the next chunk in, for an array that was defined by define() as contiguous.
+  // After ready(). A second call gives the same memory.
   template <typename T>
-  Buffer<T> allocate(const std::string& array) {
+  Loan<T> loan(const std::string& array) {
     deisa_bridge* const open = bridge();
     const Extents shape = handle_->shape_of(array, dtype_of<T>);
     void* memory = nullptr;
-    detail::call(deisa_allocate, open, array.c_str(), &memory);
-    return Buffer<T>(array, shape, memory);
+    detail::call(deisa_loan, open, array.c_str(), &memory, nullptr);
+    return Loan<T>(handle_, array, shape, memory);
   }
 
   // Waits until everything that was sent has been announced.
@@ -179,35 +172,39 @@ class Bridge {
     if (handle_ == nullptr || handle_->bridge == nullptr) return Status::ok;
     return detail::call(deisa_close, &handle_->bridge, timestep);
   }
-  // Local and immediate: leaves without meeting anyone.
+  // Local and immediate: leaves without synchronising.
   void abandon() noexcept {
     if (handle_ == nullptr) return;
     deisa_abandon(&handle_->bridge);
     detail::thrown_by_handler() = nullptr;
   }
 
-  // The value that the analytics set under `key`, if there is one; never waits for it. T: bool, an
-  // integer or floating-point type, std::string, View<const E> for a NumPy array of elements E,
-  // const deisa_value* for any value, or std::vector<std::byte> for its MessagePack. What a view or
-  // a deisa_value shows is valid until the next get. ArgumentError when it is of another type or
-  // does not fit.
+  // The value that the analytics set under `key`, if there is one. T: bool, an integer or
+  // floating-point type, std::string, View<const E> for a NumPy array of elements E,
+  // std::vector<std::byte>, or const deisa_value* for any value. What a view or a deisa_value shows is
+  // valid until the next get. ArgumentError when it is of another type or does not fit.
   template <typename T>
-  std::optional<T> get(const std::string& key, std::int64_t timestep = latest) {
-    return detail::read_value<T>(bridge(), key, timestep, 0);
+  std::optional<T> get(const std::string& key, const GetOptions& options = {}) {
+    const deisa_value* const value = detail::read_value(bridge(), key, options, false);
+    if (value == nullptr) return std::nullopt;
+    return detail::convert<T>(key, *value);
   }
-  // Collective: bridge 0 reads, and every rank gets the same answer.
+  // All kept values with their timesteps, oldest first.
   template <typename T>
-  std::optional<T> get_collective(const std::string& key, std::int64_t timestep = latest) {
-    return detail::read_value<T>(bridge(), key, timestep, DEISA_COLLECTIVE);
+  std::vector<std::pair<std::int64_t, T>> get_all(const std::string& key,
+                                                  const GetOptions& options = {}) {
+    const deisa_value* const values = detail::read_value(bridge(), key, options, true);
+    if (values == nullptr) return {};
+    return detail::convert_all<T>(key, *values);
   }
-  // Hides the value from the bridges of this node until the analytics set a newer one.
-  void remove(const std::string& key) { detail::call(deisa_delete, bridge(), key.c_str()); }
+  // Hides the value from the bridges of this node until the analytics set a newer one. (`delete` is a
+  // keyword.)
+  void delete_(const std::string& key) { detail::call(deisa_delete, bridge(), key.c_str()); }
 
   // Counters of this bridge.
-  deisa_bridge_status status() const {
-    deisa_bridge_status counters = {};
-    counters.struct_size = sizeof(counters);
-    detail::call(deisa_get_status, bridge(), &counters);
+  deisa_statistics statistics() const {
+    deisa_statistics counters = DEISA_STATISTICS_INIT;
+    detail::call(deisa_get_statistics, bridge(), &counters);
     return counters;
   }
 
@@ -216,6 +213,13 @@ class Bridge {
 
  private:
   deisa_bridge* bridge() const { return detail::open_bridge(handle_); }
+
+  Request send_async(const std::string& array, const deisa_source* source, std::int64_t timestep) {
+    deisa_bridge* const open = bridge();
+    Request request(handle_);
+    detail::call(deisa_send_from, open, array.c_str(), source, timestep, &request.request_);
+    return request;
+  }
 
   // NULL if the list is not given; C would read past the end of one that is too short.
   static const std::int64_t* list(const std::string& array, const char* what, const Extents& values,

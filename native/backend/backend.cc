@@ -40,12 +40,12 @@ Backend::Prepared Backend::prepare(uint32_t array, const void* data, const Layou
 
 void Backend::discard(const Prepared& chunk) { slots_.release(chunk.array, chunk.slot); }
 
-void* Backend::allocate(uint32_t array) {
+void* Backend::loan(uint32_t array) {
   if (!arrays_[array].layout.is_contiguous()) {
     throw Error(DEISA_ERROR_UNSUPPORTED,
                 "array '" + arrays_[array].name +
                     "' was defined with a layout of its own: expected a contiguous one, as that of "
-                    "the allocated buffer is")
+                    "a loan is")
         .at_rank(rank_)
         .at_array(arrays_[array].name);
   }
@@ -59,8 +59,8 @@ void* Backend::allocate(uint32_t array) {
 Backend::Prepared Backend::exchange(uint32_t array, void** buffer) {
   if (lent_[array] == wire::kNone || *buffer != slots_.data(array, lent_[array])) {
     throw Error(DEISA_ERROR_ARGUMENT,
-                "the buffer of array '" + arrays_[array].name +
-                    "' is not the one that deisa_allocate, or the last send, returned")
+                "the loan of array '" + arrays_[array].name +
+                    "' is not the memory that deisa_loan, or the last send, returned")
         .at_rank(rank_)
         .at_array(arrays_[array].name);
   }

@@ -32,17 +32,17 @@ class Backend {
   };
 
   // `arrays` is kept by reference, and must outlive the backend. Each array gets `max_in_flight`
-  // slots, and one for the buffer that allocate() lends.
+  // slots, and one for the loan.
   Backend(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t max_in_flight);
   virtual ~Backend() = default;
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
-  // Waits up to `patience` seconds until `timestep` may begin: there is a free slot for each of
+  // Waits up to `timeout` seconds until `timestep` may begin: there is a free slot for each of
   // `arrays`, and whoever takes the chunks admits the timestep. Returns "", or why it may not
   // begin.
   virtual std::string admit(int64_t timestep, const std::vector<uint32_t>& arrays,
-                            double patience) = 0;
+                            double timeout) = 0;
   // Waits until each of `arrays` has fewer than max_in_flight chunks in flight, and so a free slot.
   // Throws Error(DEISA_ERROR_TIMEOUT).
   virtual void wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) = 0;
@@ -55,7 +55,7 @@ class Backend {
 
   // Lends a slot to compute in: contiguous, of the chunk's size, contents undefined. One for each
   // array; a second call returns the same. Valid until it is taken back, or the backend ends.
-  void* allocate(uint32_t array);
+  void* loan(uint32_t array);
   // Takes the lent buffer as a chunk, without a copy, and lends another one in its place. There
   // must be a free slot. Throws Error(DEISA_ERROR_ARGUMENT) if `buffer` is not the one that was
   // lent.
@@ -84,7 +84,9 @@ class Backend {
   virtual void end(int64_t timestep, const Deadline& deadline) = 0;
   virtual void leave(bool closed) noexcept = 0;
 
-  virtual Client::Value get(const std::string& key, int64_t timestep, const Deadline& deadline) = 0;
+  // Valid until the next call.
+  virtual const Client::Value& get(const std::string& key, const Client::Query& query,
+                                   const Deadline& deadline) = 0;
   virtual void remove(const std::string& key, const Deadline& deadline) = 0;
 
   // Whoever takes the chunks has died.
@@ -119,7 +121,7 @@ class Backend {
   int rank_;
   uint32_t max_in_flight_;
   Slots slots_;
-  std::vector<uint32_t> lent_;  // by array: the slot that allocate() lent, or wire::kNone
+  std::vector<uint32_t> lent_;  // by array: the slot that loan() lent, or wire::kNone
   Counters counters_;
 };
 

@@ -24,7 +24,9 @@ class NullBackend : public Backend {
   void end(int64_t, const Deadline&) override {}
   void leave(bool) noexcept override {}
 
-  Client::Value get(const std::string&, int64_t, const Deadline&) override { return {}; }
+  const Client::Value& get(const std::string&, const Client::Query&, const Deadline&) override {
+    return none_;
+  }
   void remove(const std::string&, const Deadline&) override {}
 
   void poll() override {}
@@ -36,6 +38,7 @@ class NullBackend : public Backend {
   virtual void take(uint32_t array, int64_t timestep, const void* data);
 
  private:
+  const Client::Value none_;
   uint64_t message_ = 0;
 };
 

@@ -16,16 +16,16 @@ constexpr const char* kNo = "0";
 
 Error not_admitted(const Options& options, int64_t timestep, const std::string& full,
                    double waited) {
-  const bool fails = options.when_full == DEISA_FULL_FAIL;
+  const bool fails = options.when_full == DEISA_WHEN_FULL_FAIL;
   std::string text = "timestep " + std::to_string(timestep) + " may not begin: " + full + ". ";
   if (fails) {
     text += "when_full is fail";
     if (waited > 0) text += ", and block_timeout, " + number_text(waited) + " s, has passed";
   } else {
     text += "This rank has waited for " + number_text(waited) + " s (" +
-            (options.when_full == DEISA_FULL_DROP ? "send_timeout" : "block_timeout") + ")";
+            (options.when_full == DEISA_WHEN_FULL_SKIP ? "send_timeout" : "block_timeout") + ")";
   }
-  text += ". Set block_timeout to wait longer, or when_full to drop to leave timesteps out.";
+  text += ". Set block_timeout to wait longer, or when_full to skip to leave timesteps out.";
   return Error(fails ? DEISA_ERROR_RESOURCE : DEISA_ERROR_TIMEOUT, text);
 }
 

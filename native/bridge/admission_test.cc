@@ -26,7 +26,7 @@ class AdmissionTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_node("", &node);
-    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    rank.options.error_mode = DEISA_ERRORS_RETURN;
   }
   // A rank that knows: the gate is closed for every timestep after `newest`.
   void start(int64_t newest = 0) {
@@ -42,11 +42,11 @@ class AdmissionTest : public ::testing::Test {
     node.on_ask(
         [newest](FakeNode& n, const FakeNode::Ask& ask) { n.answer(ask, false, newest, kWhy); });
   }
-  int64_t dropped() {
-    deisa_bridge_status status = {};
+  int64_t skipped() {
+    deisa_statistics status = {};
     status.struct_size = sizeof(status);
-    EXPECT_EQ(deisa_get_status(rank.bridge, &status, nullptr), DEISA_OK);
-    return status.steps_dropped;
+    EXPECT_EQ(deisa_get_statistics(rank.bridge, &status, nullptr), DEISA_OK);
+    return status.steps_skipped;
   }
 
   FakeNode node;
@@ -84,9 +84,9 @@ TEST_F(AdmissionTest, BlockWaitsUntilTheGateMoves) {
   EXPECT_EQ(rank.put("t", 1), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
   EXPECT_EQ(count(node.log(), "ASK 0 t=7 waits"), 1u);
-  deisa_bridge_status status = {};
+  deisa_statistics status = {};
   status.struct_size = sizeof(status);
-  EXPECT_EQ(deisa_get_status(rank.bridge, &status, nullptr), DEISA_OK);
+  EXPECT_EQ(deisa_get_statistics(rank.bridge, &status, nullptr), DEISA_OK);
   EXPECT_GT(status.seconds_blocked, 0.04);
 }
 
@@ -119,7 +119,7 @@ TEST_F(AdmissionTest, DropWaitsWhenTheRanksCannotAgreeAnyMore) {
     return DEISA_OK;
   };
   rank.options.communicator = &table;
-  rank.options.when_full = DEISA_FULL_DROP;
+  rank.options.when_full = DEISA_WHEN_FULL_SKIP;
   rank.options.send_timeout = 20;
   start();
   refuse_all();
@@ -133,7 +133,7 @@ TEST_F(AdmissionTest, DropWaitsWhenTheRanksCannotAgreeAnyMore) {
   ASSERT_EQ(rank.begin(3), DEISA_OK) << rank.message();
   EXPECT_EQ(rank.put("t", 1), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
-  EXPECT_EQ(dropped(), 1);
+  EXPECT_EQ(skipped(), 1);
 }
 
 TEST_F(AdmissionTest, ANodeActorThatDoesNotAnswerIsTheReason) {
@@ -146,7 +146,7 @@ TEST_F(AdmissionTest, ANodeActorThatDoesNotAnswerIsTheReason) {
 }
 
 TEST_F(AdmissionTest, FailSaysSoAtOnce) {
-  rank.options.when_full = DEISA_FULL_FAIL;
+  rank.options.when_full = DEISA_WHEN_FULL_FAIL;
   start();
   refuse_all();
   EXPECT_EQ(rank.begin(3), DEISA_ERROR_RESOURCE);
@@ -154,11 +154,11 @@ TEST_F(AdmissionTest, FailSaysSoAtOnce) {
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_ERROR_RESOURCE);
   EXPECT_EQ(count(node.log(), "ASK 0 t=3 waits"), 0u);
   EXPECT_EQ(count(node.log(), "ASK 0 t=3"), 2u) << "each time the answer is that of now";
-  EXPECT_EQ(dropped(), 0);
+  EXPECT_EQ(skipped(), 0);
 }
 
 TEST_F(AdmissionTest, FailCountsTheStepThatAHandlerWasToldOf) {
-  rank.options.when_full = DEISA_FULL_FAIL;
+  rank.options.when_full = DEISA_WHEN_FULL_FAIL;
   rank.options.error_mode = DEISA_ERRORS_REPORT;
   rank.options.error_handler = [](void*, const deisa_error*) {};
   start();
@@ -166,12 +166,12 @@ TEST_F(AdmissionTest, FailCountsTheStepThatAHandlerWasToldOf) {
   EXPECT_EQ(rank.begin(3), DEISA_REPORTED);
   EXPECT_EQ(rank.put("t", 0), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
-  EXPECT_EQ(dropped(), 1);
+  EXPECT_EQ(skipped(), 1);
   EXPECT_EQ(node.chunks().size(), 0u);
 }
 
 TEST_F(AdmissionTest, DropLeavesTheStepOut) {
-  rank.options.when_full = DEISA_FULL_DROP;
+  rank.options.when_full = DEISA_WHEN_FULL_SKIP;
   start();
   refuse_all();
   EXPECT_EQ(rank.begin(3), DEISA_SKIPPED);
@@ -186,7 +186,7 @@ TEST_F(AdmissionTest, DropLeavesTheStepOut) {
   EXPECT_EQ(rank.put("t", 0), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
   EXPECT_EQ(deisa_flush(rank.bridge, nullptr), DEISA_OK);
-  EXPECT_EQ(dropped(), 3);
+  EXPECT_EQ(skipped(), 3);
   const auto chunks = node.chunks();
   ASSERT_EQ(chunks.size(), 1u);
   EXPECT_EQ(chunks[0].timestep, 6);
@@ -194,14 +194,14 @@ TEST_F(AdmissionTest, DropLeavesTheStepOut) {
       << "the node actor does not wait for timestep 3";
 }
 
-TEST_F(AdmissionTest, ASendOutsideOfAStepIsNotDropped) {
-  rank.options.when_full = DEISA_FULL_DROP;
+TEST_F(AdmissionTest, ASendOutsideOfAStepIsNotSkipped) {
+  rank.options.when_full = DEISA_WHEN_FULL_SKIP;
   rank.options.send_timeout = 0.05;
   start();
   refuse_all();
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_ERROR_TIMEOUT);
   EXPECT_TRUE(contains(rank.message(), "(send_timeout)"));
-  EXPECT_EQ(dropped(), 0);
+  EXPECT_EQ(skipped(), 0);
 }
 
 TEST_F(AdmissionTest, ATimestepThatHasBegunIsCompleted) {
@@ -220,7 +220,7 @@ TEST_F(AdmissionTest, ATimestepThatHasBegunIsCompleted) {
 
 TEST_F(AdmissionTest, MaxInFlightIsALimitToo) {
   rank.options.max_in_flight = 2;
-  rank.options.when_full = DEISA_FULL_FAIL;
+  rank.options.when_full = DEISA_WHEN_FULL_FAIL;
   ASSERT_EQ(rank.open(), DEISA_OK);
   ASSERT_EQ(rank.define("t"), DEISA_OK);
   ASSERT_EQ(rank.ready(), DEISA_OK);
@@ -263,9 +263,9 @@ class AdmissionOfRanks : public ::testing::Test {
         Rank rank;
         const deisa_communicator table = world.table(r);
         rank.options.communicator = &table;
-        rank.options.error_mode = DEISA_ERRORS_RAISE;
+        rank.options.error_mode = DEISA_ERRORS_RETURN;
         rank.options.comm_timeout = comm_timeout;
-        rank.options.when_full = DEISA_FULL_DROP;
+        rank.options.when_full = DEISA_WHEN_FULL_SKIP;
         program(rank, r);
       });
     }
@@ -297,10 +297,10 @@ TEST_F(AdmissionOfRanks, OneThatMayNotBeginDropsTheStepOfAll) {
       EXPECT_EQ(rank.end(), DEISA_OK);
       sent[static_cast<size_t>(r)].push_back(t);
     }
-    deisa_bridge_status status = {};
+    deisa_statistics status = {};
     status.struct_size = sizeof(status);
-    EXPECT_EQ(deisa_get_status(rank.bridge, &status, nullptr), DEISA_OK);
-    EXPECT_EQ(status.steps_dropped + status.steps_sent, 12);
+    EXPECT_EQ(deisa_get_statistics(rank.bridge, &status, nullptr), DEISA_OK);
+    EXPECT_EQ(status.steps_skipped + status.steps_sent, 12);
     EXPECT_EQ(rank.close(13), DEISA_OK) << rank.message();
   });
   for (const auto& of_rank : sent) {
@@ -330,12 +330,12 @@ TEST_F(AdmissionOfRanks, OneWithAnEarlierFailureDropsTheStepOfAll) {
       EXPECT_EQ(rank.put("t", r), DEISA_OK);
       EXPECT_EQ(rank.end(), DEISA_OK);
       // Its failure has arrived before the next step, and nothing has reported it.
-      deisa_bridge_status now = {};
+      deisa_statistics now = {};
       now.struct_size = sizeof(now);
       const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
       while (t == 1 && r == 1 && now.chunks_failed == 0) {
         ASSERT_LT(std::chrono::steady_clock::now(), patience);
-        ASSERT_EQ(deisa_get_status(rank.bridge, &now, nullptr), DEISA_OK);
+        ASSERT_EQ(deisa_get_statistics(rank.bridge, &now, nullptr), DEISA_OK);
       }
     }
   });
@@ -360,12 +360,12 @@ TEST_F(AdmissionOfRanks, TheVoteOutlastsARankThatWaitsForRoom) {
 
 TEST_F(AdmissionOfRanks, OptionsThatDifferAreNamedToAll) {
   run([&](Rank& rank, int r) {
-    if (r == 2) rank.options.when_full = DEISA_FULL_BLOCK;
+    if (r == 2) rank.options.when_full = DEISA_WHEN_FULL_BLOCK;
     if (r == 1) rank.options.max_ahead = 4;
     ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
     ASSERT_EQ(rank.define("t", r, kRanks), DEISA_OK);
     EXPECT_EQ(rank.ready(), DEISA_ERROR_CONTRACT);
-    EXPECT_TRUE(contains(rank.message(), "option when_full = block on rank 2, but drop on rank 0"));
+    EXPECT_TRUE(contains(rank.message(), "option when_full = block on rank 2, but skip on rank 0"));
     EXPECT_TRUE(contains(rank.message(), "option max_ahead = 4 on rank 1, but 0 on rank 0"));
   });
 }

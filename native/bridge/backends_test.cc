@@ -50,7 +50,7 @@ class BackendsTest : public ::testing::Test {
         Rank rank;
         const deisa_communicator table = world.table(r);
         rank.options.communicator = &table;
-        rank.options.error_mode = DEISA_ERRORS_RAISE;
+        rank.options.error_mode = DEISA_ERRORS_RETURN;
         rank.options.comm_timeout = 20;
         ASSERT_EQ(rank.open(), DEISA_OK) << rank.message();
         program(rank, r);
@@ -72,10 +72,10 @@ class BackendsTest : public ::testing::Test {
     }
     return found;
   }
-  static deisa_bridge_status status(Rank& rank) {
-    deisa_bridge_status out = {};
+  static deisa_statistics status(Rank& rank) {
+    deisa_statistics out = {};
     out.struct_size = sizeof(out);
-    EXPECT_EQ(deisa_get_status(rank.bridge, &out, &rank.error), DEISA_OK);
+    EXPECT_EQ(deisa_get_statistics(rank.bridge, &out, &rank.error), DEISA_OK);
     return out;
   }
 
@@ -92,33 +92,35 @@ void whole_interface(Rank& rank, int r, int ranks) {
   EXPECT_EQ(rank.send("nope", r, 0), DEISA_ERROR_CONTRACT);
   const auto data = Rank::values(r);
   deisa_request request = 0;
-  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &request, &rank.error), DEISA_OK);
+  ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 1, &request, &rank.error),
+            DEISA_OK);
   EXPECT_EQ(deisa_test(rank.bridge, &request, &rank.error), DEISA_OK);
   EXPECT_EQ(request, 0u);
   ASSERT_EQ(rank.begin(2), DEISA_OK);
   ASSERT_EQ(rank.put("t", r), DEISA_OK);
   void* buffer = nullptr;
-  ASSERT_EQ(deisa_allocate(rank.bridge, "u", &buffer, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_loan(rank.bridge, "u", &buffer, nullptr, &rank.error), DEISA_OK);
   std::memcpy(buffer, data.data(), sizeof(data));
-  ASSERT_EQ(deisa_put_allocated(rank.bridge, "u", &buffer, &rank.error), DEISA_OK);
+  ASSERT_EQ(put_from(rank.bridge, "u", loan(&buffer), &rank.error), DEISA_OK);
   ArrowArray array;
   ArrowSchema schema;
-  ASSERT_EQ(deisa_export_step(rank.bridge, &array, &schema, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, nullptr, &array, &schema, &rank.error), DEISA_OK);
   EXPECT_EQ(array.n_children, 2);
   array.release(&array);
   schema.release(&schema);
   ASSERT_EQ(rank.end(), DEISA_OK) << rank.message();
   double value = 4.5;
-  for (const int flags : {0, DEISA_COLLECTIVE}) {
-    EXPECT_EQ(deisa_get_double(rank.bridge, "x", DEISA_LATEST, flags, &value, &rank.error),
+  for (const bool collective : {false, true}) {
+    EXPECT_EQ(deisa_get_double(rank.bridge, "x", &*testing::read(DEISA_LATEST, collective), &value,
+                               &rank.error),
               DEISA_NOT_FOUND);
   }
   EXPECT_EQ(value, 4.5) << "the default";
   EXPECT_EQ(deisa_delete(rank.bridge, "x", &rank.error), DEISA_OK);
   EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
-  deisa_bridge_status now = {};
+  deisa_statistics now = {};
   now.struct_size = sizeof(now);
-  ASSERT_EQ(deisa_get_status(rank.bridge, &now, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_get_statistics(rank.bridge, &now, &rank.error), DEISA_OK);
   EXPECT_EQ(now.chunks_sent, 4);
   EXPECT_EQ(now.chunks_announced, 4);
   EXPECT_EQ(now.steps_sent, 3);
@@ -141,7 +143,8 @@ TEST_F(BackendsTest, OnlyWhatWasARequestCanBeWaitedFor) {
     const auto data = Rank::values(1);
     deisa_request request = 0;
     EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK) << "none";
-    ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &request, &rank.error), DEISA_OK);
+    ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 1, &request, &rank.error),
+              DEISA_OK);
     deisa_request copy = request;
     EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK) << rank.message();
     EXPECT_EQ(request, 0u);
@@ -156,7 +159,8 @@ TEST_F(BackendsTest, OnlyWhatWasARequestCanBeWaitedFor) {
       EXPECT_EQ(deisa_test(rank.bridge, &given, &rank.error), DEISA_ERROR_ARGUMENT);
     }
     deisa_request dropped = 0;
-    ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 3, &dropped, &rank.error), DEISA_OK);
+    ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 3, &dropped, &rank.error),
+              DEISA_OK);
     EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
     EXPECT_EQ(deisa_wait(rank.bridge, &dropped, &rank.error), DEISA_OK) << "flushed";
     EXPECT_EQ(rank.close(4), DEISA_OK);
@@ -442,7 +446,7 @@ TEST_F(BackendsTest, TheLimitOfFileSizesIsAnError) {
 
 TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
   choose("file");
-  ::setenv("DEISA_STATUS", "1", 1);
+  ::setenv("DEISA_STATISTICS", "1", 1);
   const OtherLocale locale("de_DE");
   ASSERT_TRUE(locale.is_there());
   ::testing::internal::CaptureStderr();
@@ -453,7 +457,7 @@ TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
     EXPECT_EQ(rank.close(1234568), DEISA_OK) << rank.message();
   });
   EXPECT_TRUE(contains(::testing::internal::GetCapturedStderr(), "0.0 MiB sent, 0.0 MiB copied"));
-  ::unsetenv("DEISA_STATUS");
+  ::unsetenv("DEISA_STATISTICS");
   EXPECT_EQ(files(), (std::set<std::string>{"closed", "deisa.json", "t/001234567.npy"}));
   EXPECT_EQ(read(folder + "/closed"), "1234568\n");
 }

@@ -39,7 +39,7 @@ Bridge::Bridge(Options options) : options_(std::move(options)) {
 
 Bridge::~Bridge() {
   abandon();
-  print_status();  // whatever happened
+  print_statistics();  // whatever happened
 }
 
 Error Bridge::contract(const std::string& text) const {
@@ -109,6 +109,14 @@ const Layout& Bridge::layout_of(const std::string& name) const {
   return arrays_[index_of(name)].layout;
 }
 
+void Bridge::check_dtype(const std::string& name, deisa_dtype dtype) const {
+  const Layout& defined = layout_of(name);
+  if (dtype == defined.dtype) return;
+  throw contract("array '" + name + "': " + dtype_name(dtype) + " was given: expected " +
+                 dtype_name(defined.dtype) + ", as it was defined")
+      .at_array(name);
+}
+
 Layout Bridge::layout_for(const std::string& name, deisa_dtype dtype, int32_t ndim,
                           const int64_t* shape, const int64_t* strides) const {
   const Layout& defined = layout_of(name);
@@ -138,7 +146,7 @@ void Bridge::check_step_order(int64_t timestep) const {
   if (timestep < oldest_allowed_) {
     throw contract("timestep " + timestep_text(timestep) +
                    " is older than expected: this rank is at " +
-                   timestep_text(std::max(newest_step_, newest_left_out_)) +
+                   timestep_text(std::max(newest_step_, newest_filtered_)) +
                    ", and analytics see timesteps in order: expected at least " +
                    timestep_text(oldest_allowed_))
         .at_timestep(timestep);
@@ -170,8 +178,8 @@ void Bridge::sent(uint32_t array, int64_t timestep) {
 }
 
 Backend::Prepared Bridge::take(uint32_t array, const Source& source, int64_t timestep) {
-  const auto traced = span(source.lent != nullptr ? "swap" : "copy", arrays_[array].name, timestep);
-  if (source.lent != nullptr) return backend_->exchange(array, source.lent);
+  const auto traced = span(source.loan != nullptr ? "swap" : "copy", arrays_[array].name, timestep);
+  if (source.loan != nullptr) return backend_->exchange(array, source.loan);
   return source.layout != nullptr ? backend_->prepare(array, source.data, *source.layout)
                                   : backend_->prepare(array, source.data);
 }
@@ -180,10 +188,11 @@ Backend::Prepared Bridge::take(uint32_t array, const Source& source, int64_t tim
 void Bridge::admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline) {
   const auto traced = span("admit", arrays_[array].name, timestep);
   if (timestep > newest_step_) {
-    const bool drops = options_.when_full == DEISA_FULL_DROP;  // not without the others' consent
-    const double patience = drops ? options_.send_timeout : options_.block_timeout;
-    const std::string full = backend_->admit(timestep, {array}, patience);
-    if (!full.empty()) throw not_admitted(options_, timestep, full, patience);
+    const bool skips =
+        options_.when_full == DEISA_WHEN_FULL_SKIP;  // not without the others' consent
+    const double timeout = skips ? options_.send_timeout : options_.block_timeout;
+    const std::string full = backend_->admit(timestep, {array}, timeout);
+    if (!full.empty()) throw not_admitted(options_, timestep, full, timeout);
   } else {  // begun, here or on another rank: it can be completed
     backend_->poll();
     backend_->wait_for_slots({array}, deadline);
@@ -205,7 +214,7 @@ uint64_t Bridge::hand_over_chunk(const std::string& name, const Source& source, 
   const uint32_t array = index_of(name);
   check_order(array, timestep);
   if (!choices_[array].wants(timestep)) {
-    leave_chunk_out(array, source, timestep);
+    filter_chunk(array, source, timestep);
     return 0;
   }
   const Deadline deadline = send_deadline();
@@ -253,8 +262,8 @@ uint64_t Bridge::message_of(uint64_t request) const {
   if (request > newest_request_) {
     throw Error(DEISA_ERROR_ARGUMENT,
                 "request " + std::to_string(request) +
-                    " was never given by this bridge: expected one that deisa_send_async or "
-                    "deisa_end_step_async wrote, of which there are " +
+                    " was never given by this bridge: expected one that deisa_send_from or "
+                    "deisa_end_step wrote, of which there are " +
                     std::to_string(newest_request_) + ", or 0")
         .at_rank(options_.bridge_id);
   }
@@ -279,37 +288,22 @@ bool Bridge::test(uint64_t request) {
   return backend_->is_finished(message_of(request), options_.acknowledge, options_.send_timeout);
 }
 
-void* Bridge::allocate(const std::string& name) {
-  require_ready("allocate");
-  return backend_->allocate(index_of(name));
+void* Bridge::loan(const std::string& name) {
+  require_ready("loan");
+  return backend_->loan(index_of(name));
 }
 
-void* Bridge::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape) {
-  require_ready("allocate");
-  const Layout& defined = layout_of(name);
-  if (dtype != defined.dtype || ndim != static_cast<int32_t>(defined.shape.size())) {
-    throw contract("array '" + name + "': memory for " + dtype_name(dtype) + " in " +
-                   std::to_string(ndim) + " dimensions was asked for: expected " +
-                   dtype_name(defined.dtype) + " in " + std::to_string(defined.shape.size()) +
-                   ", as it was defined")
-        .at_array(name);
-  }
-  void* const buffer = allocate(name);
-  std::copy(defined.shape.begin(), defined.shape.end(), shape);
-  return buffer;
-}
-
-void Bridge::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
-  require_ready("export_allocated");
+void Bridge::export_loan(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
+  require_ready("export");
   const uint32_t index = index_of(name);
-  export_arrow(backend_->allocate(index), packed(arrays_[index].layout), backend_->memory(), array,
+  export_arrow(backend_->loan(index), packed(arrays_[index].layout), backend_->memory(), array,
                schema);
 }
 
 void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
-  require_ready("export_step");
+  require_ready("export");
   if (step_ == Step::kNone) {
-    throw contract("export_step outside a step: expected begin_step and puts first");
+    throw contract("export of a step outside one: expected begin_step and puts first");
   }
   std::vector<ArrowColumn> columns;
   for (const Backend::Prepared& chunk : step_chunks_) {
@@ -321,29 +315,29 @@ void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
 
 bool Bridge::begin_step(int64_t timestep) {
   require_ready("begin_step");
-  if (step_ == Step::kLeftOut) step_ = Step::kNone;
+  if (step_ == Step::kSkipped) step_ = Step::kNone;
   if (step_ != Step::kNone) {
     throw contract("begin_step(" + timestep_text(timestep) + ") inside the step " +
-                   timestep_text(step_timestep_) + ": expected end_step first")
+                   timestep_text(step_timestep_) + ": expected end_step or abandon_step first")
         .at_timestep(timestep);
   }
   check_step_order(timestep);
   // The whole step is admitted here, so that no put waits and every step that begins can end.
   const std::vector<uint32_t> due = due_arrays(timestep);
-  const double patience = drops_alone() ? options_.send_timeout : options_.block_timeout;
+  const double timeout = is_alone() ? options_.send_timeout : options_.block_timeout;
   const auto admit = [&] {
     const auto traced = span("admit", kEveryArray, timestep);
-    return due.empty() ? "" : backend_->admit(timestep, due, patience);
+    return due.empty() ? "" : backend_->admit(timestep, due, timeout);
   };
   try {
-    if (options_.when_full == DEISA_FULL_DROP && !drops_alone()) {
+    if (options_.when_full == DEISA_WHEN_FULL_SKIP && !is_alone()) {
       // Without a vote where no rank has anything to send, which all know.
       if (plan_.sends_at(timestep, options_.arrays) && !may_begin_together(timestep, admit)) {
-        leave_step_out(timestep);
+        skip_step(timestep);
         return false;
       }
     } else if (const std::string full = admit(); !full.empty()) {
-      throw not_admitted(options_, timestep, full, patience);
+      throw not_admitted(options_, timestep, full, timeout);
     }
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_timestep(timestep);
@@ -351,7 +345,7 @@ bool Bridge::begin_step(int64_t timestep) {
   step_ = Step::kOpen;
   step_timestep_ = timestep;
   step_chunks_.clear();
-  step_left_out_.clear();
+  step_filtered_.clear();
   return true;
 }
 
@@ -361,12 +355,12 @@ bool Bridge::may_begin_together(int64_t timestep, const std::function<std::strin
   return all_may_begin(*communicator_, admit, timestep, options_.wait_notice, deadline);
 }
 
-bool Bridge::drops_alone() const {
-  return options_.when_full == DEISA_FULL_DROP && communicator_ && communicator_->is_broken();
+bool Bridge::is_alone() const {
+  return options_.when_full == DEISA_WHEN_FULL_SKIP && communicator_ && communicator_->is_broken();
 }
 
 void Bridge::decline_step(int64_t timestep) noexcept {
-  const bool votes = options_.when_full == DEISA_FULL_DROP && !drops_alone() &&
+  const bool votes = options_.when_full == DEISA_WHEN_FULL_SKIP && !is_alone() &&
                      state_ == State::kReady && step_ != Step::kOpen &&
                      timestep >= oldest_allowed_ && plan_.sends_at(timestep, options_.arrays);
   if (!votes) return;
@@ -375,15 +369,15 @@ void Bridge::decline_step(int64_t timestep) noexcept {
   } catch (...) {
     // The communicator is broken, which its next user will say.
   }
-  leave_step_out(timestep);
+  skip_step(timestep);
   step_ = Step::kNone;
 }
 
-void Bridge::leave_step_out(int64_t timestep) noexcept {
-  step_ = Step::kLeftOut;
+void Bridge::skip_step(int64_t timestep) noexcept {
+  step_ = Step::kSkipped;
   step_timestep_ = timestep;
   step_chunks_.clear();
-  ++steps_dropped_;
+  ++steps_skipped_;
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
@@ -400,10 +394,10 @@ void Bridge::put(const std::string& name, const Source& source) {
     throw contract("put of '" + name + "' outside a step: expected begin_step first, or send")
         .at_array(name);
   }
-  if (step_ == Step::kLeftOut) return;
+  if (step_ == Step::kSkipped) return;
   check_order(array, step_timestep_);
   const bool put_before =
-      std::find(step_left_out_.begin(), step_left_out_.end(), array) != step_left_out_.end() ||
+      std::find(step_filtered_.begin(), step_filtered_.end(), array) != step_filtered_.end() ||
       std::any_of(step_chunks_.begin(), step_chunks_.end(),
                   [array](const Backend::Prepared& chunk) { return chunk.array == array; });
   if (put_before) {
@@ -413,8 +407,8 @@ void Bridge::put(const std::string& name, const Source& source) {
         .at_timestep(step_timestep_);
   }
   if (!choices_[array].wants(step_timestep_)) {
-    leave_chunk_out(array, source, step_timestep_);
-    step_left_out_.push_back(array);
+    filter_chunk(array, source, step_timestep_);
+    step_filtered_.push_back(array);
     return;
   }
   try {
@@ -433,6 +427,15 @@ void Bridge::end_step() {
 
 uint64_t Bridge::end_step_async() { return request_of(hand_over_step()); }
 
+void Bridge::abandon_step() {
+  require_ready("abandon_step");
+  if (step_ == Step::kOpen) {
+    for (const Backend::Prepared& chunk : step_chunks_) backend_->discard(chunk);
+    skip_step(step_timestep_);
+  }
+  step_ = Step::kNone;
+}
+
 uint64_t Bridge::hand_over_step() {
   require_ready("end_step");
   if (step_ == Step::kNone) {
@@ -440,13 +443,13 @@ uint64_t Bridge::hand_over_step() {
   }
   const int64_t timestep = step_timestep_;
   const std::vector<Backend::Prepared> chunks = std::exchange(step_chunks_, {});
-  if (std::exchange(step_, Step::kNone) == Step::kLeftOut) return 0;
-  for (const uint32_t array : step_left_out_) newest_[array] = timestep;
+  if (std::exchange(step_, Step::kNone) == Step::kSkipped) return 0;
+  for (const uint32_t array : step_filtered_) newest_[array] = timestep;
   for (const Backend::Prepared& chunk : chunks) sent(chunk.array, timestep);
   newest_step_ = std::max(newest_step_, timestep);
   oldest_allowed_ = timestep + 1;
   try {
-    if (chunks.empty() && !step_left_out_.empty()) {
+    if (chunks.empty() && !step_filtered_.empty()) {
       // Nothing that would be acknowledged.
       backend_->promise(oldest_allowed_, send_deadline());
       return 0;
@@ -464,15 +467,20 @@ void Bridge::flush() {
   requests_.clear();
 }
 
-Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collective) {
+const Client::Value& Bridge::get(const std::string& key, const deisa_get_options& options) {
   require_ready("get");
-  const auto read = [&] { return backend_->get(key, timestep, Deadline::after(kFeedbackTimeout)); };
-  if (!collective) return read();
+  Client::Query query(options.timestep);
+  query.wait = options.wait;
+  query.all = options.all != 0;
+  const auto read = [&]() -> const Client::Value& {
+    return backend_->get(key, query, Deadline::after(options.wait + kFeedbackTimeout));
+  };
+  if (options.collective == 0) return read();
   // Rank 0 reads; a failure there is everyone's.
   nlohmann::json message;
   if (options_.bridge_id == 0) {
     try {
-      const Client::Value value = read();
+      const Client::Value& value = read();
       message = {{"found", value.found},
                  {"packed", nlohmann::json::binary(
                                 std::vector<uint8_t>(value.packed.begin(), value.packed.end()))}};
@@ -482,7 +490,7 @@ Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collect
   }
   std::string encoded;
   nlohmann::json::to_msgpack(message, encoded);
-  const Deadline deadline = Deadline::after(options_.comm_timeout);
+  const Deadline deadline = Deadline::after(options.wait + options_.comm_timeout);
   const auto noticed = notice(deadline, "the other ranks to ask for '" + key + "' together",
                               "Does every rank make this collective call?");
   message = nlohmann::json::from_msgpack(communicator_->broadcast(encoded, 0, deadline));
@@ -492,7 +500,8 @@ Client::Value Bridge::get(const std::string& key, int64_t timestep, bool collect
     throw error.at_rank(0);
   }
   const auto& packed = message.at("packed").get_binary();
-  return {message.at("found").get<bool>(), std::string(packed.begin(), packed.end())};
+  common_ = {message.at("found").get<bool>(), std::string(packed.begin(), packed.end())};
+  return common_;
 }
 
 void Bridge::remove(const std::string& key) {

@@ -23,15 +23,15 @@
 
 namespace deisa {
 
-// Where a chunk comes from: the simulation's memory, or the buffer that allocate() lent.
+// Where a chunk comes from: the simulation's memory, or what loan() lent.
 struct Source {
   const void* data = nullptr;
   const Layout* layout = nullptr;  // NULL: the array's own
-  void** lent = nullptr;           // exchanged for the next one; then `data` is not read
+  void** loan = nullptr;           // exchanged for the next one; then `data` is not read
 
   static Source memory(const void* data) { return {data, nullptr, nullptr}; }
   static Source memory(const void* data, const Layout& layout) { return {data, &layout, nullptr}; }
-  static Source allocated(void** buffer) { return {nullptr, nullptr, buffer}; }
+  static Source of_loan(void** buffer) { return {nullptr, nullptr, buffer}; }
 };
 
 class Bridge {
@@ -53,33 +53,34 @@ class Bridge {
   void send(const std::string& name, const Source& source, int64_t timestep);
   // As send, but returns at once: a request for wait() and test(), at most max_in_flight at a time.
   uint64_t send_async(const std::string& name, const Source& source, int64_t timestep);
-  // Collective if when_full is drop. False: the step is left out on every rank, and puts and
-  // end_step do nothing.
+  // Collective if when_full is skip. False: the step is skipped on every rank, and puts and end_step
+  // do nothing.
   bool begin_step(int64_t timestep);
   void put(const std::string& name, const Source& source);
   void end_step();
   uint64_t end_step_async();
+  // Leaves the open step out on this rank, with what was put; nothing if no step is open.
+  void abandon_step();
   // Request 0, and every request that was waited for, is finished.
   // Throws Error(DEISA_ERROR_ARGUMENT) for a number that was never a request.
   void wait(uint64_t request);
   bool test(uint64_t request);
-  // The buffer to compute in, for Source::lent.
-  void* allocate(const std::string& name);
-  // The same, for an array of this dtype and number of dimensions; writes its extents to `shape`.
-  void* allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape);
-  // The lent buffer, and the chunks of the open step, for Arrow: views that stay mapped until they
-  // are released.
-  void export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema);
+  // The memory to compute in, for Source::loan.
+  void* loan(const std::string& name);
+  // The loan, and the chunks of the open step, for Arrow: views that stay mapped until they are
+  // released.
+  void export_loan(const std::string& name, ArrowArray* array, ArrowSchema* schema);
   void export_step(ArrowArray* array, ArrowSchema* schema) const;
   void flush();
   // `report` is called with what fails meanwhile, whenever something has.
   void close(int64_t timestep, const std::function<void(std::vector<Error>)>& report);
-  // Leaves without meeting anyone. Never throws; nothing else may be called afterwards.
+  // Leaves without synchronising. Never throws; nothing else may be called afterwards.
   void abandon() noexcept;
 
-  Client::Value get(const std::string& key, int64_t timestep, bool collective);
+  // Valid until the next call.
+  const Client::Value& get(const std::string& key, const deisa_get_options& options);
   void remove(const std::string& key);
-  deisa_bridge_status status() noexcept;
+  deisa_statistics statistics() noexcept;
   // Of a failure that is reported.
   void count_error(const Error& error) noexcept;
   // After a call that has failed: if the node actor of this node has died, and no other of the
@@ -88,6 +89,8 @@ class Bridge {
 
   // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
   const Layout& layout_of(const std::string& name) const;
+  // Throws Error(DEISA_ERROR_CONTRACT) unless the array was defined with this dtype.
+  void check_dtype(const std::string& name, deisa_dtype dtype) const;
   // A chunk of the array in other memory; `strides` may be NULL: contiguous. Throws
   // Error(DEISA_ERROR_CONTRACT) unless dtype and shape are those of the array.
   Layout layout_for(const std::string& name, deisa_dtype dtype, int32_t ndim, const int64_t* shape,
@@ -100,15 +103,15 @@ class Bridge {
   // Puts back what was taken, for the next time.
   void keep_late_failures(std::vector<Error> failures) { kept_ = std::move(failures); }
   bool is_closed() const noexcept { return state_ == State::kClosed; }
-  // In the place of begin_step, which is collective if when_full is drop: then the others do not
-  // wait for this rank, and the step is left out on every rank.
+  // In the place of begin_step, which is collective if when_full is skip: then the others do not
+  // wait for this rank, and the step is skipped on every rank.
   void decline_step(int64_t timestep) noexcept;
-  // Also after a failed begin_step that was reported and not raised: this rank leaves the step out.
-  void leave_step_out(int64_t timestep) noexcept;
+  // Also after a failed begin_step that was reported and not returned: this rank skips the step.
+  void skip_step(int64_t timestep) noexcept;
 
  private:
   enum class State { kDefining, kReady, kFailed, kClosed };
-  enum class Step { kNone, kOpen, kLeftOut };
+  enum class Step { kNone, kOpen, kSkipped };
 
   // The same as send_async and end_step_async: the message, 0 for none.
   uint64_t hand_over_chunk(const std::string& name, const Source& source, int64_t timestep);
@@ -136,17 +139,17 @@ class Bridge {
     return {trace_.get(), name, options_.bridge_id, array, timestep};
   }
   Backend::Prepared take(uint32_t array, const Source& source, int64_t timestep);
-  // No step can be dropped: a rank has died, and all ranks would have to agree. This one waits for
+  // No step can be skipped: a rank has died, and all ranks would have to agree. This one waits for
   // room instead, so that what can still be complete goes on.
-  bool drops_alone() const;
-  // Collective, with when_full = drop.
+  bool is_alone() const;
+  // Collective, with when_full = skip.
   bool may_begin_together(int64_t timestep, const std::function<std::string()>& admit);
   void admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline);
-  void leave_chunk_out(uint32_t array, const Source& source, int64_t timestep);
+  void filter_chunk(uint32_t array, const Source& source, int64_t timestep);
   // The arrays of this rank that are sent at this timestep.
   std::vector<uint32_t> due_arrays(int64_t timestep) const;
-  // On stderr, with DEISA_STATUS=1.
-  void print_status() noexcept;
+  // On stderr, with DEISA_STATISTICS=1.
+  void print_statistics() noexcept;
   void check_order(uint32_t array, int64_t timestep) const;
   void check_step_order(int64_t timestep) const;
   void sent(uint32_t array, int64_t timestep);
@@ -159,7 +162,7 @@ class Bridge {
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Refusal> refusal_;  // on rank 0, when the rendezvous has failed
   std::optional<Error> undefined_;    // why an array could not be defined
-  std::unique_ptr<Control> control_;  // on the node's leader, until it is ready
+  std::unique_ptr<Control> control_;  // on the node leader, until it is ready
   std::unique_ptr<Backend> backend_;
   Plan plan_;
   std::string actor_;      // name of this node's actor
@@ -167,22 +170,23 @@ class Bridge {
   std::string node_list_;  // JSON: node ids in the plan's order
 
   std::vector<ArrayChoice> choices_;             // by array
-  std::vector<int64_t> newest_;                  // by array: newest timestep sent, or left out
+  std::vector<int64_t> newest_;                  // by array: newest timestep sent, or filtered
   int64_t newest_step_ = DEISA_NO_TIMESTEP;      // of all arrays: newest sent
-  int64_t newest_left_out_ = DEISA_NO_TIMESTEP;  // outside of steps, by the settings
+  int64_t newest_filtered_ = DEISA_NO_TIMESTEP;  // outside of steps
   int64_t oldest_allowed_ = DEISA_NO_TIMESTEP;   // timesteps below this one are over
   Step step_ = Step::kNone;
   int64_t step_timestep_ = DEISA_NO_TIMESTEP;
   std::vector<Backend::Prepared> step_chunks_;
-  std::vector<uint32_t> step_left_out_;  // arrays that were put, and are not sent at this timestep
+  std::vector<uint32_t> step_filtered_;  // arrays that were put, and are not sent at this timestep
   std::map<uint64_t, uint64_t> requests_;  // that nobody has waited for: message
   uint64_t newest_request_ = 0;
+  Client::Value common_;     // of the last collective get
   std::vector<Error> kept_;  // late failures that were taken and put back
   int64_t steps_sent_ = 0;
-  int64_t steps_dropped_ = 0;
-  int64_t chunks_left_out_ = 0;
+  int64_t steps_skipped_ = 0;
+  int64_t chunks_filtered_ = 0;
   const char* ended_ = "";  // how
-  bool leads_ = false;      // the lowest rank of its node
+  bool leads_ = false;      // the node leader
   bool ended_session_ = false;
   int64_t errors_ = 0;
   int64_t errors_earlier_ = 0;

@@ -1,4 +1,4 @@
-// What the settings file leaves out.
+// What the settings file filters.
 #include <algorithm>
 
 #include "bridge/bridge.hpp"
@@ -7,20 +7,20 @@ namespace deisa {
 
 // The settings say that this chunk is not sent: nothing leaves this rank, but where another one
 // would wait to hear that nothing comes.
-void Bridge::leave_chunk_out(uint32_t array, const Source& source, int64_t timestep) {
+void Bridge::filter_chunk(uint32_t array, const Source& source, int64_t timestep) {
   try {
-    if (source.lent != nullptr) {
+    if (source.loan != nullptr) {
       // The buffers take turns all the same: the caller may read the one it gave.
       backend_->poll();
       backend_->wait_for_slots({array}, send_deadline());
-      backend_->discard(backend_->exchange(array, source.lent));
+      backend_->discard(backend_->exchange(array, source.loan));
     }
-    ++chunks_left_out_;
+    ++chunks_filtered_;
     if (step_ == Step::kOpen) return;
     newest_[array] = timestep;
     oldest_allowed_ = std::max(oldest_allowed_, timestep);
-    if (timestep <= newest_left_out_ && newest_left_out_ != DEISA_NO_TIMESTEP) return;
-    newest_left_out_ = timestep;
+    if (timestep <= newest_filtered_ && newest_filtered_ != DEISA_NO_TIMESTEP) return;
+    newest_filtered_ = timestep;
     if (!plan_.same_arrays) backend_->promise(timestep, send_deadline());
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(arrays_[array].name).at_timestep(timestep);

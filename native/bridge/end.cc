@@ -25,7 +25,7 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
   }
   if (step_ == Step::kOpen) {
     throw contract("close inside the step " + std::to_string(step_timestep_) +
-                   ": expected end_step first")
+                   ": expected end_step or abandon_step first")
         .at_timestep(timestep);
   }
   if (timestep < newest_step_ || timestep == std::numeric_limits<int64_t>::max()) {
@@ -139,34 +139,33 @@ void Bridge::count_error(const Error& error) noexcept {
   if (error.is_earlier()) ++errors_earlier_;
 }
 
-deisa_bridge_status Bridge::status() noexcept {
-  deisa_bridge_status status = {};
-  status.struct_size = sizeof(status);
-  status.steps_sent = steps_sent_;
-  status.steps_dropped = steps_dropped_;
-  status.chunks_left_out = chunks_left_out_;
-  status.errors = errors_;
-  status.errors_earlier = errors_earlier_;
+deisa_statistics Bridge::statistics() noexcept {
+  deisa_statistics now = DEISA_STATISTICS_INIT;
+  now.steps_sent = steps_sent_;
+  now.steps_skipped = steps_skipped_;
+  now.chunks_filtered = chunks_filtered_;
+  now.errors = errors_;
+  now.errors_earlier = errors_earlier_;
   look_for_late_failures();
   if (backend_) {
     const Backend::Counters counters = backend_->counters();
-    status.chunks_sent = counters.chunks_sent;
-    status.chunks_stored = counters.chunks_stored;
-    status.chunks_announced = counters.chunks_announced;
-    status.chunks_failed = counters.chunks_failed;
-    status.chunks_in_flight = backend_->chunks_in_flight();
-    status.chunks_lost = counters.chunks_lost;
-    status.bytes_sent = counters.bytes_sent;
-    status.bytes_copied = counters.bytes_copied;
-    status.seconds_blocked = counters.seconds_blocked;
+    now.chunks_sent = counters.chunks_sent;
+    now.chunks_stored = counters.chunks_stored;
+    now.chunks_announced = counters.chunks_announced;
+    now.chunks_failed = counters.chunks_failed;
+    now.chunks_in_flight = backend_->chunks_in_flight();
+    now.chunks_lost = counters.chunks_lost;
+    now.bytes_sent = counters.bytes_sent;
+    now.bytes_copied = counters.bytes_copied;
+    now.seconds_blocked = counters.seconds_blocked;
   }
-  return status;
+  return now;
 }
 
-void Bridge::print_status() noexcept {
-  if (!options_.status) return;
+void Bridge::print_statistics() noexcept {
+  if (!options_.statistics) return;
   try {
-    const deisa_bridge_status now = status();
+    const deisa_statistics now = statistics();
     char text[1024];
     const auto number = [](int64_t value) { return static_cast<long long>(value); };
     const auto mebi = [](int64_t bytes) {
@@ -175,16 +174,16 @@ void Bridge::print_status() noexcept {
     const int length = std::snprintf(
         text, sizeof(text),
         "deisa: rank %d of %d %s\n"
-        "  timesteps  %lld sent, %lld dropped\n"
+        "  timesteps  %lld sent, %lld skipped\n"
         "  chunks     %lld sent, %lld stored, %lld announced, %lld failed, %lld lost, "
-        "%lld in flight, %lld left out by the settings\n"
+        "%lld in flight, %lld filtered\n"
         "  bytes      %s MiB sent, %s MiB copied\n"
         "  blocked    %s s\n"
         "  errors     %lld, of these %lld of earlier calls\n",
         options_.bridge_id, options_.world_size, ended_, number(now.steps_sent),
-        number(now.steps_dropped), number(now.chunks_sent), number(now.chunks_stored),
+        number(now.steps_skipped), number(now.chunks_sent), number(now.chunks_stored),
         number(now.chunks_announced), number(now.chunks_failed), number(now.chunks_lost),
-        number(now.chunks_in_flight), number(now.chunks_left_out), mebi(now.bytes_sent).c_str(),
+        number(now.chunks_in_flight), number(now.chunks_filtered), mebi(now.bytes_sent).c_str(),
         mebi(now.bytes_copied).c_str(), fixed_text(now.seconds_blocked, 3).c_str(),
         number(now.errors), number(now.errors_earlier));
     // In one piece, so that the ranks' blocks do not mix.

@@ -36,7 +36,7 @@ class ForkTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_node("", &node);
-    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    rank.options.error_mode = DEISA_ERRORS_RETURN;
     rank.options.send_timeout = 20;
   }
   void start() {
@@ -62,7 +62,7 @@ TEST_F(ForkTest, ACallInAChildDoesNothingAndSaysWhy) {
     std::_Exit(1);
   };
   EXPECT_EQ(in_child([&] {
-              deisa_bridge_status now = {};
+              deisa_statistics now = {};
               now.struct_size = sizeof(now);
               double value = 0;
               inherited(rank.send("t", 2, 1));
@@ -70,8 +70,8 @@ TEST_F(ForkTest, ACallInAChildDoesNothingAndSaysWhy) {
               inherited(rank.put("t", 2));
               inherited(rank.define("u"));
               inherited(deisa_flush(rank.bridge, &rank.error));
-              inherited(deisa_get_status(rank.bridge, &now, &rank.error));
-              inherited(deisa_get_double(rank.bridge, "k", DEISA_LATEST, 0, &value, &rank.error));
+              inherited(deisa_get_statistics(rank.bridge, &now, &rank.error));
+              inherited(deisa_get_double(rank.bridge, "k", nullptr, &value, &rank.error));
               inherited(rank.close(9));
               if (rank.bridge != nullptr) std::_Exit(2);
             }),
@@ -95,7 +95,7 @@ TEST_F(ForkTest, AChildThatLeavesEndsNothingOfItsParent) {
 TEST_F(ForkTest, AChildIsNotHeldByACallThatItsParentIsIn) {
   std::promise<void> sent;
   node.on_step([&](FakeNode&, const FakeNode::Step&) { sent.set_value(); });
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   start();
   std::thread sending([&] {
     deisa_error ignored = {};

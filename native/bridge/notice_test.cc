@@ -15,7 +15,7 @@ class NoticeTest : public ::testing::Test {
   void SetUp() override {
     ::setenv("DEISA_WAIT_NOTICE", "0.02", 1);
     set_node("", &node);
-    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    rank.options.error_mode = DEISA_ERRORS_RETURN;
   }
   void TearDown() override { ::unsetenv("DEISA_WAIT_NOTICE"); }
   void start() {
@@ -61,7 +61,7 @@ TEST_F(NoticeTest, RoomForATimestep) {
 }
 
 TEST_F(NoticeTest, AnAcknowledgement) {
-  rank.options.acknowledge = DEISA_ANNOUNCED;
+  rank.options.acknowledge = DEISA_ACK_ANNOUNCED;
   start();
   bool heard = false;
   node.on_step([&](FakeNode& of, const FakeNode::Step& step) {
@@ -78,14 +78,14 @@ TEST_F(NoticeTest, RanksThatAreBehindInACollectiveCall) {
   Rank other;
   const auto start = [&](Rank& one, int number) {
     one.options.communicator = &tables[number];
-    one.options.when_full = DEISA_FULL_DROP;
+    one.options.when_full = DEISA_WHEN_FULL_SKIP;
     ASSERT_EQ(one.open(), DEISA_OK) << one.message();
     ASSERT_EQ(one.define("t", number, 2), DEISA_OK) << one.message();
     ASSERT_EQ(one.ready(), DEISA_OK) << one.message();
   };
   const auto get = [&](Rank& one) {
     int64_t value = 0;
-    return deisa_get_int64(one.bridge, "gain", DEISA_LATEST, DEISA_COLLECTIVE, &value, &one.error);
+    return deisa_get_int64(one.bridge, "gain", &*read(DEISA_LATEST, true), &value, &one.error);
   };
   std::thread starting([&] { start(rank, 0); });
   start(other, 1);

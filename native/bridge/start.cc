@@ -54,7 +54,7 @@ json limits(const Options& options) {
 
 // Options about which the ranks must agree.
 std::map<std::string, std::string> same_everywhere(const Options& options) {
-  const char* when_full[] = {"block", "drop", "fail"};
+  const char* when_full[] = {"block", "skip", "fail"};
   return {{"when_full", when_full[options.when_full]},
           {"block_timeout", json(options.block_timeout).dump()},
           {"store_threshold", json(options.store_threshold).dump()},
@@ -236,7 +236,8 @@ std::string Bridge::prepare_request(const Deadline& deadline) const {
               {"socket_dir", options_.place("DEISA_SOCKET_DIR")},
               {"any_ray", options_.place("DEISA_RAY_ANY") == "1"},
               {"trace", trace_ ? trace_->name() : ""},
-              {"announce_delay", options_.announce_delay}}
+              {"announce_delay", options_.announce_delay},
+              {"feedback_interval", options_.feedback_interval}}
       .dump();
 }
 

@@ -11,28 +11,16 @@ using deisa::Error;
 using deisa::guarded;
 using deisa::is_disabled;
 using deisa::is_the_callers_fault;
-using deisa::kFirstLayoutSize;
-using deisa::kFirstStatusSize;
-using deisa::known_part;
 using deisa::no_bridge;
 using deisa::on_bridge;
 using deisa::on_disabled;
 using deisa::reported;
-using deisa::reported_alone;
 using deisa::require;
-using deisa::Source;
+using deisa::require_size;
 
 namespace {
 
 const char* read_environment(const char* name) { return std::getenv(name); }
-
-// What sending a lent buffer is under DEISA_DISABLE.
-deisa_status exchange(deisa_bridge* bridge, const char* name, void** buffer,
-                      deisa_error* error) noexcept {
-  return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
-    if (name != nullptr && buffer != nullptr) disabled.exchange(name, buffer);
-  });
-}
 
 }  // namespace
 
@@ -72,20 +60,15 @@ deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_la
                           deisa_error* error) {
   if (is_disabled(bridge)) {
     return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
-      if (name != nullptr && layout != nullptr) disabled.define(name, known_part(*layout));
+      if (name != nullptr && layout != nullptr) disabled.define(name, *layout);
     });
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(layout, "layout");
-    if (layout->struct_size < kFirstLayoutSize) {
-      throw Error(DEISA_ERROR_ARGUMENT,
-                  "layout: struct_size = " + std::to_string(layout->struct_size) + ": expected " +
-                      std::to_string(sizeof(deisa_layout)) + "; start from DEISA_LAYOUT_INIT")
-          .at_array(name);
-    }
     try {
-      open.define({{name, deisa::metadata_from_layout(known_part(*layout))}});
+      require_size(*layout, "layout", "DEISA_LAYOUT_INIT");
+      open.define({{name, deisa::metadata_from_layout(*layout)}});
     } catch (Error& e) {
       throw e.at_array(name);
     }
@@ -112,223 +95,6 @@ deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata
 deisa_status deisa_ready(deisa_bridge* bridge, deisa_error* error) {
   return on_bridge(bridge, error, [&](Bridge& open) {
     open.ready();
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data, int64_t timestep,
-                        deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(data, "data");
-    open.send(name, Source::memory(data), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_strided(deisa_bridge* bridge, const char* name, const void* data,
-                                deisa_dtype dtype, int32_t ndim, const int64_t* shape,
-                                const int64_t* strides, int64_t timestep, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    const deisa::Layout layout = open.layout_for(name, dtype, ndim, shape, strides);
-    require(data, "data");
-    open.send(name, Source::memory(data, layout), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_error* error) {
-  // Failures of earlier calls first: in mode raise no step is open after them.
-  const deisa_status late = reported(bridge, error, [](Bridge& open) {
-    open.look_for_late_failures();
-    return DEISA_OK;
-  });
-  if (late < 0) {
-    on_bridge(bridge, nullptr, [&](Bridge& open) {
-      open.decline_step(timestep);
-      return DEISA_OK;
-    });
-    return late;
-  }
-  const deisa_status status = reported_alone(bridge, error, [&](Bridge& open) {
-    try {
-      return open.begin_step(timestep) ? DEISA_OK : DEISA_SKIPPED;
-    } catch (const Error& failure) {
-      // The simulation goes on to put and end_step: they must find a step.
-      const bool goes_on = open.options().error_mode == DEISA_ERRORS_REPORT;
-      if (goes_on && !is_the_callers_fault(failure.status())) open.leave_step_out(timestep);
-      throw;
-    }
-  });
-  return status == DEISA_OK ? late : status;
-}
-
-deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,
-                       deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(data, "data");
-    open.put(name, Source::memory(data));
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_put_strided(deisa_bridge* bridge, const char* name, const void* data,
-                               deisa_dtype dtype, int32_t ndim, const int64_t* shape,
-                               const int64_t* strides, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    const deisa::Layout layout = open.layout_for(name, dtype, ndim, shape, strides);
-    require(data, "data");
-    open.put(name, Source::memory(data, layout));
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_end_step(deisa_bridge* bridge, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    open.end_step();
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_async(deisa_bridge* bridge, const char* name, const void* data,
-                              int64_t timestep, deisa_request* request, deisa_error* error) {
-  if (request != nullptr) *request = 0;
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(data, "data");
-    require(request, "request");
-    *request = open.send_async(name, Source::memory(data), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_strided_async(deisa_bridge* bridge, const char* name, const void* data,
-                                      deisa_dtype dtype, int32_t ndim, const int64_t* shape,
-                                      const int64_t* strides, int64_t timestep,
-                                      deisa_request* request, deisa_error* error) {
-  if (request != nullptr) *request = 0;
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(request, "request");
-    const deisa::Layout layout = open.layout_for(name, dtype, ndim, shape, strides);
-    require(data, "data");
-    *request = open.send_async(name, Source::memory(data, layout), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_end_step_async(deisa_bridge* bridge, deisa_request* request,
-                                  deisa_error* error) {
-  if (request != nullptr) *request = 0;
-  return reported(bridge, error, [&](Bridge& open) {
-    require(request, "request");
-    *request = open.end_step_async();
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request, deisa_error* error) {
-  return reported_alone(bridge, error, [&](Bridge& open) {
-    require(request, "request");
-    try {
-      open.wait(*request);
-    } catch (const Error& failure) {
-      // After a time-out the caller may wait again.
-      if (failure.status() != DEISA_ERROR_TIMEOUT) *request = 0;
-      throw;
-    }
-    *request = 0;
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request, deisa_error* error) {
-  return reported_alone(bridge, error, [&](Bridge& open) {
-    require(request, "request");
-    if (!open.test(*request)) return DEISA_PENDING;
-    const deisa_request finished = std::exchange(*request, 0);
-    open.wait(finished);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_allocate(deisa_bridge* bridge, const char* name, void** buffer,
-                            deisa_error* error) {
-  if (buffer != nullptr) *buffer = nullptr;
-  if (is_disabled(bridge)) {
-    return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
-      if (name != nullptr && buffer != nullptr) *buffer = disabled.allocate(name);
-    });
-  }
-  return on_bridge(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(buffer, "buffer");
-    *buffer = open.allocate(name);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_allocate_as(deisa_bridge* bridge, const char* name, deisa_dtype dtype,
-                               int32_t ndim, int64_t* shape, void** buffer, deisa_error* error) {
-  if (buffer != nullptr) *buffer = nullptr;
-  if (is_disabled(bridge)) {
-    return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
-      if (name != nullptr && shape != nullptr && buffer != nullptr) {
-        *buffer = disabled.allocate(name, dtype, ndim, shape);
-      }
-    });
-  }
-  return on_bridge(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(shape, "shape");
-    require(buffer, "buffer");
-    *buffer = open.allocate(name, dtype, ndim, shape);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_allocated(deisa_bridge* bridge, const char* name, void** buffer,
-                                  int64_t timestep, deisa_error* error) {
-  if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(buffer, "buffer");
-    open.send(name, Source::allocated(buffer), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_allocated_async(deisa_bridge* bridge, const char* name, void** buffer,
-                                        int64_t timestep, deisa_request* request,
-                                        deisa_error* error) {
-  if (request != nullptr) *request = 0;
-  if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(buffer, "buffer");
-    require(request, "request");
-    *request = open.send_async(name, Source::allocated(buffer), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_put_allocated(deisa_bridge* bridge, const char* name, void** buffer,
-                                 deisa_error* error) {
-  if (is_disabled(bridge)) return exchange(bridge, name, buffer, error);
-  return reported(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    require(buffer, "buffer");
-    open.put(name, Source::allocated(buffer));
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error) {
-  return reported(bridge, error, [&](Bridge& open) {
-    open.flush();
     return DEISA_OK;
   });
 }
@@ -378,26 +144,18 @@ void deisa_abandon(deisa_bridge** bridge) {
   *bridge = nullptr;
 }
 
-deisa_status deisa_get_status(deisa_bridge* bridge, deisa_bridge_status* out, deisa_error* error) {
+deisa_status deisa_get_statistics(deisa_bridge* bridge, deisa_statistics* out, deisa_error* error) {
   return guarded(error, [&] {
     if (bridge == nullptr) throw no_bridge();
     require(out, "out");
-    // The caller's struct may be that of an older header, and then ends early.
-    const size_t known = out->struct_size;
-    if (known < kFirstStatusSize) {
-      throw Error(DEISA_ERROR_ARGUMENT, "status: struct_size = " + std::to_string(known) +
-                                            ": expected " +
-                                            std::to_string(sizeof(deisa_bridge_status)));
-    }
-    deisa_bridge_status status = {};
-    status.struct_size = sizeof(status);
+    require_size(*out, "statistics", "DEISA_STATISTICS_INIT");
+    deisa_statistics now = DEISA_STATISTICS_INIT;
     if (bridge->bridge) {
       if (deisa::is_inherited(*bridge)) throw deisa::inherited(*bridge);
       std::lock_guard<std::mutex> lock(bridge->mutex);
-      status = bridge->bridge->status();
+      now = bridge->bridge->statistics();
     }
-    status.struct_size = std::min(known, sizeof(status));
-    std::memcpy(out, &status, status.struct_size);
+    *out = now;
     return DEISA_OK;
   });
 }

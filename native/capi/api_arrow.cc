@@ -8,12 +8,10 @@ using deisa::Bridge;
 using deisa::Error;
 using deisa::guarded;
 using deisa::is_disabled;
-using deisa::known_part;
 using deisa::on_bridge;
 using deisa::on_disabled;
-using deisa::reported;
 using deisa::require;
-using deisa::Source;
+using deisa::require_size;
 
 namespace {
 
@@ -23,69 +21,22 @@ void mark_released(ArrowArray* array, ArrowSchema* schema) {
   if (schema != nullptr) schema->release = nullptr;
 }
 
-deisa::ArrowView view_arrow(Bridge& bridge, const char* name, ArrowArray* array,
-                            ArrowSchema* schema) {
-  require(name, "name");
-  require(array, "array");
-  require(schema, "schema");
-  const deisa::Layout& layout = bridge.layout_of(name);
-  try {
-    return deisa::import_arrow(*array, *schema, layout.dtype, layout.shape);
-  } catch (Error& error) {
-    throw Error(error.status(), "array '" + std::string(name) + "': " + error.what())
-        .at_array(name)
-        .at_rank(bridge.options().bridge_id);
-  }
-}
-
 }  // namespace
 
 extern "C" {
 
-deisa_status deisa_send_arrow(deisa_bridge* bridge, const char* name, struct ArrowArray* array,
-                              struct ArrowSchema* schema, int64_t timestep, deisa_error* error) {
-  const deisa::ArrowRelease release(array, schema);
-  return reported(bridge, error, [&](Bridge& open) {
-    const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    open.send(name, Source::memory(view.data, view.layout), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_send_arrow_async(deisa_bridge* bridge, const char* name,
-                                    struct ArrowArray* array, struct ArrowSchema* schema,
-                                    int64_t timestep, deisa_request* request, deisa_error* error) {
-  const deisa::ArrowRelease release(array, schema);
-  if (request != nullptr) *request = 0;
-  return reported(bridge, error, [&](Bridge& open) {
-    require(request, "request");
-    const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    *request = open.send_async(name, Source::memory(view.data, view.layout), timestep);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_put_arrow(deisa_bridge* bridge, const char* name, struct ArrowArray* array,
-                             struct ArrowSchema* schema, deisa_error* error) {
-  const deisa::ArrowRelease release(array, schema);
-  return reported(bridge, error, [&](Bridge& open) {
-    const deisa::ArrowView view = view_arrow(open, name, array, schema);
-    open.put(name, Source::memory(view.data, view.layout));
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_export_arrow(const void* data, const deisa_layout* layout,
-                                struct ArrowArray* array, struct ArrowSchema* schema,
-                                deisa_error* error) {
+deisa_status deisa_export_memory(const void* data, const deisa_layout* layout,
+                                 struct ArrowArray* array, struct ArrowSchema* schema,
+                                 deisa_error* error) {
   return guarded(error, [&] {
     require(data, "data");
     require(layout, "layout");
     require(array, "array");
     require(schema, "schema");
+    require_size(*layout, "layout", "DEISA_LAYOUT_INIT");
     // Only shape, dtype and strides matter here: the grid is one chunk.
     deisa::Problems problems;
-    nlohmann::json described = deisa::metadata_from_layout(known_part(*layout));
+    nlohmann::json described = deisa::metadata_from_layout(*layout);
     const size_t ndim = layout->ndim > 0 ? static_cast<size_t>(layout->ndim) : 0;
     described["nb_chunks_per_dim"] = std::vector<int64_t>(ndim, 1);
     described["chunk_position"] = std::vector<int64_t>(ndim, 0);
@@ -102,34 +53,25 @@ deisa_status deisa_export_arrow(const void* data, const deisa_layout* layout,
   });
 }
 
-deisa_status deisa_export_allocated(deisa_bridge* bridge, const char* name,
-                                    struct ArrowArray* array, struct ArrowSchema* schema,
-                                    deisa_error* error) {
+deisa_status deisa_export(deisa_bridge* bridge, const char* name, struct ArrowArray* array,
+                          struct ArrowSchema* schema, deisa_error* error) {
   mark_released(array, schema);
   if (is_disabled(bridge)) {
     return on_disabled(bridge, error, [&](deisa::Disabled& disabled) {
-      if (name != nullptr && array != nullptr && schema != nullptr) {
-        disabled.export_allocated(name, array, schema);
+      if (array == nullptr || schema == nullptr) return;
+      if (name != nullptr) {
+        disabled.export_loan(name, array, schema);
+      } else {
+        deisa::export_arrow_struct({}, nullptr, array, schema);
       }
     });
   }
   return on_bridge(bridge, error, [&](Bridge& open) {
-    require(name, "name");
-    open.export_allocated(name, array, schema);
-    return DEISA_OK;
-  });
-}
-
-deisa_status deisa_export_step(deisa_bridge* bridge, struct ArrowArray* array,
-                               struct ArrowSchema* schema, deisa_error* error) {
-  mark_released(array, schema);
-  if (is_disabled(bridge)) {
-    return on_disabled(bridge, error, [&](deisa::Disabled&) {
-      deisa::export_arrow_struct({}, nullptr, array, schema);
-    });
-  }
-  return on_bridge(bridge, error, [&](Bridge& open) {
-    open.export_step(array, schema);
+    if (name != nullptr) {
+      open.export_loan(name, array, schema);
+    } else {
+      open.export_step(array, schema);
+    }
     return DEISA_OK;
   });
 }

@@ -1,4 +1,7 @@
 // The C ABI's feedback: values that the analytics set.
+#include <cmath>
+
+#include "base/number.hpp"
 #include "capi/call.hpp"
 #include "capi/feedback.hpp"
 
@@ -8,35 +11,58 @@ using deisa::is_disabled;
 using deisa::on_bridge;
 using deisa::reported;
 using deisa::require;
+using deisa::require_size;
 
 namespace {
 
+// Throws for what no simulation should ask.
+void check(const std::string& key, const deisa_get_options& options) {
+  const auto refuse = [&](deisa_status status, const std::string& what) {
+    throw Error(status, "feedback '" + key + "': " + what);
+  };
+  if (options.chunked != 0) {
+    refuse(DEISA_ERROR_UNSUPPORTED, "chunked is not implemented: read it whole");
+  }
+  if (!(options.wait >= 0) || std::isinf(options.wait)) {
+    refuse(DEISA_ERROR_ARGUMENT,
+           "wait = " + deisa::number_text(options.wait) + ": expected seconds, at least 0");
+  }
+  if (options.all != 0 && options.timestep != DEISA_LATEST) {
+    refuse(DEISA_ERROR_ARGUMENT, "all kept values of timestep " + std::to_string(options.timestep) +
+                                     " were asked for: expected DEISA_LATEST with all");
+  }
+}
+
+std::string not_found(const std::string& key, int64_t timestep) {
+  const bool any = timestep == DEISA_LATEST;
+  return "no feedback value '" + key + "'" +
+         (any ? "" : " of timestep " + std::to_string(timestep));
+}
+
 // Reads a value; DEISA_NOT_FOUND in `error` says which.
 template <typename Use>
-deisa_status read_feedback(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                           deisa_error* error, const Use& use) noexcept {
+deisa_status read_feedback(deisa_bridge* bridge, const char* key, const deisa_get_options* options,
+                           const void* value, deisa_error* error, const Use& use) noexcept {
   if (is_disabled(bridge)) return DEISA_NOT_FOUND;
+  deisa_get_options given = DEISA_GET_OPTIONS_INIT;
   // The caller's fault, in every error mode.
   const deisa_status valid = on_bridge(bridge, error, [&](Bridge&) {
     require(key, "key");
-    if ((flags & ~(DEISA_COLLECTIVE | DEISA_CHUNKED)) != 0) {
-      throw Error(DEISA_ERROR_ARGUMENT,
-                  "flags = " + std::to_string(flags) + ": expected 0 or DEISA_COLLECTIVE");
+    require(value, "value");
+    if (options != nullptr) {
+      require_size(*options, "options", "DEISA_GET_OPTIONS_INIT");
+      given = *options;
     }
-    if ((flags & DEISA_CHUNKED) != 0) {
-      throw Error(DEISA_ERROR_UNSUPPORTED,
-                  std::string("feedback '") + key + "': chunked is not implemented: read it whole");
-    }
+    check(key, given);
     return DEISA_OK;
   });
   if (valid != DEISA_OK) return valid;
   return reported(bridge, error, [&](Bridge& open) {
-    const deisa::Client::Value value = open.get(key, timestep, (flags & DEISA_COLLECTIVE) != 0);
-    if (!value.found) {
-      return deisa::write_error(
-          Error(DEISA_NOT_FOUND, std::string("no feedback value '") + key + "'"), error);
+    const deisa::Client::Value& found = open.get(key, given);
+    if (!found.found) {
+      return deisa::write_error(Error(DEISA_NOT_FOUND, not_found(key, given.timestep)), error);
     }
-    use(value.packed);
+    use(found);
     return DEISA_OK;
   });
 }
@@ -45,39 +71,29 @@ deisa_status read_feedback(deisa_bridge* bridge, const char* key, int64_t timest
 
 extern "C" {
 
-deisa_status deisa_get_double(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                              double* value, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(value, "value");
-    *value = deisa::unpack_double(key, packed);
-  });
-}
-
-deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                             int64_t* value, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(value, "value");
-    *value = deisa::unpack_int64(key, packed);
-  });
-}
-
-deisa_status deisa_get_value(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                             const deisa_value** value, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(value, "value");
-    bridge->value = std::make_unique<deisa::FeedbackValue>(key, packed);
+deisa_status deisa_get(deisa_bridge* bridge, const char* key, const deisa_get_options* options,
+                       const deisa_value** value, deisa_error* error) {
+  return read_feedback(bridge, key, options, value, error, [&](const deisa::Client::Value& found) {
+    // The one of the last call, if it is the same.
+    if (bridge->value == nullptr || found.version == 0 || found.version != bridge->value_version) {
+      bridge->value = std::make_unique<deisa::FeedbackValue>(key, found.packed);
+      bridge->value_version = found.version;
+    }
     *value = &bridge->value->root();
   });
 }
 
-deisa_status deisa_get_packed(deisa_bridge* bridge, const char* key, int64_t timestep, int flags,
-                              const void** data, size_t* size, deisa_error* error) {
-  return read_feedback(bridge, key, timestep, flags, error, [&](const std::string& packed) {
-    require(data, "data");
-    require(size, "size");
-    bridge->packed = packed;
-    *data = bridge->packed.data();
-    *size = bridge->packed.size();
+deisa_status deisa_get_double(deisa_bridge* bridge, const char* key,
+                              const deisa_get_options* options, double* value, deisa_error* error) {
+  return read_feedback(bridge, key, options, value, error, [&](const deisa::Client::Value& found) {
+    *value = deisa::unpack_double(key, found.packed);
+  });
+}
+
+deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key,
+                             const deisa_get_options* options, int64_t* value, deisa_error* error) {
+  return read_feedback(bridge, key, options, value, error, [&](const deisa::Client::Value& found) {
+    *value = deisa::unpack_int64(key, found.packed);
   });
 }
 

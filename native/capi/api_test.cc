@@ -1,8 +1,11 @@
 // One rank through the C ABI, against a node actor that the test plays.
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <future>
+#include <initializer_list>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -18,7 +21,7 @@ class ApiTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_node("", &node);
-    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    rank.options.error_mode = DEISA_ERRORS_RETURN;
     rank.options.send_timeout = 20;
   }
   void start() {
@@ -32,10 +35,10 @@ class ApiTest : public ::testing::Test {
     EXPECT_TRUE(contains(rank.error.message, text));
     EXPECT_EQ(rank.error.rank, 0);
   }
-  deisa_bridge_status status() {
-    deisa_bridge_status out = {};
+  deisa_statistics status() {
+    deisa_statistics out = {};
     out.struct_size = sizeof(out);
-    EXPECT_EQ(deisa_get_status(rank.bridge, &out, &rank.error), DEISA_OK);
+    EXPECT_EQ(deisa_get_statistics(rank.bridge, &out, &rank.error), DEISA_OK);
     return out;
   }
   std::string text_of(double value) const {
@@ -179,34 +182,34 @@ TEST_F(ApiTest, AbandonSaysSo) {
 }
 
 TEST_F(ApiTest, AcknowledgeLevels) {
-  for (const auto level : {DEISA_RECEIVED, DEISA_STORED, DEISA_ANNOUNCED}) {
+  for (const auto level : {DEISA_ACK_RECEIVED, DEISA_ACK_STORED, DEISA_ACK_ANNOUNCED}) {
     // The node actor holds the next level back, until the test lets it go on.
     std::mutex mutex;
     std::vector<FakeNode::Step> kept;
     node.on_step([&, level](FakeNode& self, const FakeNode::Step& step) {
       std::lock_guard<std::mutex> lock(mutex);
-      if (level == DEISA_STORED) self.store(step);
-      if (level == DEISA_ANNOUNCED) self.store_and_announce(step);
+      if (level == DEISA_ACK_STORED) self.store(step);
+      if (level == DEISA_ACK_ANNOUNCED) self.store_and_announce(step);
       kept.push_back(step);
     });
     Rank one;
     one.options.acknowledge = level;
-    one.options.error_mode = DEISA_ERRORS_RAISE;
+    one.options.error_mode = DEISA_ERRORS_RETURN;
     ASSERT_EQ(one.open(), DEISA_OK);
     ASSERT_EQ(one.define("t"), DEISA_OK);
     ASSERT_EQ(one.ready(), DEISA_OK);
     EXPECT_EQ(one.send("t", 0, 1), DEISA_OK) << level;
-    deisa_bridge_status now = {};
+    deisa_statistics now = {};
     now.struct_size = sizeof(now);
-    ASSERT_EQ(deisa_get_status(one.bridge, &now, nullptr), DEISA_OK);
-    EXPECT_EQ(now.chunks_stored, level == DEISA_RECEIVED ? 0 : 1);
-    EXPECT_EQ(now.chunks_announced, level == DEISA_ANNOUNCED ? 1 : 0);
+    ASSERT_EQ(deisa_get_statistics(one.bridge, &now, nullptr), DEISA_OK);
+    EXPECT_EQ(now.chunks_stored, level == DEISA_ACK_RECEIVED ? 0 : 1);
+    EXPECT_EQ(now.chunks_announced, level == DEISA_ACK_ANNOUNCED ? 1 : 0);
   }
 }
 
 TEST_F(ApiTest, AWaitForALevelEnds) {
   node.on_step([](FakeNode& self, const FakeNode::Step& step) { self.store(step); });
-  rank.options.acknowledge = DEISA_ANNOUNCED;
+  rank.options.acknowledge = DEISA_ACK_ANNOUNCED;
   rank.options.send_timeout = 0.2;
   start();
   EXPECT_EQ(rank.send("t", 0, 6), DEISA_ERROR_TIMEOUT);
@@ -234,7 +237,7 @@ TEST_F(ApiTest, AFailureOfTheSendItself) {
   node.on_step([](FakeNode& self, const FakeNode::Step& step) {
     self.fail(step, DEISA_ERROR_RESOURCE, "the object store is full", true);
   });
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   start();
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_ERROR_RESOURCE);
   EXPECT_EQ(rank.message(), "the object store is full");
@@ -260,13 +263,13 @@ TEST_F(ApiTest, AFailureAfterTheReturnComesWithTheNextCall) {
   });
   start();
   ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK);
-  rank.options.acknowledge = DEISA_ANNOUNCED;
+  rank.options.acknowledge = DEISA_ACK_ANNOUNCED;
   deisa_status status = rank.send("t", 0, 2);
   for (int tries = 0; status == DEISA_OK && tries < 1000; ++tries) {
     std::this_thread::yield();
-    deisa_bridge_status ignored = {};
+    deisa_statistics ignored = {};
     ignored.struct_size = sizeof(ignored);
-    deisa_get_status(rank.bridge, &ignored, nullptr);
+    deisa_get_statistics(rank.bridge, &ignored, nullptr);
     status = deisa_flush(rank.bridge, &rank.error);
   }
   EXPECT_EQ(status, DEISA_ERROR_CONNECTION);
@@ -298,7 +301,7 @@ void fail_two_late(FakeNode& node, Rank& rank, const Next& next) {
   next();
 }
 
-TEST_F(ApiTest, InModeRaiseOneErrorSaysAllThatFailedSince) {
+TEST_F(ApiTest, InModeReturnOneErrorSaysAllThatFailedSince) {
   start();
   fail_two_late(node, rank, [&] {
     EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_ERROR_RESOURCE);
@@ -325,7 +328,7 @@ TEST_F(ApiTest, InModeReportTheHandlerGetsEachThatFailedSince) {
   });
 }
 
-TEST_F(ApiTest, InModeRaiseBeginStepReportsEarlierFailuresAndBeginsNothing) {
+TEST_F(ApiTest, InModeReturnBeginStepReportsEarlierFailuresAndBeginsNothing) {
   start();
   fail_two_late(node, rank, [&] {
     deisa_status begun = rank.begin(3);
@@ -351,7 +354,7 @@ TEST_F(ApiTest, CloseEndsTheBridgeWhateverFailsInIt) {
   rank.options.error_mode = DEISA_ERRORS_REPORT;
   start();
   ASSERT_EQ(rank.send("t", 0, 1), DEISA_OK);
-  EXPECT_EQ(rank.close(2), DEISA_ERROR_CONTRACT) << "always raised";
+  EXPECT_EQ(rank.close(2), DEISA_ERROR_CONTRACT) << "always returned";
   EXPECT_TRUE(contains(rank.message(), "the node actor refuses it"));
   EXPECT_EQ(rank.bridge, nullptr) << "it has ended";
 }
@@ -362,7 +365,7 @@ TEST_F(ApiTest, TheHandlerGetsFailuresAndTheSimulationGoesOn) {
   });
   std::vector<deisa_error> seen;
   rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   rank.options.error_handler = [](void* data, const deisa_error* error) {
     static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
   };
@@ -375,7 +378,7 @@ TEST_F(ApiTest, TheHandlerGetsFailuresAndTheSimulationGoesOn) {
   EXPECT_STREQ(seen[0].array, "t");
   EXPECT_EQ(seen[0].timestep, 3);
   expect_contract(rank.send("t", 0, 3), "was sent before");
-  EXPECT_EQ(seen.size(), 1u) << "a violation of the contract is raised, not handled";
+  EXPECT_EQ(seen.size(), 1u) << "a violation of the contract is returned, not handled";
 }
 
 TEST_F(ApiTest, TheHandlerGetsEachCauseOnce) {
@@ -386,7 +389,7 @@ TEST_F(ApiTest, TheHandlerGetsEachCauseOnce) {
   });
   std::vector<deisa_error> seen;
   rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   rank.options.error_handler = [](void* data, const deisa_error* error) {
     static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
   };
@@ -409,7 +412,7 @@ TEST_F(ApiTest, AHandlerThatThrowsIsKeptInside) {
     self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
   });
   rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   rank.options.error_handler = [](void*, const deisa_error*) { throw 42; };
   start();
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
@@ -420,7 +423,7 @@ TEST_F(ApiTest, TheDefaultHandlerSaysWhereOnStderr) {
     self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
   });
   rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   start();
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
@@ -445,8 +448,29 @@ TEST_F(ApiTest, AReportedBeginStepLeavesTheStepOut) {
   EXPECT_EQ(rank.begin(1), DEISA_REPORTED);
   EXPECT_EQ(rank.put("t", 0), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
-  EXPECT_EQ(status().steps_dropped, 1);
+  EXPECT_EQ(status().steps_skipped, 1);
   EXPECT_EQ(node.chunks().size(), 1u);
+}
+
+TEST_F(ApiTest, AnAbandonedStepIsNotHandedOver) {
+  start();
+  EXPECT_EQ(deisa_abandon_step(rank.bridge, &rank.error), DEISA_OK) << "no step is open";
+  // As often as there are slots, and once more: they are free again.
+  for (int64_t t = 0; t < 4; ++t) {
+    ASSERT_EQ(rank.begin(t), DEISA_OK);
+    ASSERT_EQ(rank.put("t", 0), DEISA_OK) << rank.message();
+    EXPECT_EQ(deisa_abandon_step(rank.bridge, &rank.error), DEISA_OK);
+    expect_contract(rank.end(), "end_step outside a step");
+    expect_contract(rank.send("t", 0, t), "is older than expected");
+  }
+  EXPECT_EQ(status().steps_skipped, 4);
+  EXPECT_EQ(status().steps_sent, 0);
+  EXPECT_EQ(rank.send("t", 0, 4), DEISA_OK);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
+  EXPECT_EQ(node.chunks().size(), 1u);
+  const std::vector<std::string> log = node.log();
+  EXPECT_NE(std::find(log.begin(), log.end(), "PROGRESS 0 t=4"), log.end())
+      << "nobody waits for it";
 }
 
 TEST_F(ApiTest, ANodeActorThatDiesIsReportedByTheNextCall) {
@@ -468,14 +492,14 @@ TEST_F(ApiTest, TheLossOfTheNodeActorNamesWhatIsLost) {
     if (step.timestep <= 2) self.announce(step);
     if (step.timestep == 6) came.set_value();
   });
-  ::setenv("DEISA_STATUS", "1", 1);
+  ::setenv("DEISA_STATISTICS", "1", 1);
   rank.options.max_in_flight = 8;
   start();
-  ::unsetenv("DEISA_STATUS");
+  ::unsetenv("DEISA_STATISTICS");
   for (const int64_t t : {0, 1, 2, 3, 4, 6}) ASSERT_EQ(rank.send("t", 0, t), DEISA_OK);
   came.get_future().wait();
   node.close_all();
-  deisa_bridge_status now = status();
+  deisa_statistics now = status();
   for (int tries = 0; now.chunks_lost == 0 && tries < 100000; ++tries) now = status();
   EXPECT_EQ(now.chunks_lost, 3);
   EXPECT_EQ(now.chunks_sent, 6);
@@ -514,7 +538,7 @@ TEST_F(ApiTest, WhatFailsForGoodIsReportedOnceAndCounted) {
   });
   std::vector<deisa_error> seen;
   rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   rank.options.error_handler = [](void* data, const deisa_error* error) {
     static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
   };
@@ -588,27 +612,27 @@ TEST_F(ApiTest, Feedback) {
   nlohmann::json::to_msgpack(2.5, packed);
   node.set_value("gain", packed);
   double number = -1;
-  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", DEISA_LATEST, 0, &number, &rank.error), DEISA_OK);
+  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", nullptr, &number, &rank.error), DEISA_OK);
   EXPECT_EQ(number, 2.5);
   int64_t integer = -1;
-  EXPECT_EQ(deisa_get_int64(rank.bridge, "gain", DEISA_LATEST, 0, &integer, &rank.error),
+  EXPECT_EQ(deisa_get_int64(rank.bridge, "gain", nullptr, &integer, &rank.error),
             DEISA_ERROR_ARGUMENT);
   EXPECT_TRUE(contains(rank.message(), "feedback 'gain' is 2.5: expected an integer"));
   EXPECT_EQ(integer, -1);
-  EXPECT_EQ(deisa_get_double(rank.bridge, "none", DEISA_LATEST, 0, &number, &rank.error),
-            DEISA_NOT_FOUND);
+  EXPECT_EQ(deisa_get_double(rank.bridge, "none", nullptr, &number, &rank.error), DEISA_NOT_FOUND);
   EXPECT_EQ(number, 2.5) << "the default stays";
-  const void* data = nullptr;
-  size_t size = 0;
-  EXPECT_EQ(deisa_get_packed(rank.bridge, "gain", DEISA_LATEST, DEISA_COLLECTIVE, &data, &size,
-                             &rank.error),
-            DEISA_OK);
-  EXPECT_EQ(std::string(static_cast<const char*>(data), size), packed);
   EXPECT_EQ(deisa_delete(rank.bridge, "gain", &rank.error), DEISA_OK);
-  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", DEISA_LATEST, 0, &number, &rank.error),
-            DEISA_NOT_FOUND);
-  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", DEISA_LATEST, 64, &number, &rank.error),
-            DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", nullptr, &number, &rank.error), DEISA_NOT_FOUND);
+  for (const auto& change : std::initializer_list<std::function<void(deisa_get_options&)>>{
+           [](deisa_get_options& one) { one.struct_size = 8; },
+           [](deisa_get_options& one) { one.wait = -1; },
+           [](deisa_get_options& one) { one.wait = std::nan(""); },
+           [](deisa_get_options& one) { one.all = 1, one.timestep = 3; }}) {
+    deisa_get_options options = DEISA_GET_OPTIONS_INIT;
+    change(options);
+    EXPECT_EQ(deisa_get_double(rank.bridge, "gain", &options, &number, &rank.error),
+              DEISA_ERROR_ARGUMENT);
+  }
 }
 
 TEST_F(ApiTest, FeedbackOfAnyKind) {
@@ -617,11 +641,10 @@ TEST_F(ApiTest, FeedbackOfAnyKind) {
   nlohmann::json::to_msgpack({{"what", nullptr}, {"who", {"a", 1}}}, packed);
   node.set_value("map", packed);
   const deisa_value* value = nullptr;
-  EXPECT_EQ(deisa_get_value(rank.bridge, "none", DEISA_LATEST, 0, &value, &rank.error),
-            DEISA_NOT_FOUND);
+  EXPECT_EQ(deisa_get(rank.bridge, "none", nullptr, &value, &rank.error), DEISA_NOT_FOUND);
   EXPECT_EQ(value, nullptr);
-  for (const int flags : {0, DEISA_COLLECTIVE}) {
-    ASSERT_EQ(deisa_get_value(rank.bridge, "map", DEISA_LATEST, flags, &value, &rank.error),
+  for (const bool collective : {false, true}) {
+    ASSERT_EQ(deisa_get(rank.bridge, "map", &*read(DEISA_LATEST, collective), &value, &rank.error),
               DEISA_OK);
     ASSERT_EQ(value->kind, DEISA_VALUE_MAP);
     ASSERT_EQ(value->size, 2u);
@@ -629,19 +652,93 @@ TEST_F(ApiTest, FeedbackOfAnyKind) {
     EXPECT_EQ(value->items[0].kind, DEISA_VALUE_NULL);
     EXPECT_EQ(value->items[1].items[1].integer, 1);
   }
-  EXPECT_EQ(deisa_get_value(rank.bridge, "map", DEISA_LATEST, 0, nullptr, &rank.error),
-            DEISA_ERROR_ARGUMENT);
-  EXPECT_EQ(deisa_get_value(nullptr, "map", DEISA_LATEST, 0, &value, &rank.error),
-            DEISA_ERROR_CONTRACT);
+  EXPECT_EQ(deisa_get(rank.bridge, "map", nullptr, nullptr, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_get(nullptr, "map", nullptr, &value, &rank.error), DEISA_ERROR_CONTRACT);
+}
+
+TEST_F(ApiTest, APlainReadAsksOnceAndHearsOfChanges) {
+  start();
+  node.set_value("k", "\x01");
+  int64_t number = -1;
+  const auto read_k = [&](const deisa_get_options* options = nullptr) {
+    return deisa_get_int64(rank.bridge, "k", options, &number, &rank.error);
+  };
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(read_k(), DEISA_OK);
+  EXPECT_EQ(node.gets(), 1);
+  const deisa_value* first = nullptr;
+  const deisa_value* second = nullptr;
+  ASSERT_EQ(deisa_get(rank.bridge, "k", nullptr, &first, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_get(rank.bridge, "k", nullptr, &second, &rank.error), DEISA_OK);
+  EXPECT_EQ(first, second) << "not converted again";
+  node.set_value("k", "\x02");
+  ASSERT_EQ(read_k(), DEISA_OK);
+  EXPECT_EQ(number, 2);
+  ASSERT_EQ(deisa_get(rank.bridge, "k", nullptr, &second, &rank.error), DEISA_OK);
+  EXPECT_EQ(second->integer, 2);
+  EXPECT_EQ(node.gets(), 1);
+  EXPECT_EQ(deisa_delete(rank.bridge, "k", &rank.error), DEISA_OK);
+  EXPECT_EQ(read_k(), DEISA_NOT_FOUND);
+  // More than fits into a message is asked for again.
+  std::string large;
+  nlohmann::json::to_msgpack(std::string(100000, 'x'), large);
+  node.set_value("k", large);
+  ASSERT_EQ(deisa_get(rank.bridge, "k", nullptr, &first, &rank.error), DEISA_OK);
+  EXPECT_EQ(first->size, 100000u);
+  EXPECT_EQ(node.gets(), 2);
+  deisa_get_options options = DEISA_GET_OPTIONS_INIT;
+  options.timestep = 3;
+  EXPECT_EQ(read_k(&options), DEISA_NOT_FOUND);
+  EXPECT_EQ(node.gets(), 3) << "a timestep is asked for";
+  node.close_all();
+  deisa_status status = DEISA_OK;
+  for (int i = 0; status == DEISA_OK && i < 100000; ++i) {
+    status = deisa_get(rank.bridge, "k", nullptr, &first, &rank.error);
+  }
+  EXPECT_EQ(status, DEISA_ERROR_CONNECTION) << "what is kept is not all there is to know";
+}
+
+TEST_F(ApiTest, AReadWaitsForTheValueOfItsTimestep) {
+  start();
+  deisa_get_options options = DEISA_GET_OPTIONS_INIT;
+  options.timestep = 3;
+  options.wait = 20;
+  for (const int collective : {0, 1}) {
+    options.collective = collective;
+    options.timestep += collective;
+    auto setter = std::async(std::launch::async, [&, t = options.timestep] {
+      while (node.gets() == collective) std::this_thread::yield();
+      node.set_value("k@" + std::to_string(t), "\x07");
+    });
+    int64_t number = -1;
+    EXPECT_EQ(deisa_get_int64(rank.bridge, "k", &options, &number, &rank.error), DEISA_OK)
+        << rank.message();
+    EXPECT_EQ(number, 7);
+  }
+}
+
+TEST_F(ApiTest, AllKeptValuesAreAList) {
+  start();
+  std::string packed;
+  nlohmann::json::to_msgpack({{1, 0.5}, {3, "x"}}, packed);
+  node.set_value("k*", packed);
+  deisa_get_options options = DEISA_GET_OPTIONS_INIT;
+  options.all = 1;
+  const deisa_value* value = nullptr;
+  ASSERT_EQ(deisa_get(rank.bridge, "k", &options, &value, &rank.error), DEISA_OK);
+  ASSERT_EQ(value->kind, DEISA_VALUE_LIST);
+  ASSERT_EQ(value->size, 2u);
+  EXPECT_EQ(value->items[1].items[0].integer, 3);
+  EXPECT_EQ(value->items[0].items[1].number, 0.5);
 }
 
 TEST_F(ApiTest, ChunkedFeedbackIsRefusedInEveryMode) {
   rank.options.error_mode = DEISA_ERRORS_REPORT;
   start();
   double number = 7;
-  EXPECT_EQ(
-      deisa_get_double(rank.bridge, "gain", DEISA_LATEST, DEISA_CHUNKED, &number, &rank.error),
-      DEISA_ERROR_UNSUPPORTED);
+  deisa_get_options chunked = DEISA_GET_OPTIONS_INIT;
+  chunked.chunked = 1;
+  EXPECT_EQ(deisa_get_double(rank.bridge, "gain", &chunked, &number, &rank.error),
+            DEISA_ERROR_UNSUPPORTED);
   EXPECT_TRUE(contains(rank.message(), "feedback 'gain': chunked is not implemented"));
   EXPECT_EQ(number, 7);
 }
@@ -673,17 +770,18 @@ TEST_F(ApiTest, ArrowMemoryIsViewedAndReleased) {
   layout.chunk_shape = shape;
   ArrowArray array = {};
   ArrowSchema schema = {};
-  ASSERT_EQ(deisa_export_arrow(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK)
+  ASSERT_EQ(deisa_export_memory(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK)
       << rank.message();
-  EXPECT_EQ(deisa_send_arrow(rank.bridge, "t", &array, &schema, 1, &rank.error), DEISA_OK)
+  EXPECT_EQ(send_from(rank.bridge, "t", arrow(&array, &schema), 1, nullptr, &rank.error), DEISA_OK)
       << rank.message();
   EXPECT_EQ(array.release, nullptr);
   EXPECT_EQ(schema.release, nullptr);
   ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
   EXPECT_EQ(node.chunks()[0].bytes, text_of(3));
   layout.dtype = DEISA_INT64;
-  ASSERT_EQ(deisa_export_arrow(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK);
-  expect_contract(deisa_send_arrow(rank.bridge, "t", &array, &schema, 2, &rank.error), "float64");
+  ASSERT_EQ(deisa_export_memory(data.data(), &layout, &array, &schema, &rank.error), DEISA_OK);
+  expect_contract(send_from(rank.bridge, "t", arrow(&array, &schema), 2, nullptr, &rank.error),
+                  "float64");
   EXPECT_STREQ(rank.error.array, "t");
   EXPECT_EQ(array.release, nullptr) << "released after an error too";
 }
@@ -692,9 +790,9 @@ TEST_F(ApiTest, NullArguments) {
   EXPECT_EQ(deisa_open(nullptr, nullptr, nullptr), DEISA_ERROR_ARGUMENT);
   EXPECT_EQ(deisa_send(nullptr, "t", this, 0, &rank.error), DEISA_ERROR_CONTRACT);
   EXPECT_TRUE(contains(rank.message(), "bridge is NULL: it was never opened, or it was closed"));
-  deisa_bridge_status out = {};
+  deisa_statistics out = {};
   out.struct_size = sizeof(out);
-  EXPECT_EQ(deisa_get_status(nullptr, &out, &rank.error), DEISA_ERROR_CONTRACT);
+  EXPECT_EQ(deisa_get_statistics(nullptr, &out, &rank.error), DEISA_ERROR_CONTRACT);
   start();
   EXPECT_EQ(deisa_send(rank.bridge, nullptr, this, 0, nullptr), DEISA_ERROR_ARGUMENT);
   EXPECT_EQ(deisa_send(rank.bridge, "t", nullptr, 0, &rank.error), DEISA_ERROR_ARGUMENT);
@@ -738,14 +836,14 @@ TEST_F(ApiTest, AsynchronousSends) {
     std::lock_guard<std::mutex> lock(mutex);
     kept.push_back(step);
   });
-  rank.options.acknowledge = DEISA_STORED;
+  rank.options.acknowledge = DEISA_ACK_STORED;
   rank.options.send_timeout = 0.2;
   start();
   const auto data = Rank::values(1);
   deisa_request first = 0, second = 0, third = 0;
-  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 0, &first, &rank.error), DEISA_OK);
-  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &second, &rank.error), DEISA_OK);
-  EXPECT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 2, &third, &rank.error),
+  ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 0, &first, &rank.error), DEISA_OK);
+  ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 1, &second, &rank.error), DEISA_OK);
+  EXPECT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 2, &third, &rank.error),
             DEISA_ERROR_TIMEOUT)
       << "bounded in flight";
   EXPECT_EQ(third, 0u);
@@ -785,7 +883,8 @@ TEST_F(ApiTest, ATestReportsItsOwnRequestAlone) {
   const auto data = Rank::values(1);
   ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);  // received; it fails later
   deisa_request request = 0;
-  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 1, &request, &rank.error), DEISA_OK);
+  ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 1, &request, &rank.error),
+            DEISA_OK);
   while (status().chunks_announced == 0) std::this_thread::yield();
   EXPECT_EQ(deisa_test(rank.bridge, &request, &rank.error), DEISA_OK) << rank.message();
   EXPECT_EQ(request, 0u);
@@ -798,7 +897,7 @@ TEST_F(ApiTest, AsynchronousSteps) {
   deisa_request request = 0;
   ASSERT_EQ(rank.begin(0), DEISA_OK);
   ASSERT_EQ(rank.put("t", 1), DEISA_OK);
-  ASSERT_EQ(deisa_end_step_async(rank.bridge, &request, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_end_step(rank.bridge, &request, &rank.error), DEISA_OK);
   EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK);
   EXPECT_EQ(rank.close(1), DEISA_OK);
 }
@@ -810,7 +909,8 @@ TEST_F(ApiTest, ARequestThatIsDroppedIsFlushedAndReported) {
   start();
   const auto data = Rank::values(1);
   deisa_request request = 0;
-  ASSERT_EQ(deisa_send_async(rank.bridge, "t", data.data(), 0, &request, &rank.error), DEISA_OK);
+  ASSERT_EQ(send_from(rank.bridge, "t", memory_at(data.data()), 0, &request, &rank.error),
+            DEISA_OK);
   EXPECT_EQ(rank.close(1), DEISA_ERROR_RESOURCE);
   EXPECT_EQ(rank.message(), "an earlier call failed: full");
 }
@@ -834,15 +934,15 @@ TEST_F(ApiTest, DisabledEverythingIsASuccess) {
   EXPECT_EQ(rank.put("t", 0), DEISA_OK);
   EXPECT_EQ(rank.end(), DEISA_OK);
   double value = 4;
-  EXPECT_EQ(deisa_get_double(rank.bridge, "k", DEISA_LATEST, DEISA_COLLECTIVE, &value, &rank.error),
+  EXPECT_EQ(deisa_get_double(rank.bridge, "k", &*read(DEISA_LATEST, true), &value, &rank.error),
             DEISA_NOT_FOUND);
   EXPECT_EQ(value, 4);
   EXPECT_EQ(status().chunks_sent, 0);
   void* buffer = nullptr;
-  ASSERT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_loan(rank.bridge, "t", &buffer, nullptr, &rank.error), DEISA_OK);
   ASSERT_NE(buffer, nullptr) << "ordinary memory";
   std::memset(buffer, 0, 48);
-  EXPECT_EQ(deisa_send_allocated(rank.bridge, "t", &buffer, 2, &rank.error), DEISA_OK);
+  EXPECT_EQ(send_from(rank.bridge, "t", loan(&buffer), 2, nullptr, &rank.error), DEISA_OK);
   EXPECT_NE(buffer, nullptr);
   EXPECT_EQ(rank.close(2), DEISA_OK);
   ::unsetenv("DEISA_DISABLE");

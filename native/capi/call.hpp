@@ -24,8 +24,8 @@ struct deisa_bridge {
   deisa::Disabled disabled;
   std::unique_ptr<deisa::Bridge> bridge;
   std::unique_ptr<deisa::Reporter> reporter;
-  std::string packed;                           // the answer of the last deisa_get_packed
-  std::unique_ptr<deisa::FeedbackValue> value;  // the answer of the last deisa_get_value
+  std::unique_ptr<deisa::FeedbackValue> value;  // the answer of the last deisa_get
+  uint64_t value_version = 0;
   // Under DEISA_DISABLE nobody calls the communicator that was given, but it is released as well.
   deisa_communicator unused_communicator = {};
 
@@ -103,7 +103,7 @@ deisa_status on_bridge(deisa_bridge* handle, deisa_error* error, const Work& wor
   });
 }
 
-// As above, for calls whose failures go to the exception handler unless the caller is at fault.
+// As above, for calls whose failures go to the error handler unless the caller is at fault.
 template <typename Work>
 deisa_status reported_alone(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
   return on_bridge(handle, error, [&](Bridge& bridge) -> deisa_status {
@@ -158,18 +158,13 @@ inline void require(const void* pointer, const char* what) {
   if (pointer == nullptr) throw null_argument(what);
 }
 
-// What every caller has ever known of deisa_layout: the part before `offset`.
-inline constexpr size_t kFirstLayoutSize = offsetof(deisa_layout, offset);
-
-// ... and of deisa_bridge_status.
-inline constexpr size_t kFirstStatusSize = offsetof(deisa_bridge_status, chunks_left_out);
-
-// The caller's struct may be that of an older header, and then ends early.
-inline deisa_layout known_part(const deisa_layout& layout) {
-  deisa_layout known = DEISA_LAYOUT_INIT;
-  if (layout.struct_size < kFirstLayoutSize) return known;
-  std::memcpy(&known, &layout, std::min(layout.struct_size, sizeof(known)));
-  return known;
+// A struct that the caller has filled in, and whose end it may know of more than this library.
+template <typename Struct>
+void require_size(const Struct& given, const char* what, const char* initialiser) {
+  if (given.struct_size >= sizeof(Struct)) return;
+  throw Error(DEISA_ERROR_ARGUMENT,
+              std::string(what) + ": struct_size = " + std::to_string(given.struct_size) +
+                  ": expected " + std::to_string(sizeof(Struct)) + "; start from " + initialiser);
 }
 
 }  // namespace deisa

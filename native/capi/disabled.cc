@@ -23,7 +23,7 @@ void Disabled::define(const std::string& arrays_metadata) {
   }
 }
 
-void* Disabled::allocate(const std::string& name) {
+void* Disabled::loan(const std::string& name) {
   const auto known = arrays_.find(name);
   if (known == arrays_.end()) return nullptr;
   Buffers& buffers = known->second;
@@ -34,26 +34,17 @@ void* Disabled::allocate(const std::string& name) {
   return (*buffers.memory)[buffers.lent].data();
 }
 
-void* Disabled::allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape) {
-  const auto known = arrays_.find(name);
-  if (known == arrays_.end()) return nullptr;
-  const Layout& layout = known->second.layout;
-  if (dtype != layout.dtype || ndim != static_cast<int32_t>(layout.shape.size())) return nullptr;
-  std::copy(layout.shape.begin(), layout.shape.end(), shape);
-  return allocate(name);
-}
-
 void Disabled::exchange(const std::string& name, void** buffer) {
   const auto known = arrays_.find(name);
-  if (known == arrays_.end() || *buffer != allocate(name)) return;
+  if (known == arrays_.end() || *buffer != loan(name)) return;
   known->second.lent ^= 1;
-  *buffer = allocate(name);
+  *buffer = loan(name);
 }
 
-void Disabled::export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
+void Disabled::export_loan(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
   array->release = nullptr;
   schema->release = nullptr;
-  const void* data = allocate(name);
+  const void* data = loan(name);
   if (data == nullptr) return;
   const Buffers& buffers = arrays_.at(name);
   export_arrow(data, buffers.layout, buffers.memory, array, schema);

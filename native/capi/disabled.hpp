@@ -18,14 +18,14 @@ class Disabled {
   void define(const std::string& name, const deisa_layout& layout);
   void define(const std::string& arrays_metadata);
   // A buffer of the chunk's size, valid as long as this object; NULL if the size is not known.
-  void* allocate(const std::string& name);
-  // The same; NULL, too, if the array is none of this dtype and number of dimensions.
-  void* allocate(const std::string& name, deisa_dtype dtype, int32_t ndim, int64_t* shape);
+  void* loan(const std::string& name);
+  // Of an array whose size is known.
+  const Layout& layout_of(const std::string& name) const { return arrays_.at(name).layout; }
   // Two buffers take turns, so that a simulation which reads what it sent last computes the same as
   // with analytics. Leaves `*buffer` alone if it is not the one that is lent.
   void exchange(const std::string& name, void** buffer);
-  // As of deisa_export_allocated; marks both structs released if the array is not known.
-  void export_allocated(const std::string& name, ArrowArray* array, ArrowSchema* schema);
+  // As of deisa_export; marks both structs released if the array is not known.
+  void export_loan(const std::string& name, ArrowArray* array, ArrowSchema* schema);
 
  private:
   struct Buffers {

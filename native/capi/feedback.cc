@@ -30,7 +30,7 @@ Error unfit(const std::string& key, const json& value, const char* expected) {
                           : value.dump(-1, ' ', false, json::error_handler_t::replace);
   if (shown.size() > 120) shown = shown.substr(0, 117) + "...";
   return Error(DEISA_ERROR_ARGUMENT, "feedback '" + key + "' is " + shown + ": expected " +
-                                         expected + "; deisa_get_packed reads any value");
+                                         expected + "; deisa_get reads any value");
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ void Reporter::give(const Error& failure, const deisa_error& filled) {
 }
 
 std::vector<Error> Reporter::report_now(std::vector<Error> failures, deisa_error* out) {
-  if (mode_ == DEISA_ERRORS_RAISE) return failures;
+  if (mode_ == DEISA_ERRORS_RETURN) return failures;
   const auto rest = std::stable_partition(
       failures.begin(), failures.end(),
       [](const Error& failure) { return is_the_callers_fault(failure.status()); });
@@ -94,7 +94,7 @@ deisa_status Reporter::report(const std::vector<Error>& failures, deisa_error* o
   std::vector<Error> raised;
   deisa_error first = {};
   for (const Error& failure : failures) {
-    if (mode_ == DEISA_ERRORS_RAISE || is_the_callers_fault(failure.status())) {
+    if (mode_ == DEISA_ERRORS_RETURN || is_the_callers_fault(failure.status())) {
       raised.push_back(failure);
       continue;
     }

@@ -21,7 +21,7 @@ class Reporter {
 
   // Gives each failure to the handler (by default: stderr, for a defect of this library with a trace
   // of the calling code) and returns DEISA_REPORTED. A cause that is known is not given to it again,
-  // and of failures that are for good, only the first is; the others are counted. In mode raise, and
+  // and of failures that are for good, only the first is; the others are counted. In mode return, and
   // for what is the caller's fault in every mode, returns the status instead: that of the first,
   // whose message says what the others were. Fills in `out`, if not NULL. `failures` is not empty.
   deisa_status report(const std::vector<Error>& failures, deisa_error* out);

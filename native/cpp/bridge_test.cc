@@ -42,7 +42,7 @@ class CppBridge : public ::testing::Test {
 
   static deisa::Options raising() {
     deisa::Options options;
-    options.error_mode = deisa::ErrorMode::raise;
+    options.error_mode = DEISA_ERRORS_RETURN;
     options.send_timeout = std::chrono::seconds(20);
     return options;
   }
@@ -87,7 +87,7 @@ TEST_F(CppBridge, LeavesGhostCellsOutInTheOneCopy) {
   double block[4][5];
   for (int i = 0; i < 20; ++i) (&block[0][0])[i] = i;
   bridge.send("t", View<double>(&block[0][0], {4, 5}).inside(), 0);
-  EXPECT_EQ(bridge.status().bytes_copied, 6 * 8);
+  EXPECT_EQ(bridge.statistics().bytes_copied, 6 * 8);
   EXPECT_EQ(arrived(bridge).at(0), bytes_of<double>({6, 7, 8, 11, 12, 13}));
 }
 
@@ -107,8 +107,8 @@ TEST_F(CppBridge, AnotherTypeOrShapeViolatesTheContract) {
   EXPECT_THROW(bridge.send("t", std::vector<float>(6), 0), deisa::ContractError);
   EXPECT_THROW(bridge.send("t", std::vector<double>(6), 0), deisa::ContractError);
   EXPECT_THROW(bridge.send_pointer("t", std::vector<float>(6).data(), 0), deisa::ContractError);
-  EXPECT_THROW(bridge.allocate<float>("t"), deisa::ContractError);
-  EXPECT_THROW(bridge.allocate<double>("u"), deisa::ContractError);
+  EXPECT_THROW(bridge.loan<float>("t"), deisa::ContractError);
+  EXPECT_THROW(bridge.loan<double>("u"), deisa::ContractError);
   EXPECT_EQ(bridge.send("t", values, 0), Status::ok) << "nothing was done before";
 }
 
@@ -163,7 +163,7 @@ TEST_F(CppBridge, ListsOfALayoutHaveOneElementPerDimension) {
   EXPECT_THROW(bridge.define<double>("t", layout), deisa::ArgumentError) << "an empty chunk";
 }
 
-TEST_F(CppBridge, AStepTravelsAsOne) {
+TEST_F(CppBridge, AStepIsOneMessage) {
   Bridge bridge = open();
   deisa::Step step = bridge.begin_step(4);
   ASSERT_TRUE(step);
@@ -176,7 +176,7 @@ TEST_F(CppBridge, AStepTravelsAsOne) {
   EXPECT_THROW(step.end(), deisa::ContractError);
 }
 
-TEST_F(CppBridge, AStepThatGoesOutOfScopeIsHandedOver) {
+TEST_F(CppBridge, AStepThatGoesOutOfScopeIsAbandoned) {
   Bridge bridge = open();
   {
     deisa::Step step = bridge.begin_step(4);
@@ -184,8 +184,33 @@ TEST_F(CppBridge, AStepThatGoesOutOfScopeIsHandedOver) {
     deisa::Step moved = std::move(step);
     moved.put("n", std::vector<std::int32_t>{1, 2});
   }
-  EXPECT_EQ(arrived(bridge).size(), 2u);
+  EXPECT_EQ(arrived(bridge).size(), 0u);
+  EXPECT_EQ(bridge.statistics().steps_skipped, 1);
+  EXPECT_THROW(bridge.send("t", values, 4), deisa::ContractError) << "it left the timestep out";
   EXPECT_EQ(bridge.send("t", values, 5), Status::ok) << "no step is open";
+  EXPECT_EQ(arrived(bridge).size(), 1u);
+}
+
+TEST_F(CppBridge, ArrowGoesInAndOutAndIsReleased) {
+  Bridge bridge = open();
+  deisa::Loan<double> loan = bridge.loan<double>("t");
+  std::fill(loan.begin(), loan.end(), 2.5);
+  ArrowArray array = {};
+  ArrowSchema schema = {};
+  loan.export_to(&array, &schema);
+  ASSERT_NE(array.release, nullptr);
+  EXPECT_EQ(bridge.send("t", deisa::Arrow{&array, &schema}, 0), Status::ok);
+  EXPECT_EQ(array.release, nullptr);
+  EXPECT_EQ(arrived(bridge).at(0), bytes_of<double>({2.5, 2.5, 2.5, 2.5, 2.5, 2.5}));
+  deisa::Step step = bridge.begin_step(1);
+  loan.export_to(&array, &schema);
+  step.put("t", deisa::Arrow{&array, &schema});
+  step.export_to(&array, &schema);
+  EXPECT_EQ(array.n_children, 1);
+  step.end();
+  EXPECT_THROW(step.put("t", deisa::Arrow{&array, &schema}), deisa::ContractError);
+  EXPECT_EQ(array.release, nullptr) << "released also when the step has ended";
+  EXPECT_EQ(schema.release, nullptr);
 }
 
 TEST_F(CppBridge, AStepMayOutliveItsBridge) {
@@ -203,7 +228,7 @@ TEST_F(CppBridge, ARequestIsWaitedFor) {
     held.push_back(step);
   });
   deisa::Options options = raising();
-  options.acknowledge = deisa::Acknowledge::stored;
+  options.acknowledge = DEISA_ACK_STORED;
   options.send_timeout = std::chrono::milliseconds(50);
   Bridge bridge = open(std::move(options));
   deisa::Request request = bridge.send_async("t", values, 0);
@@ -238,7 +263,7 @@ TEST_F(CppBridge, AStepMayBeEndedWithoutWaiting) {
 
 TEST_F(CppBridge, ABufferIsComputedInAndSentWithoutACopy) {
   Bridge bridge = open();
-  deisa::Buffer<double> buffer = bridge.allocate<double>("t");
+  deisa::Loan<double> buffer = bridge.loan<double>("t");
   ASSERT_EQ(buffer.size(), 6u);
   for (double& value : buffer) value = 2;
   buffer.view()(1, 2) = 9;
@@ -249,7 +274,7 @@ TEST_F(CppBridge, ABufferIsComputedInAndSentWithoutACopy) {
   deisa::Step step = bridge.begin_step(1);
   step.put(buffer);
   step.end();
-  EXPECT_EQ(bridge.status().bytes_copied, 0);
+  EXPECT_EQ(bridge.statistics().bytes_copied, 0);
   EXPECT_EQ(arrived(bridge).at(0), bytes_of<double>({2, 2, 2, 2, 2, 9}));
   EXPECT_EQ(arrived(bridge).at(1).substr(0, 8), bytes_of<double>({3}));
 }
@@ -260,6 +285,8 @@ TEST_F(CppBridge, FeedbackHasTypes) {
   node.set_value("text", "\xa3yes");
   node.set_value("long text", "\xd9\x28" + std::string(40, 'x'));
   node.set_value("true", "\xc3");
+  node.set_value("bytes", "\xc4\x01\xc3");
+  node.set_value("most", "\xcf" + std::string(8, '\xff'));
   Bridge bridge = open();
   EXPECT_EQ(bridge.get<int>("number"), 7);
   EXPECT_EQ(bridge.get<std::uint8_t>("number"), 7);
@@ -268,13 +295,18 @@ TEST_F(CppBridge, FeedbackHasTypes) {
   EXPECT_EQ(bridge.get<bool>("true"), true);
   EXPECT_EQ(bridge.get<std::string>("text"), "yes");
   EXPECT_EQ(bridge.get<std::string>("long text"), std::string(40, 'x'));
-  EXPECT_EQ(bridge.get<std::vector<std::byte>>("true"), std::vector<std::byte>{std::byte{0xc3}});
-  EXPECT_EQ(bridge.get_collective<int>("number"), 7);
+  EXPECT_EQ(bridge.get<std::vector<std::byte>>("bytes"), std::vector<std::byte>{std::byte{0xc3}});
+  EXPECT_THROW(bridge.get<std::vector<std::byte>>("text"), deisa::ArgumentError);
+  EXPECT_EQ(bridge.get<std::uint64_t>("most"), UINT64_MAX);
+  EXPECT_THROW(bridge.get<std::int64_t>("most"), deisa::ArgumentError);
+  EXPECT_THROW(bridge.get<double>("most"), deisa::ArgumentError);
+  EXPECT_THROW(bridge.get<int>("half"), deisa::ArgumentError);
+  EXPECT_EQ(bridge.get<int>("number", {deisa::latest, deisa::Seconds(0), true}), 7);
   EXPECT_EQ(bridge.get<int>("nothing"), std::nullopt);
   EXPECT_EQ(bridge.get<std::string>("nothing").value_or("default"), "default");
   EXPECT_THROW(bridge.get<bool>("number"), deisa::ArgumentError) << "7 is no bool";
   EXPECT_THROW(bridge.get<std::string>("number"), deisa::ArgumentError);
-  bridge.remove("number");
+  bridge.delete_("number");
   EXPECT_EQ(bridge.get<int>("number"), std::nullopt);
 }
 
@@ -294,7 +326,7 @@ TEST_F(CppBridge, FeedbackOfArraysAndTrees) {
   EXPECT_THROW(bridge.get<deisa::View<const double>>("array"), deisa::ArgumentError);
   EXPECT_THROW(bridge.get<deisa::View<const double>>("map"), deisa::ArgumentError);
   EXPECT_EQ(bridge.get<deisa::View<const double>>("nothing"), std::nullopt);
-  const auto map = bridge.get_collective<const deisa_value*>("map");
+  const auto map = bridge.get<const deisa_value*>("map", {deisa::latest, deisa::Seconds(0), true});
   ASSERT_TRUE(map.has_value());
   EXPECT_EQ((*map)->kind, DEISA_VALUE_MAP);
   EXPECT_STREQ((*map)->keys[0], "a");
@@ -303,7 +335,7 @@ TEST_F(CppBridge, FeedbackOfArraysAndTrees) {
 
 TEST_F(CppBridge, OptionsOfBackPressureAreHandedOn) {
   deisa::Options options = raising();
-  options.when_full = deisa::WhenFull::fail;
+  options.when_full = DEISA_WHEN_FULL_FAIL;
   options.block_timeout = std::chrono::milliseconds(20);
   options.store_threshold = 0.5;
   options.max_ahead = 4;
@@ -314,7 +346,7 @@ TEST_F(CppBridge, OptionsOfBackPressureAreHandedOn) {
   EXPECT_NE(node.last_finalise.find("\"window\":3"), std::string::npos);
   node.on_ask([](FakeNode& n, const FakeNode::Ask& ask) { n.answer(ask, false, -1, "full"); });
   node.close_gate(-1, "full");
-  bridge.remove("nothing");
+  bridge.delete_("nothing");
   EXPECT_THROW(bridge.begin_step(0), deisa::ResourceError);
 }
 
@@ -331,7 +363,7 @@ TEST_F(CppBridge, ANumberMustFit) {
 TEST_F(CppBridge, FailuresGoToTheHandler) {
   std::vector<std::string> messages;
   deisa::Options options;
-  options.acknowledge = deisa::Acknowledge::stored;
+  options.acknowledge = DEISA_ACK_STORED;
   options.error_handler = [&](const deisa::Exception& error) { messages.push_back(error.what()); };
   node.on_step([](FakeNode& self, const FakeNode::Step& step) {
     self.fail(step, DEISA_ERROR_RESOURCE, "no room", true);
@@ -345,7 +377,7 @@ TEST_F(CppBridge, FailuresGoToTheHandler) {
 TEST_F(CppBridge, WhatTheHandlerThrowsComesOutOfTheCall) {
   struct Mine {};
   deisa::Options options;
-  options.acknowledge = deisa::Acknowledge::stored;
+  options.acknowledge = DEISA_ACK_STORED;
   options.error_handler = [](const deisa::Exception&) { throw Mine(); };
   node.on_step([](FakeNode& self, const FakeNode::Step& step) {
     self.fail(step, DEISA_ERROR_RESOURCE, "no room", true);
@@ -452,11 +484,11 @@ TEST_F(CppBridge, DisabledEverythingIsASuccess) {
     step.put("t", values);
     EXPECT_EQ(step.end(), Status::ok);
     EXPECT_EQ(bridge.get<int>("k"), std::nullopt);
-    deisa::Buffer<double> buffer = bridge.allocate<double>("t");
+    deisa::Loan<double> buffer = bridge.loan<double>("t");
     buffer[5] = 1;
     EXPECT_EQ(bridge.send(buffer, 3), Status::ok);
     EXPECT_EQ(bridge.flush(), Status::ok);
-    EXPECT_EQ(bridge.status().chunks_sent, 0);
+    EXPECT_EQ(bridge.statistics().chunks_sent, 0);
     EXPECT_EQ(bridge.close(4), Status::ok);
   }
   ::unsetenv("DEISA_DISABLE");

@@ -1,11 +1,12 @@
 !> Texts and errors on their way between Fortran and C.
 module deisa_support
   use, intrinsic :: iso_c_binding
-  use, intrinsic :: iso_fortran_env, only: int32, int64, error_unit
+  use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64, error_unit
   use deisa_c
   implicit none
   private
   public :: c_text, c_option, entry, list, number, kind_of, refuse, report, finish, set_integer, set_truth, is_true
+  public :: to_int64, to_real64, f_text
 
 contains
 
@@ -160,6 +161,41 @@ contains
     end select
   end function
 
+  !> An integer of 32 or 64 bits; `otherwise` if it is not given.
+  integer(c_int64_t) function to_int64(variable, otherwise)
+    class(*), intent(in), optional :: variable
+    integer(c_int64_t), intent(in) :: otherwise
+    to_int64 = otherwise
+    if (.not. present(variable)) return
+    select type (variable)
+    type is (integer(int32))
+      to_int64 = variable
+    type is (integer(int64))
+      to_int64 = variable
+    class default
+      error stop 'deisa: the argument timestep must be an integer of 32 or 64 bits'
+    end select
+  end function
+
+  !> Seconds: a real or an integer; 0 if they are not given.
+  real(c_double) function to_real64(variable)
+    class(*), intent(in), optional :: variable
+    to_real64 = 0
+    if (.not. present(variable)) return
+    select type (variable)
+    type is (real(real32))
+      to_real64 = real(variable, c_double)
+    type is (real(real64))
+      to_real64 = variable
+    type is (integer(int32))
+      to_real64 = variable
+    type is (integer(int64))
+      to_real64 = real(variable, c_double)
+    class default
+      error stop 'deisa: the argument wait must be a real or an integer'
+    end select
+  end function
+
   !> Gives status and message to the caller. Stops the program if it is an error, and the caller has
   !> not asked for `stat`. A text that the caller has not asked for, or has no room for, as in an errmsg
   !> that is not allocated, goes to the error output.
@@ -184,12 +220,23 @@ contains
     type(c_error), intent(in) :: error
     character(:), allocatable :: described
     character(kind=c_char) :: text(4600)
-    integer :: i
     call c_describe(error, text, size(text, kind=c_size_t))
-    described = ''
-    do i = 1, size(text)
-      if (text(i) == c_null_char) exit
-      described = described // text(i)
+    described = f_text(text)
+  end function
+
+  !> A text of C, which NUL ends.
+  function f_text(text)
+    character(kind=c_char), intent(in) :: text(:)
+    character(:), allocatable :: f_text
+    integer :: i, length
+    length = 0
+    do while (length < size(text))
+      if (text(length + 1) == c_null_char) exit
+      length = length + 1
+    end do
+    allocate (character(length) :: f_text)
+    do i = 1, length
+      f_text(i:i) = text(i)
     end do
   end function
 

@@ -86,13 +86,18 @@ static void* convert_logicals(view* array, size_t size) {
 static size_t element_size(int dtype) {
   switch (dtype) {
     case DEISA_INT8:
+    case DEISA_UINT8:
       return 1;
     case DEISA_INT16:
+    case DEISA_UINT16:
+    case DEISA_FLOAT16:
       return 2;
     case DEISA_INT32:
+    case DEISA_UINT32:
     case DEISA_FLOAT32:
       return 4;
     case DEISA_INT64:
+    case DEISA_UINT64:
     case DEISA_FLOAT64:
     case DEISA_COMPLEX64:
       return 8;
@@ -103,9 +108,32 @@ static size_t element_size(int dtype) {
   }
 }
 
+/* Leaves the ghost cells out. A block that is too small is left as it is, for the C ABI to refuse. */
+static void go_inside(view* seen, const int64_t* halo) {
+  const int64_t *before = halo + 1, *after = halo + 1 + halo[0];
+  if (halo[0] != seen->ndim) return;
+  for (int d = 0; d < seen->ndim; ++d) {
+    if (seen->shape[d] < before[d] + after[d]) return;
+  }
+  for (int d = 0; d < seen->ndim; ++d) {
+    seen->data = (const char*)seen->data + before[d] * seen->strides[d];
+    seen->shape[d] -= before[d] + after[d];
+  }
+}
+
+static deisa_source source_of(const view* seen, int dtype) {
+  deisa_source source = DEISA_SOURCE_INIT;
+  source.data = seen->data;
+  source.dtype = (deisa_dtype)dtype;
+  source.ndim = seen->ndim;
+  source.shape = seen->shape;
+  source.strides = seen->strides;
+  return source;
+}
+
 /* Looks at the descriptor. `*owned` is memory that the caller frees after the send. */
-static deisa_status read_array(const char* name, const CFI_cdesc_t* array, int dtype, view* seen,
-                               void** owned, deisa_error* error) {
+static deisa_status read_array(const char* name, const CFI_cdesc_t* array, int dtype,
+                               const int64_t* halo, view* seen, void** owned, deisa_error* error) {
   char message[400];
   const size_t size = element_size(dtype);
   *owned = NULL;
@@ -123,6 +151,7 @@ static deisa_status read_array(const char* name, const CFI_cdesc_t* array, int d
     return deisa_fortran_fail(DEISA_ERROR_INTERNAL, name, message, error);
   }
   *seen = view_of(array);
+  go_inside(seen, halo);
   if (dtype == DEISA_BOOL) {
     *owned = convert_logicals(seen, array->elem_len);
     if (*owned == NULL) {
@@ -134,30 +163,27 @@ static deisa_status read_array(const char* name, const CFI_cdesc_t* array, int d
 }
 
 deisa_status deisa_fortran_send(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
-                                int dtype, int64_t timestep, deisa_request* request,
-                                deisa_error* error) {
+                                int dtype, const int64_t* halo, int64_t timestep,
+                                deisa_request* request, deisa_error* error) {
   view seen;
   void* owned;
-  deisa_status status = read_array(name, array, dtype, &seen, &owned, error);
-  if (status == DEISA_OK && request != NULL) {
-    status = deisa_send_strided_async(bridge, name, seen.data, (deisa_dtype)dtype, seen.ndim,
-                                      seen.shape, seen.strides, timestep, request, error);
-  } else if (status == DEISA_OK) {
-    status = deisa_send_strided(bridge, name, seen.data, (deisa_dtype)dtype, seen.ndim, seen.shape,
-                                seen.strides, timestep, error);
+  deisa_status status = read_array(name, array, dtype, halo, &seen, &owned, error);
+  if (status == DEISA_OK) {
+    const deisa_source source = source_of(&seen, dtype);
+    status = deisa_send_from(bridge, name, &source, timestep, request, error);
   }
   free(owned);
   return status;
 }
 
 deisa_status deisa_fortran_put(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
-                               int dtype, deisa_error* error) {
+                               int dtype, const int64_t* halo, deisa_error* error) {
   view seen;
   void* owned;
-  deisa_status status = read_array(name, array, dtype, &seen, &owned, error);
+  deisa_status status = read_array(name, array, dtype, halo, &seen, &owned, error);
   if (status == DEISA_OK) {
-    status = deisa_put_strided(bridge, name, seen.data, (deisa_dtype)dtype, seen.ndim, seen.shape,
-                               seen.strides, error);
+    const deisa_source source = source_of(&seen, dtype);
+    status = deisa_put_from(bridge, name, &source, error);
   }
   free(owned);
   return status;

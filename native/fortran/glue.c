@@ -83,6 +83,9 @@ deisa_status deisa_fortran_open(const deisa_fortran_options* given, const char* 
   set_real(&options.send_timeout, given->send_timeout);
   set_real(&options.block_timeout, given->block_timeout);
   set_real(&options.store_threshold, given->store_threshold);
+  set_real(&options.feedback_interval, given->feedback_interval);
+  options.error_handler = given->error_handler;
+  options.error_handler_data = given->error_handler_data;
   options.master_address = or_default(master_address);
   options.ray_address = or_default(ray_address);
   options.node_id = or_default(node_id);
@@ -93,49 +96,6 @@ deisa_status deisa_fortran_open(const deisa_fortran_options* given, const char* 
     options.communicator = &communicator;
   }
   return deisa_open(&options, bridge, error);
-}
-
-deisa_status deisa_fortran_get_text(deisa_bridge* bridge, const char* key, int64_t timestep,
-                                    int flags, const char** text, size_t* length,
-                                    deisa_error* error) {
-  const void* data = NULL;
-  size_t size = 0;
-  char message[400];
-  const deisa_status status = deisa_get_packed(bridge, key, timestep, flags, &data, &size, error);
-  if (status != DEISA_OK) return status;
-  /* MessagePack's strings: the length is in the low bits of the first byte, or follows it. */
-  const unsigned char* bytes = data;
-  size_t head = 0, count = 0;
-  if (size > 0 && bytes[0] >= 0xa0 && bytes[0] <= 0xbf) {
-    head = 1;
-    count = bytes[0] & 0x1fu;
-  } else if (size > 0 && bytes[0] >= 0xd9 && bytes[0] <= 0xdb) {
-    head = 1 + ((size_t)1 << (bytes[0] - 0xd9));
-    for (size_t i = 1; i < head && i < size; ++i) count = count << 8 | bytes[i];
-  }
-  if (head == 0 || head > size || count != size - head) {
-    snprintf(message, sizeof(message), "feedback '%.300s' is no string: expected one", key);
-    return deisa_fortran_fail(DEISA_ERROR_ARGUMENT, "", message, error);
-  }
-  *text = (const char*)bytes + head;
-  *length = count;
-  return DEISA_OK;
-}
-
-deisa_status deisa_fortran_status(deisa_bridge* bridge, int64_t* counters, int32_t count,
-                                  double* seconds_blocked, deisa_error* error) {
-  deisa_bridge_status now = {.struct_size = sizeof(now)};
-  const deisa_status status = deisa_get_status(bridge, &now, error);
-  const int64_t values[] = {now.steps_sent,       now.chunks_sent,   now.chunks_stored,
-                            now.chunks_announced, now.chunks_failed, now.steps_dropped,
-                            now.chunks_in_flight, now.bytes_sent,    now.bytes_copied,
-                            now.chunks_left_out,  now.chunks_lost,   now.errors,
-                            now.errors_earlier};
-  for (int32_t i = 0; i < count && i < (int32_t)(sizeof(values) / sizeof(values[0])); ++i) {
-    counters[i] = values[i];
-  }
-  *seconds_blocked = now.seconds_blocked;
-  return status;
 }
 
 deisa_status deisa_fortran_fail(deisa_status status, const char* array, const char* message,

@@ -19,7 +19,9 @@ typedef struct deisa_fortran_options {
   int32_t when_full, max_ahead, window;
   int32_t acknowledge, error_mode;
   double comm_timeout, ready_timeout, send_timeout;
-  double block_timeout, store_threshold;
+  double block_timeout, store_threshold, feedback_interval;
+  deisa_error_handler error_handler;
+  void* error_handler_data;
 } deisa_fortran_options;
 
 /* As deisa_open. An empty text keeps the default. `comm` is NULL, or the integer handle of an MPI
@@ -29,38 +31,28 @@ deisa_status deisa_fortran_open(const deisa_fortran_options* given, const char* 
                                 const char* node_actor, const int* comm, deisa_bridge** bridge,
                                 deisa_error* error);
 
-/* As deisa_send, deisa_send_async (if `request` is not NULL) and deisa_put, with data, shape and
- * strides from the descriptor. An array of rank 0 is a chunk of shape (1). `dtype` is what the
- * module knows about the elements; those of DEISA_BOOL are Fortran logicals of any size. */
+/* As deisa_send_from and deisa_put_from, with data, shape and strides from the descriptor. An array
+ * of rank 0 is a chunk of shape (1). `dtype` is that of the array; elements of DEISA_BOOL are
+ * Fortran logicals of any size. `halo[0]` dimensions have ghost cells: as many numbers of cells before
+ * the chunk follow, and as many after it; the array is then the whole block. */
 deisa_status deisa_fortran_send(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
-                                int dtype, int64_t timestep, deisa_request* request,
-                                deisa_error* error);
+                                int dtype, const int64_t* halo, int64_t timestep,
+                                deisa_request* request, deisa_error* error);
 deisa_status deisa_fortran_put(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
-                               int dtype, deisa_error* error);
+                               int dtype, const int64_t* halo, deisa_error* error);
 
-/* As deisa_allocate, deisa_send_allocated, deisa_send_allocated_async (if `request` is not NULL)
- * and deisa_put_allocated, for a pointer: its index (i, j, ...) is that of the chunk, so its last
- * dimension is contiguous. A pointer of another type or rank than the array, and one that is at a
- * part of the buffer, is an error. deisa_fortran_allocate sets it, with lower bounds of 1; after an
- * error it is not associated. The others change nothing but its address. */
-deisa_status deisa_fortran_allocate(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
+/* As deisa_loan, and as deisa_send_from and deisa_put_from with one, for a pointer: its index
+ * (i, j, ...) is that of the chunk, so its last dimension is contiguous. A pointer of another type or
+ * rank than the array, and one that is at a part of the loan, is an error. deisa_fortran_loan sets it,
+ * with lower bounds of 1; after an error it is not associated. The others change nothing but its
+ * address. */
+deisa_status deisa_fortran_loan(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
+                                int dtype, deisa_error* error);
+deisa_status deisa_fortran_send_loan(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
+                                     int dtype, int64_t timestep, deisa_request* request,
+                                     deisa_error* error);
+deisa_status deisa_fortran_put_loan(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
                                     int dtype, deisa_error* error);
-deisa_status deisa_fortran_send_allocated(deisa_bridge* bridge, const char* name,
-                                          CFI_cdesc_t* array, int dtype, int64_t timestep,
-                                          deisa_request* request, deisa_error* error);
-deisa_status deisa_fortran_put_allocated(deisa_bridge* bridge, const char* name, CFI_cdesc_t* array,
-                                         int dtype, deisa_error* error);
-
-/* A feedback value that is a string: `*text` points to `*length` bytes, valid until the next
- * deisa_get* on this bridge. */
-deisa_status deisa_fortran_get_text(deisa_bridge* bridge, const char* key, int64_t timestep,
-                                    int flags, const char** text, size_t* length,
-                                    deisa_error* error);
-
-/* The whole-number counters of deisa_bridge_status in their order, as many as `count`; and the
- * seconds. */
-deisa_status deisa_fortran_status(deisa_bridge* bridge, int64_t* counters, int32_t count,
-                                  double* seconds_blocked, deisa_error* error);
 
 /* Fills in `error`, for failures that are found outside the C ABI. Returns `status`. */
 deisa_status deisa_fortran_fail(deisa_status status, const char* array, const char* message,

@@ -1,4 +1,4 @@
-# Writes deisa.F90 from deisa.F90.in: one specific procedure of send, put, allocate, ... for each kind and rank,
+# Writes deisa.F90 from deisa.F90.in: one specific procedure of send, put, loan, ... for each kind and rank,
 # since compilers choose among them when the program is compiled. (One procedure with an assumed-rank argument
 # would do, but not every compiler passes that on.) For pointers, C's procedures need an interface for each kind.
 
@@ -23,9 +23,11 @@ set(DEISA_SEND [[
     type(c_error) :: error
     integer(c_int) :: status
     if (present(request)) then
-      status = c_send(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), request%number, error)
+      status = c_send(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), this%halo_of(name), &
+        int(timestep, c_int64_t), request%number, error)
     else
-      status = c_send(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), error=error)
+      status = c_send(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), this%halo_of(name), &
+        int(timestep, c_int64_t), error=error)
     end if
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
@@ -41,15 +43,15 @@ set(DEISA_PUT [[
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
-    status = c_put(this%handle, c_text(name), array, @dtype@, error)
+    status = c_put(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), this%halo_of(name), error)
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
 
 ]])
 
-set(DEISA_LENT_INTERFACES [[
+set(DEISA_LOAN_INTERFACES [[
   interface
-    integer(c_int) function c_allocate_@name@(bridge, name, array, dtype, error) bind(c, name='deisa_fortran_allocate')
+    integer(c_int) function c_loan_@name@(bridge, name, array, dtype, error) bind(c, name='deisa_fortran_loan')
       import
       type(c_ptr), value :: bridge
       character(kind=c_char), intent(in) :: name(*)
@@ -57,8 +59,8 @@ set(DEISA_LENT_INTERFACES [[
       integer(c_int), value :: dtype
       type(c_error), intent(inout) :: error
     end function
-    integer(c_int) function c_send_allocated_@name@(bridge, name, array, dtype, timestep, request, error) &
-        bind(c, name='deisa_fortran_send_allocated')
+    integer(c_int) function c_send_loan_@name@(bridge, name, array, dtype, timestep, request, error) &
+        bind(c, name='deisa_fortran_send_loan')
       import
       type(c_ptr), value :: bridge
       character(kind=c_char), intent(in) :: name(*)
@@ -68,8 +70,8 @@ set(DEISA_LENT_INTERFACES [[
       integer(c_int64_t), intent(inout), optional :: request
       type(c_error), intent(inout) :: error
     end function
-    integer(c_int) function c_put_allocated_@name@(bridge, name, array, dtype, error) &
-        bind(c, name='deisa_fortran_put_allocated')
+    integer(c_int) function c_put_loan_@name@(bridge, name, array, dtype, error) &
+        bind(c, name='deisa_fortran_put_loan')
       import
       type(c_ptr), value :: bridge
       character(kind=c_char), intent(in) :: name(*)
@@ -81,7 +83,7 @@ set(DEISA_LENT_INTERFACES [[
 
 ]])
 
-set(DEISA_ALLOCATE [[
+set(DEISA_LOAN [[
   subroutine @specific@(this, name, array, stat, errmsg)
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: name
@@ -92,13 +94,13 @@ set(DEISA_ALLOCATE [[
     integer(c_int) :: status
     @declaration@, target, save :: nothing@extents@
     array => nothing  ! gfortran 12 keeps the type in the pointer, too, and C's changes leave it out
-    status = c_allocate_@name@(this%handle, c_text(name), array, @dtype@, error)
+    status = c_loan_@name@(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), error)
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
 
 ]])
 
-set(DEISA_SEND_ALLOCATED [[
+set(DEISA_SEND_LOAN [[
   subroutine @specific@(this, name, array, timestep, request, stat, errmsg)
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: name
@@ -110,17 +112,18 @@ set(DEISA_SEND_ALLOCATED [[
     type(c_error) :: error
     integer(c_int) :: status
     if (present(request)) then
-      status = c_send_allocated_@name@(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), &
-        request%number, error)
+      status = c_send_loan_@name@(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), &
+        int(timestep, c_int64_t), request%number, error)
     else
-      status = c_send_allocated_@name@(this%handle, c_text(name), array, @dtype@, int(timestep, c_int64_t), error=error)
+      status = c_send_loan_@name@(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), &
+        int(timestep, c_int64_t), error=error)
     end if
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
 
 ]])
 
-set(DEISA_PUT_ALLOCATED [[
+set(DEISA_PUT_LOAN [[
   subroutine @specific@(this, name, array, stat, errmsg)
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: name
@@ -129,24 +132,71 @@ set(DEISA_PUT_ALLOCATED [[
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
-    status = c_put_allocated_@name@(this%handle, c_text(name), array, @dtype@, error)
+    status = c_put_loan_@name@(this%handle, c_text(name), array, this%dtype_of(name, @dtype@), error)
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
 
 ]])
 
 set(DEISA_GET [[
-  subroutine @specific@(this, key, value, @argument@collective, found, stat, errmsg)
+  subroutine @specific@(this, key, value, timestep, wait, collective, found, stat, errmsg)
     class(deisa_bridge), intent(in) :: this
     character(*), intent(in) :: key
     @declaration@, intent(inout) :: value
-    @timestep@@collective@ :: collective
+    class(*), intent(in), optional :: timestep, wait, collective
     class(*), intent(inout), optional :: found
     class(*), intent(inout), optional :: stat
     character(*), intent(inout), optional :: errmsg
     type(c_error) :: error
     integer(c_int) :: status
-    call read_value(this%handle, key, @when@, is_true(collective), value, status, error)
+    call read_value(this%handle, key, get_options(timestep, wait, collective), value, status, error)
+    call set_truth(found, status == deisa_ok)
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+set(DEISA_GET_ARRAY [[
+  subroutine @specific@(this, key, value, timestep, wait, collective, found, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: key
+    @declaration@, allocatable, intent(inout) :: value@dimensions@
+    class(*), intent(in), optional :: timestep, wait, collective
+    class(*), intent(inout), optional :: found
+    class(*), intent(inout), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    @declaration@, pointer :: elements(:)
+    type(c_ptr) :: memory
+    type(c_error) :: error
+    integer(c_int) :: status
+    integer :: extents(@rank@)
+    call read_array(this%handle, key, get_options(timestep, wait, collective), @dtype@, extents, memory, status, error)
+    if (status == deisa_ok) then
+      call c_f_pointer(memory, elements, [product(extents)])
+      value = reshape(elements, extents, order=[@order@])  ! the last index is fastest in Python
+    end if
+    call set_truth(found, status == deisa_ok)
+    call finish(this%handle, status, error, stat, errmsg)
+  end subroutine
+
+]])
+
+set(DEISA_GET_ALL [[
+  subroutine @specific@(this, key, timesteps, values, wait, collective, found, stat, errmsg)
+    class(deisa_bridge), intent(in) :: this
+    character(*), intent(in) :: key
+    integer(int64), allocatable, intent(inout) :: timesteps(:)
+    @declaration@, allocatable, intent(inout) :: values(:)
+    class(*), intent(in), optional :: wait, collective
+    class(*), intent(inout), optional :: found
+    class(*), intent(inout), optional :: stat
+    character(*), intent(inout), optional :: errmsg
+    type(c_get_options) :: options
+    type(c_error) :: error
+    integer(c_int) :: status
+    options = get_options(wait=wait, collective=collective)
+    options%all = 1
+    call read_all(this%handle, key, options, timesteps, values, status, error)
     call set_truth(found, status == deisa_ok)
     call finish(this%handle, status, error, stat, errmsg)
   end subroutine
@@ -180,13 +230,13 @@ function(deisa_generate_module from to)
     list(GET element 1 declaration)
     list(GET element 2 dtype)
     # .true. is not the same in Fortran's memory and in that of the chunk.
-    set(lent YES)
+    set(can_lend YES)
     if(name MATCHES "logical")
-      set(lent NO)
+      set(can_lend NO)
     endif()
-    if(lent)
+    if(can_lend)
       deisa_c_declaration("${declaration}" c_declaration)
-      string(CONFIGURE "${DEISA_LENT_INTERFACES}" interface @ONLY)
+      string(CONFIGURE "${DEISA_LOAN_INTERFACES}" interface @ONLY)
       string(APPEND interfaces "${interface}")
     endif()
     set(dimensions "")
@@ -202,16 +252,16 @@ function(deisa_generate_module from to)
       endforeach()
       set(specific put_${name}_${rank})
       deisa_specific(put DEISA_PUT)
-      if(lent AND rank GREATER 0)
+      if(can_lend AND rank GREATER 0)
         string(REPLACE ":" "0" extents "${dimensions}")
-        set(specific allocate_${name}_${rank})
-        deisa_specific(allocate DEISA_ALLOCATE)
+        set(specific loan_${name}_${rank})
+        deisa_specific(loan DEISA_LOAN)
         foreach(kind int32 int64)
-          set(specific send_allocated_${name}_${rank}_${kind})
-          deisa_specific(send_allocated DEISA_SEND_ALLOCATED)
+          set(specific send_loan_${name}_${rank}_${kind})
+          deisa_specific(send_loan DEISA_SEND_LOAN)
         endforeach()
-        set(specific put_allocated_${name}_${rank})
-        deisa_specific(put_allocated DEISA_PUT_ALLOCATED)
+        set(specific put_loan_${name}_${rank})
+        deisa_specific(put_loan DEISA_PUT_LOAN)
       endif()
     endforeach()
   endforeach()
@@ -220,25 +270,34 @@ function(deisa_generate_module from to)
     string(REPLACE "|" ";" element "${element}")
     list(GET element 0 name)
     list(GET element 1 declaration)
-    foreach(kind "" int32 int64)
-      set(specific get_${name}_${kind})
-      if(kind)
-        set(argument "timestep, ")
-        set(timestep "integer(${kind}), intent(in) :: timestep\n    ")
-        set(when "int(timestep, c_int64_t)")
+    set(specific get_${name})
+    deisa_specific(get DEISA_GET)
+  endforeach()
+  foreach(element IN LISTS DEISA_ELEMENTS)
+    string(REPLACE "|" ";" element "${element}")
+    list(GET element 0 name)
+    list(GET element 1 declaration)
+    list(GET element 2 dtype)
+    if(name MATCHES "logical|int8|int16")
+      continue()
+    endif()
+    set(dimensions "")
+    set(order "")
+    foreach(rank RANGE 1 7)
+      if(rank EQUAL 1)
+        set(dimensions "(:)")
+        set(order "1")
       else()
-        set(specific get_${name})
-        set(argument "")
-        set(timestep "")
-        set(when "latest")
+        string(REPLACE ")" ", :)" dimensions "${dimensions}")
+        set(order "${rank}, ${order}")
       endif()
-      # Of both kinds that a default logical may have: a class(*) could be the timestep, too.
-      set(collective "logical(4), intent(in), optional")
-      deisa_specific(get DEISA_GET)
-      set(collective "logical(8), intent(in)")
-      string(APPEND specific _wide)
-      deisa_specific(get DEISA_GET)
+      set(specific get_array_${name}_${rank})
+      deisa_specific(get DEISA_GET_ARRAY)
     endforeach()
+    if(name MATCHES "64" AND NOT name MATCHES "complex")
+      set(specific get_all_${name})
+      deisa_specific(get_all DEISA_GET_ALL)
+    endif()
   endforeach()
   string(REGEX REPLACE "\n+$" "" bindings "${bindings}")
   string(REGEX REPLACE "\n+$" "" interfaces "${interfaces}")

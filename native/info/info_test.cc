@@ -135,7 +135,8 @@ TEST(CheckSettings, SaysWhatIsRefusedAndWhatHasNoEffect) {
 
 TEST(CheckLibraries, LooksBesideLibdeisa) {
   Machine machine;
-  const auto findings = check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0"));
+  const auto findings =
+      check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0.2"));
   EXPECT_EQ(summary(findings),
             (Lines{"libdeisa ok", "node actor missing", "Gloo note", "YAML note", "MPI note"}));
   EXPECT_THAT(findings[1].text, HasSubstr(machine.path("install/lib/libdeisa_node.so")));
@@ -146,7 +147,8 @@ TEST(CheckLibraries, TriesToLoadThem) {
   Machine machine;
   machine.file("install/lib/libdeisa_mpi.so", "not a library");
   machine.variables["DEISA_NODE_LIBRARY"] = loaded_library();  // any library will do
-  const auto findings = check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0"));
+  const auto findings =
+      check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0.2"));
   EXPECT_EQ(summary(findings),
             (Lines{"libdeisa ok", "node actor ok", "Gloo note", "YAML note", "MPI missing"}));
   EXPECT_THAT(findings[4].text, HasSubstr("cannot be loaded"));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -38,6 +39,9 @@ std::string read_value(int fd, uint64_t size) {
   }
   return value;
 }
+
+// Seconds: longer waits have no end.
+constexpr double kMaxWait = 1e9;
 
 // A status from the other process that stands for a failure: anything else is a defect there.
 deisa_status failure_status(int32_t status) {
@@ -115,6 +119,9 @@ void Client::dispatch() {
       gate_ = {header.value == 1, header.timestep, std::string(reader_.payload()),
                std::max(gate_.answered, header.sequence)};
       return;
+    case wire::Kind::kChanged:
+      if (!change(header)) break;
+      return;
     case wire::Kind::kWelcome:
     case wire::Kind::kDone:
     case wire::Kind::kValue:
@@ -132,6 +139,22 @@ void Client::dispatch() {
     return;
   }
   answers_.push_back(Answer{header, std::string(reader_.payload())});
+}
+
+// Takes in what has become of a kept value.
+bool Client::change(const wire::Header& header) {
+  const std::string_view payload = reader_.payload();
+  if (reader_.has_fd() || header.value == 0 || header.value > payload.size()) return false;
+  const auto kept = kept_.find(std::string(payload.substr(0, header.value)));
+  if (kept == kept_.end()) return true;
+  if (header.status == DEISA_OK) {
+    kept->second = {true, std::string(payload.substr(header.value)), ++versions_};
+  } else if (header.status == DEISA_NOT_FOUND) {
+    kept->second = {false, "", ++versions_};
+  } else {
+    kept_.erase(kept);
+  }
+  return true;
 }
 
 // Reads at most one message; false if there is none now.
@@ -350,26 +373,40 @@ void Client::wait_for_gate(int64_t timestep, uint64_t asked, const Deadline& dea
   }
 }
 
-Client::Value Client::get(const std::string& key, int64_t timestep, const Deadline& deadline) {
+const Client::Value& Client::get(const std::string& key, const Query& query,
+                                 const Deadline& deadline) {
+  const bool plain = query.timestep == wire::kNoTimestep && query.wait <= 0 && !query.all;
+  if (plain) {
+    while (read_one()) {
+    }
+    if (gone_) throw *gone_;
+    if (const auto kept = kept_.find(key); kept != kept_.end()) return kept->second;
+  }
   wire::Header request;
   request.kind = wire::Kind::kGet;
-  request.timestep = timestep;
+  request.timestep = query.timestep;
+  request.flags = query.all ? wire::kAll : uint16_t{0};
+  request.value = static_cast<uint64_t>(std::ceil(std::min(query.wait, kMaxWait) * 1000));
   const uint64_t sequence = send(request, nullptr, 0, key, -1, deadline);
   Reply reply = ask(wire::Kind::kValue, sequence, "GET", deadline);
-  if (reply.header.status == DEISA_NOT_FOUND) return {};
-  if (reply.header.status != DEISA_OK) {
+  const bool missing = reply.header.status == DEISA_NOT_FOUND;
+  if (!missing && reply.header.status != DEISA_OK) {
     throw Error(failure_status(reply.header.status), reply.payload);
   }
   Value value;
-  value.found = true;
-  value.packed =
-      reply.fd ? read_value(reply.fd.get(), reply.header.value) : std::move(reply.payload);
-  if (value.packed.size() != reply.header.value) {
-    throw Error(DEISA_ERROR_CONNECTION,
-                "the value of \"" + key + "\" has " + std::to_string(value.packed.size()) +
-                    " bytes instead of the announced " + std::to_string(reply.header.value));
+  if (!missing) {
+    value.found = true;
+    value.packed =
+        reply.fd ? read_value(reply.fd.get(), reply.header.value) : std::move(reply.payload);
+    if (value.packed.size() != reply.header.value) {
+      throw Error(DEISA_ERROR_CONNECTION,
+                  "the value of \"" + key + "\" has " + std::to_string(value.packed.size()) +
+                      " bytes instead of the announced " + std::to_string(reply.header.value));
+    }
   }
-  return value;
+  if (!plain || (reply.header.flags & wire::kKept) == 0) return answered_ = std::move(value);
+  value.version = ++versions_;
+  return kept_[key] = std::move(value);
 }
 
 void Client::remove(const std::string& key, const Deadline& deadline) {

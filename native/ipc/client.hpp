@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,7 +27,15 @@ class Client {
   };
   struct Value {
     bool found = false;
-    std::string packed;  // MessagePack
+    std::string packed;    // MessagePack
+    uint64_t version = 0;  // another one for every other value; 0: not kept
+  };
+  // What of a key is asked for; by default the newest value, if there is one.
+  struct Query {
+    Query(int64_t of = wire::kNoTimestep) : timestep(of) {}
+    int64_t timestep;
+    double wait = 0;   // seconds
+    bool all = false;  // all kept values
   };
   struct Definition {
     wire::SlotGeometry geometry;
@@ -102,7 +111,9 @@ class Client {
   std::string explain_silence(Deadline::Clock::time_point since) const;
 
   // Request and answer; other answers that come in between are kept for receive() and poll().
-  Value get(const std::string& key, int64_t timestep, const Deadline& deadline);
+  // The newest value of a key is kept, and the node actor tells when it changes: reading it again
+  // sends nothing. Valid until the next call.
+  const Value& get(const std::string& key, const Query& query, const Deadline& deadline);
   void remove(const std::string& key, const Deadline& deadline);
 
  private:
@@ -118,6 +129,7 @@ class Client {
   Reply ask(wire::Kind reply, uint64_t sequence, const char* request, const Deadline& deadline);
   bool read_one();
   void dispatch();
+  bool change(const wire::Header& header);
   bool in_range(const wire::Header& header) const;
   std::optional<Answer> take();
   void wait(bool for_room, const Deadline& deadline);
@@ -133,6 +145,9 @@ class Client {
   std::optional<Reply> reply_;
   std::deque<Answer> answers_;
   Gate gate_;
+  std::map<std::string, Value> kept_;  // that the node actor tells of
+  Value answered_;                     // of the last get, if it is not kept
+  uint64_t versions_ = 0;
   std::vector<uint32_t> slot_counts_;  // of each array
   std::optional<Error> gone_;          // why nothing more can come
 };

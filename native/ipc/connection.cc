@@ -109,7 +109,7 @@ Event Connection::accept(PacketReader& reader) {
     throw malformed(kind_name(header.kind) + " came with a descriptor");
   }
   if ((header.flags & ~wire::kLastOfStep) != 0 ||
-      (header.flags != 0 && header.kind != wire::Kind::kStep)) {
+      (header.flags != 0 && header.kind != wire::Kind::kStep && header.kind != wire::Kind::kGet)) {
     throw malformed(kind_name(header.kind) + " has unknown flags " + std::to_string(header.flags));
   }
   Event result;
@@ -157,6 +157,8 @@ Event Connection::accept(PacketReader& reader) {
       }
       result = event(header.kind == wire::Kind::kGet ? DEISA_NODE_GET : DEISA_NODE_DELETE);
       result.text = reader.payload();
+      result.header.flags = header.flags;
+      result.header.value = header.value;
       break;
     case wire::Kind::kBye:
       if (state_ == State::kNew || state_ == State::kClosed) expect(State::kWelcomed, header);

@@ -204,7 +204,7 @@ TEST_F(Handoff, FeedbackKeepsTheOrderOfOtherAnswers) {
   std::thread actor([&] {
     const auto reply = [&](int status, const std::string& data) {
       const deisa_node_event get = node.expect(DEISA_NODE_GET);
-      EXPECT_EQ(deisa_node_value(node.get(), id, get.sequence, status, data.data(), data.size()),
+      EXPECT_EQ(deisa_node_value(node.get(), id, get.sequence, status, 0, data.data(), data.size()),
                 DEISA_OK);
     };
     reply(DEISA_OK, "\xc3");
@@ -240,10 +240,10 @@ TEST_F(Handoff, ALateReplyIsDropped) {
   EXPECT_EQ(error_of([&] { client->get("slow", 1, Deadline::after(0.01)); }).status(),
             DEISA_ERROR_TIMEOUT);
   const deisa_node_event slow = node.expect(DEISA_NODE_GET);
-  EXPECT_EQ(deisa_node_value(node.get(), id, slow.sequence, DEISA_OK, "old", 3), DEISA_OK);
+  EXPECT_EQ(deisa_node_value(node.get(), id, slow.sequence, DEISA_OK, 0, "old", 3), DEISA_OK);
   std::thread actor([&] {
     const deisa_node_event get = node.expect(DEISA_NODE_GET);
-    EXPECT_EQ(deisa_node_value(node.get(), id, get.sequence, DEISA_OK, "new", 3), DEISA_OK);
+    EXPECT_EQ(deisa_node_value(node.get(), id, get.sequence, DEISA_OK, 0, "new", 3), DEISA_OK);
   });
   EXPECT_EQ(client->get("fast", 1, soon()).packed, "new");
   actor.join();

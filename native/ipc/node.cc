@@ -116,9 +116,16 @@ int32_t deisa_node_failed(deisa_node_receiver* receiver, uint64_t connection, ui
 }
 
 int32_t deisa_node_value(deisa_node_receiver* receiver, uint64_t connection, uint64_t sequence,
-                         int32_t status, const void* data, size_t bytes) {
+                         int32_t status, int32_t kept, const void* data, size_t bytes) {
   return guarded(receiver, [&](deisa::Receiver& r) {
-    return r.value(connection, sequence, status, view(data, bytes));
+    return r.value(connection, sequence, status, kept != 0, view(data, bytes));
+  });
+}
+
+int32_t deisa_node_changed(deisa_node_receiver* receiver, uint64_t connection, int32_t status,
+                           const char* key, size_t key_bytes, const void* data, size_t bytes) {
+  return guarded(receiver, [&](deisa::Receiver& r) {
+    return r.changed(connection, status, view(key, key_bytes), view(data, bytes));
   });
 }
 

@@ -31,7 +31,8 @@ enum deisa_node_event_kind {
   DEISA_NODE_READY = 3,    /* to be answered with welcome or refuse */
   DEISA_NODE_STEP = 4,     /* timestep; flags: 1 last of the step; payload: deisa_node_chunk[] */
   DEISA_NODE_PROGRESS = 5, /* timestep */
-  DEISA_NODE_GET = 6,      /* timestep or DEISA_NO_TIMESTEP; payload: key; answer with value */
+  DEISA_NODE_GET = 6,      /* timestep or DEISA_NO_TIMESTEP; value: milliseconds to wait; flags: 1
+                              all kept values; payload: key; answer with value */
   DEISA_NODE_DELETE = 7,   /* payload: key; answer with done */
   DEISA_NODE_END = 8,      /* timestep; answer with announced or failed, without array */
   DEISA_NODE_BYE = 9,      /* flags: 1 closed, 0 abandoned */
@@ -56,6 +57,7 @@ typedef struct deisa_node_event {
   uint32_t array;      /* or DEISA_NODE_NONE */
   uint64_t sequence;
   int64_t timestep; /* or DEISA_NO_TIMESTEP */
+  uint64_t value;   /* of GET */
   uint64_t count;   /* chunks of STEP; else bytes of the text, which is UTF-8 without a NUL at its
                        end */
   const void* payload; /* the receiver's, valid until the next deisa_node_next() */
@@ -105,10 +107,16 @@ DEISA_EXPORT int32_t deisa_node_failed(deisa_node_receiver* receiver, uint64_t c
                                        uint64_t sequence, uint32_t array, uint32_t slot,
                                        int32_t status, int64_t timestep, const char* text,
                                        size_t bytes);
-/* `status` DEISA_OK with MessagePack (copied), DEISA_NOT_FOUND, or negative with a text. */
+/* `status` DEISA_OK with MessagePack (copied), DEISA_NOT_FOUND, or negative with a text. `kept` 1:
+ * deisa_node_changed() will tell when it is out of date. */
 DEISA_EXPORT int32_t deisa_node_value(deisa_node_receiver* receiver, uint64_t connection,
-                                      uint64_t sequence, int32_t status, const void* data,
-                                      size_t bytes);
+                                      uint64_t sequence, int32_t status, int32_t kept,
+                                      const void* data, size_t bytes);
+/* What has become of a value that the rank keeps: DEISA_OK with the new one, DEISA_NOT_FOUND, or
+ * DEISA_PENDING: the rank is to ask for it, as it is when the new one does not fit into a message. */
+DEISA_EXPORT int32_t deisa_node_changed(deisa_node_receiver* receiver, uint64_t connection,
+                                        int32_t status, const char* key, size_t key_bytes,
+                                        const void* data, size_t bytes);
 DEISA_EXPORT int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t connection,
                                      uint64_t sequence);
 /* A failure that belongs to no request; with DEISA_OK, something to be said on stderr. */

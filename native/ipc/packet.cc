@@ -53,6 +53,8 @@ std::string kind_name(wire::Kind kind) {
       return "NOTICE";
     case wire::Kind::kGate:
       return "GATE";
+    case wire::Kind::kChanged:
+      return "CHANGED";
   }
   return "message of kind " + std::to_string(static_cast<unsigned>(kind));
 }

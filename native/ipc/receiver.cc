@@ -456,7 +456,7 @@ deisa_status Receiver::failed(uint64_t connection, uint64_t sequence, uint32_t a
   return DEISA_OK;
 }
 
-deisa_status Receiver::value(uint64_t connection, uint64_t sequence, int32_t status,
+deisa_status Receiver::value(uint64_t connection, uint64_t sequence, int32_t status, bool kept,
                              std::string_view data) {
   if (status != DEISA_OK && status != DEISA_NOT_FOUND && status >= 0) return DEISA_ERROR_ARGUMENT;
   wire::Header header = answer(wire::Kind::kValue, sequence);
@@ -490,11 +490,31 @@ deisa_status Receiver::value(uint64_t connection, uint64_t sequence, int32_t sta
     }
   }
   header.status = status;
+  header.flags = kept ? wire::kKept : uint16_t{0};
   if (header.value == 0) header.value = clip_text(data).size();
   const Lock lock(mutex_);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   send(*peer, header, data, std::move(memfd));
+  return DEISA_OK;
+}
+
+deisa_status Receiver::changed(uint64_t connection, int32_t status, std::string_view key,
+                               std::string_view data) {
+  if (status != DEISA_OK && status != DEISA_NOT_FOUND && status != DEISA_PENDING) {
+    return DEISA_ERROR_ARGUMENT;
+  }
+  if (key.empty() || key.size() > wire::kMaxPayload) return DEISA_ERROR_ARGUMENT;
+  if (status == DEISA_OK && data.size() > wire::kMaxPayload - key.size()) status = DEISA_PENDING;
+  wire::Header header = answer(wire::Kind::kChanged, 0);
+  header.status = status;
+  header.value = key.size();
+  std::string payload(key);
+  if (status == DEISA_OK) payload += data;
+  const Lock lock(mutex_);
+  Peer* peer = find_open(connection);
+  if (peer == nullptr) return DEISA_ERROR_CONNECTION;
+  send(*peer, header, payload);
   return DEISA_OK;
 }
 

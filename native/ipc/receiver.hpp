@@ -42,7 +42,10 @@ class Receiver {
   deisa_status announced(uint64_t connection, uint64_t sequence, uint32_t array);
   deisa_status failed(uint64_t connection, uint64_t sequence, uint32_t array, uint32_t slot,
                       int32_t status, int64_t timestep, std::string_view text);
-  deisa_status value(uint64_t connection, uint64_t sequence, int32_t status, std::string_view data);
+  deisa_status value(uint64_t connection, uint64_t sequence, int32_t status, bool kept,
+                     std::string_view data);
+  deisa_status changed(uint64_t connection, int32_t status, std::string_view key,
+                       std::string_view data);
   deisa_status done(uint64_t connection, uint64_t sequence);
   deisa_status notice(uint64_t connection, int32_t status, std::string_view text,
                       uint16_t flags = 0);

@@ -7,7 +7,7 @@
 //   offset size field     meaning
 //        0    4 magic     0x41534944 ("DISA")
 //        4    2 kind      Kind, below
-//        6    2 flags     kLastOfStep in STEP
+//        6    2 flags     kLastOfStep in STEP, kAll in GET, kKept in VALUE
 //        8    8 sequence  the rank's number of its message, 1, 2, ..., always increasing; answers
 //                         repeat it, NOTICE has 0
 //       16    8 timestep  of the data or of the feedback; kNoTimestep if none
@@ -27,7 +27,8 @@
 //   STEP      timestep; payload = Item[]: chunks that are in their slots -> RECEIVED at once, then
 //             STORED and ANNOUNCED, or FAILED, for each chunk. A step may have no chunk.
 //   PROGRESS  timestep: this rank will send nothing older. No answer.
-//   GET       timestep or kNoTimestep; payload = key                -> VALUE
+//   GET       timestep or kNoTimestep; value = milliseconds to wait for such a value; flag kAll: all kept
+//             values; payload = key                                 -> VALUE
 //   DELETE    payload = key                                         -> DONE
 //   END       timestep: send the end marker (bridge 0 only)         -> ANNOUNCED or FAILED
 //   BYE       value = 1 closed, 0 abandoned; the socket is closed next. No answer.
@@ -43,7 +44,10 @@
 //                   now. DEISA_ERROR_TIMEOUT is a report on the way: the chunk is kept, and STORED
 //                   and ANNOUNCED may still come. Any other status is final for this chunk.
 //   VALUE           status DEISA_OK or DEISA_NOT_FOUND or an error; payload = MessagePack, or text
-//                   for an error; value = size. A value that does not fit travels as a memfd.
+//                   for an error; value = size. A value that does not fit travels as a memfd. Flag kKept:
+//                   CHANGED will tell when it is out of date
+//   CHANGED         value = length of the key; payload = key, and with status DEISA_OK the new value.
+//                   DEISA_NOT_FOUND: there is none any more; DEISA_PENDING: ask for it. sequence = 0
 //   NOTICE          status; payload = text: a failure that belongs to no request
 //   GATE            value = 1: any timestep may begin; 0: none after `timestep` (kNoTimestep:
 //                   none at all), and payload = text, why. sequence = that of the ASK it answers,
@@ -55,11 +59,13 @@
 namespace deisa::wire {
 
 inline constexpr uint32_t kMagic = 0x41534944;
-inline constexpr uint64_t kVersion = 1;
+inline constexpr uint64_t kVersion = 2;
 inline constexpr uint32_t kNone = 0xFFFFFFFFu;
 inline constexpr int64_t kNoTimestep = INT64_MIN;
 inline constexpr uint32_t kMaxMessage = 65536;
 inline constexpr uint16_t kLastOfStep = 1;  // flag of a STEP
+inline constexpr uint16_t kAll = 1;         // flag of a GET
+inline constexpr uint16_t kKept = 1;        // flag of a VALUE
 inline constexpr uint16_t kFinal = 1;       // flag of a NOTICE: no chunk will be analysed any more
 
 // What one rank may ask for. A step of all its arrays fits into one message.
@@ -90,6 +96,7 @@ enum class Kind : uint16_t {
   kDone = 71,
   kNotice = 72,
   kGate = 73,
+  kChanged = 74,
 };
 
 struct Header {

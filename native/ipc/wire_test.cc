@@ -210,14 +210,20 @@ TEST_F(Wire, TheReceiverSendsAndUnderstandsTheseBytes) {
   event = node.expect(DEISA_NODE_GET);
   EXPECT_EQ(event.timestep, 9);
   EXPECT_EQ(Node::text(event), "schl\xc3\xbcssel");
-  EXPECT_EQ(deisa_node_value(receiver, id, 6, DEISA_OK, "\x93\x01\x02\x03", 4), DEISA_OK);
+  EXPECT_EQ(deisa_node_value(receiver, id, 6, DEISA_OK, 0, "\x93\x01\x02\x03", 4), DEISA_OK);
   EXPECT_EQ(rank.receive(), golden("VALUE").all());
-  EXPECT_EQ(deisa_node_value(receiver, id, 6, DEISA_NOT_FOUND, nullptr, 0), DEISA_OK);
+  EXPECT_EQ(deisa_node_value(receiver, id, 6, DEISA_NOT_FOUND, 0, nullptr, 0), DEISA_OK);
   EXPECT_EQ(rank.receive(), golden("VALUE_MISSING").all());
   const std::string large(100000, 'x');
-  EXPECT_EQ(deisa_node_value(receiver, id, 6, DEISA_OK, large.data(), large.size()), DEISA_OK);
+  EXPECT_EQ(deisa_node_value(receiver, id, 6, DEISA_OK, 0, large.data(), large.size()), DEISA_OK);
   EXPECT_EQ(rank.receive(), golden("VALUE_MEMFD").all());
   EXPECT_TRUE(rank.last().has_fd());
+  EXPECT_EQ(deisa_node_changed(receiver, id, DEISA_OK, "key", 3, "\x93\x01\x02", 3), DEISA_OK);
+  EXPECT_EQ(rank.receive(), golden("CHANGED").all());
+  EXPECT_EQ(deisa_node_changed(receiver, id, DEISA_NOT_FOUND, "key", 3, nullptr, 0), DEISA_OK);
+  EXPECT_EQ(rank.receive(), golden("CHANGED_MISSING").all());
+  EXPECT_EQ(deisa_node_changed(receiver, id, DEISA_ERROR_TIMEOUT, "key", 3, nullptr, 0),
+            DEISA_ERROR_ARGUMENT);
   ASSERT_TRUE(rank.send(golden("DELETE").all()));
   event = node.expect(DEISA_NODE_DELETE);
   EXPECT_EQ(deisa_node_done(receiver, id, event.sequence), DEISA_OK);

@@ -72,18 +72,19 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
   options.when_full = resolve.choice("when_full", given.when_full);
   options.block_timeout = resolve.number("block_timeout", given.block_timeout);
   if (options.block_timeout == -1) {
-    options.block_timeout = options.when_full == DEISA_FULL_BLOCK ? options.send_timeout : 0;
+    options.block_timeout = options.when_full == DEISA_WHEN_FULL_BLOCK ? options.send_timeout : 0;
   }
   options.store_threshold = resolve.number("store_threshold", given.store_threshold);
   options.max_ahead = resolve.integer("max_ahead", given.max_ahead);
   options.window = resolve.integer("window", given.window);
+  options.feedback_interval = resolve.number("feedback_interval", given.feedback_interval);
   options.error_mode = resolve.choice("error_mode", given.error_mode);
   options.error_handler = given.error_handler;
   options.error_handler_data = given.error_handler_data;
   options.backend = resolve.choice("backend", BackendKind::kRay);
   options.control = resolve.choice("control", ControlKind::kAuto);
   options.file_folder = resolve.text("file_folder", nullptr, "deisa-files");
-  options.status = resolve.on("status", false);
+  options.statistics = resolve.on("statistics", false);
   options.wait_notice = resolve.number("wait_notice", 5);
   options.announce_delay = resolve.number("announce_delay", 0);
   options.places = resolve.places();

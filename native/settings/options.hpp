@@ -33,13 +33,14 @@ struct Options {
   std::string node_id;
   std::string node_actor;
   int init_retries = 0;
-  deisa_acknowledge acknowledge = DEISA_RECEIVED;
+  deisa_acknowledge acknowledge = DEISA_ACK_RECEIVED;
   int max_in_flight = 0;
-  deisa_when_full when_full = DEISA_FULL_BLOCK;
+  deisa_when_full when_full = DEISA_WHEN_FULL_BLOCK;
   double block_timeout = 0;  // seconds, resolved: never -1
   double store_threshold = 0;
   int max_ahead = 0;
   int window = 0;
+  double feedback_interval = 0;  // seconds
   deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
   deisa_error_handler error_handler = nullptr;
   void* error_handler_data = nullptr;
@@ -52,7 +53,7 @@ struct Options {
   BackendKind backend = BackendKind::kRay;
   ControlKind control = ControlKind::kAuto;
   std::string file_folder;
-  bool status = false;
+  bool statistics = false;
   double wait_notice = 0;     // seconds
   double announce_delay = 0;  // seconds
   // By variable: see place().

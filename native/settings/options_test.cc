@@ -52,24 +52,24 @@ TEST_F(OptionsTest, DefaultsAreOneRank) {
   EXPECT_EQ(options.ready_timeout, 600.0);
   EXPECT_EQ(options.init_retries, 3);
   EXPECT_EQ(options.max_in_flight, 2);
-  EXPECT_EQ(options.acknowledge, DEISA_RECEIVED);
+  EXPECT_EQ(options.acknowledge, DEISA_ACK_RECEIVED);
   EXPECT_EQ(options.error_mode, DEISA_ERRORS_REPORT);
 }
 
 TEST_F(OptionsTest, BackPressure) {
   Options options = resolve_options(given, &environment);
-  EXPECT_EQ(options.when_full, DEISA_FULL_BLOCK);
+  EXPECT_EQ(options.when_full, DEISA_WHEN_FULL_BLOCK);
   EXPECT_EQ(options.block_timeout, 120.0) << "send_timeout";
   EXPECT_EQ(options.store_threshold, 0.5);
   EXPECT_EQ(options.max_ahead, 0);
   EXPECT_EQ(options.window, 1);
-  variables() = {{"DEISA_WHEN_FULL", "drop"},
+  variables() = {{"DEISA_WHEN_FULL", "skip"},
                  {"DEISA_STORE_THRESHOLD", "1"},
                  {"DEISA_MAX_AHEAD", "9"},
                  {"DEISA_WINDOW", "4"}};
   options = resolve_options(given, &environment);
-  EXPECT_EQ(options.when_full, DEISA_FULL_DROP);
-  EXPECT_EQ(options.block_timeout, 0.0) << "nobody waits for a step that can be dropped";
+  EXPECT_EQ(options.when_full, DEISA_WHEN_FULL_SKIP);
+  EXPECT_EQ(options.block_timeout, 0.0) << "nobody waits for a step that can be skipped";
   EXPECT_EQ(options.store_threshold, 1.0);
   EXPECT_EQ(options.max_ahead, 9);
   EXPECT_EQ(options.window, 4);
@@ -83,7 +83,7 @@ TEST_F(OptionsTest, BadValuesOfBackPressure) {
                  {"DEISA_STORE_THRESHOLD", "0"},
                  {"DEISA_MAX_AHEAD", "-1"},
                  {"DEISA_WINDOW", "0"}};
-  expect_refused("when_full = 'wait' (from DEISA_WHEN_FULL): expected one of block drop fail");
+  expect_refused("when_full = 'wait' (from DEISA_WHEN_FULL): expected one of block skip fail");
   expect_refused("block_timeout = '-3' (from DEISA_BLOCK_TIMEOUT): expected seconds, at least 0");
   expect_refused(
       "store_threshold = '0' (from DEISA_STORE_THRESHOLD): expected more than 0, at most 1");
@@ -93,15 +93,15 @@ TEST_F(OptionsTest, BadValuesOfBackPressure) {
 
 TEST_F(OptionsTest, EnvironmentTakesPrecedence) {
   given.comm_timeout = 5;
-  given.acknowledge = DEISA_STORED;
+  given.acknowledge = DEISA_ACK_STORED;
   variables() = {{"DEISA_COMM_TIMEOUT", "7.5"},
                  {"DEISA_ACKNOWLEDGE", "announced"},
-                 {"DEISA_ERRORS", "raise"},
+                 {"DEISA_ERRORS", "return"},
                  {"DEISA_MASTER_PORT", "1234"}};
   const Options options = resolve_options(given, &environment);
   EXPECT_EQ(options.comm_timeout, 7.5);
-  EXPECT_EQ(options.acknowledge, DEISA_ANNOUNCED);
-  EXPECT_EQ(options.error_mode, DEISA_ERRORS_RAISE);
+  EXPECT_EQ(options.acknowledge, DEISA_ACK_ANNOUNCED);
+  EXPECT_EQ(options.error_mode, DEISA_ERRORS_RETURN);
   EXPECT_EQ(options.master_port, 1234);
 }
 

@@ -28,7 +28,7 @@ std::vector<Setting> make_table() {
        "host:port of a running cluster, such as 192.0.2.1:6379, or auto",
        "`RAY_ADDRESS`, else the cluster that runs here", "`host:port` of Ray"},
       {Group::kOption, Type::kSeconds, "comm_timeout", "DEISA_COMM_TIMEOUT", "seconds, more than 0",
-       "120", "for the rendezvous and a meeting of all ranks"},
+       "120", "for the rendezvous and a barrier of all ranks"},
       {Group::kOption, Type::kSeconds, "ready_timeout", "DEISA_READY_TIMEOUT",
        "seconds, more than 0", "600",
        "for `deisa_ready` once all ranks have met, the wait for the analytics included; the least "
@@ -49,13 +49,13 @@ std::vector<Setting> make_table() {
        "timesteps held for a rank outside the object store; at the limit the next timestep may not "
        "begin",
        1, 1024},
-      {Group::kOption, Type::kChoice, "when_full", "DEISA_WHEN_FULL", "block | drop | fail",
+      {Group::kOption, Type::kChoice, "when_full", "DEISA_WHEN_FULL", "block | skip | fail",
        "block",
-       "what a rank does while a timestep may not begin: wait; leave it out, on every rank alike "
+       "what a rank does while a timestep may not begin: wait; skip it, on every rank alike "
        "(steps only); fail. See [back-pressure.md](back-pressure.md)"},
       {Group::kOption, Type::kPatience, "block_timeout", "DEISA_BLOCK_TIMEOUT",
        "seconds, at least 0, or -1 for send_timeout with when_full = block and else 0", "-1",
-       "how long a rank waits for room before the timestep is refused or dropped; -1: "
+       "how long a rank waits for room before the timestep is refused or skipped; -1: "
        "`send_timeout` with `block`, else 0"},
       {Group::kOption, Type::kPart, "store_threshold", "DEISA_STORE_THRESHOLD",
        "more than 0, at most 1", "0.5",
@@ -69,8 +69,13 @@ std::vector<Setting> make_table() {
        "timesteps that the analytics keep; `deisa_ready` refuses a window that cannot fit into the "
        "object store",
        1, kMostInteger},
-      {Group::kOption, Type::kChoice, "error_mode", "DEISA_ERRORS", "report | raise", "report",
-       "a failure that is no violation of the contract goes to the handler (default: on stderr), "
+      {Group::kOption, Type::kNumber, "feedback_interval", "DEISA_FEEDBACK_INTERVAL", "0 ... 3600",
+       "0.1",
+       "seconds that a feedback value may be old which is read without waiting; the node leader's "
+       "counts; 0: each read asks the head actor",
+       0, 3600},
+      {Group::kOption, Type::kChoice, "error_mode", "DEISA_ERRORS", "report | return", "report",
+       "a failure that is not the caller's fault goes to the error handler (default: on stderr), "
        "or the call returns it"},
 
       {Group::kPlace, Type::kText, "java_home", "DEISA_JAVA_HOME", "text",
@@ -112,7 +117,7 @@ std::vector<Setting> make_table() {
        "file for what every process did when, in Chrome's trace format; see `docs/performance.md`"},
 
       {Group::kBeyond, Type::kSwitch, "", "DEISA_DISABLE", "true, yes, on, 1, false, no, off or 0",
-       "false", "`1`: every call is a cheap success, and the settings file is not read"},
+       "false", "`1`: every call is a no-op that succeeds, and the settings file is not read"},
       {Group::kBeyond, Type::kText, "", "DEISA_CONFIG", "text", "none",
        "the settings file: `.json`, `.yaml` or `.yml`"},
       {Group::kBeyond, Type::kChoice, "backend", "DEISA_BACKEND", "ray | null | file", "ray",
@@ -122,7 +127,7 @@ std::vector<Setting> make_table() {
        "are found, else Python. See [control.md](control.md)"},
       {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
        "the folder of `backend: file`, empty or not there yet"},
-      {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",
+      {Group::kBeyond, Type::kSwitch, "statistics", "DEISA_STATISTICS",
        "true, yes, on, 1, false, no, off or 0", "false",
        "print the counters of each rank on stderr when it closes"},
       {Group::kBeyond, Type::kNumber, "wait_notice", "DEISA_WAIT_NOTICE", "0 ... 86400", "5",

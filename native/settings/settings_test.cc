@@ -133,14 +133,14 @@ TEST_F(SettingsTest, EverySettingCanStandInTheFile) {
   EXPECT_EQ(options.node_id, "some-text");
   EXPECT_EQ(options.node_actor, "module:Class");
   EXPECT_EQ(options.init_retries, 7);
-  EXPECT_EQ(options.acknowledge, DEISA_ANNOUNCED);
+  EXPECT_EQ(options.acknowledge, DEISA_ACK_ANNOUNCED);
   EXPECT_EQ(options.max_in_flight, 7);
-  EXPECT_EQ(options.when_full, DEISA_FULL_FAIL);
+  EXPECT_EQ(options.when_full, DEISA_WHEN_FULL_FAIL);
   EXPECT_EQ(options.block_timeout, 7);
   EXPECT_EQ(options.store_threshold, 0.5);
   EXPECT_EQ(options.max_ahead, 7);
   EXPECT_EQ(options.window, 7);
-  EXPECT_EQ(options.error_mode, DEISA_ERRORS_RAISE);
+  EXPECT_EQ(options.error_mode, DEISA_ERRORS_RETURN);
   EXPECT_EQ(options.announce_delay, 0.5);
   EXPECT_EQ(options.place("DEISA_CONTROL_LOG"), "/some/path");
   EXPECT_EQ(options.place("DEISA_RAY_ANY"), "1");
@@ -170,7 +170,7 @@ TEST_F(SettingsTest, EverySettingOfATypeIsCheckedInTheFileAndInTheEnvironment) {
 TEST_F(SettingsTest, EnvironmentOverFileOverCode) {
   given.comm_timeout = 1;
   given.send_timeout = 2;
-  given.acknowledge = DEISA_STORED;
+  given.acknowledge = DEISA_ACK_STORED;
   given.node_id = "code";
   write(
       R"({"comm_timeout": 10, "send_timeout": 20.5, "acknowledge": "announced", "node_id": "file"})");
@@ -179,12 +179,12 @@ TEST_F(SettingsTest, EnvironmentOverFileOverCode) {
   EXPECT_EQ(options.comm_timeout, 100);
   EXPECT_EQ(options.send_timeout, 20.5);
   EXPECT_EQ(options.ready_timeout, 600);
-  EXPECT_EQ(options.acknowledge, DEISA_ANNOUNCED);
+  EXPECT_EQ(options.acknowledge, DEISA_ACK_ANNOUNCED);
   EXPECT_EQ(options.node_id, "file");
   variables()["DEISA_NODE_ID"] = "environment";
   variables()["DEISA_ACKNOWLEDGE"] = "received";
   EXPECT_EQ(resolve().node_id, "environment");
-  EXPECT_EQ(resolve().acknowledge, DEISA_RECEIVED);
+  EXPECT_EQ(resolve().acknowledge, DEISA_ACK_RECEIVED);
 }
 
 TEST_F(SettingsTest, AllProblemsAtOnce) {
@@ -261,7 +261,7 @@ TEST_F(SettingsTest, Yaml) {
   const Options options = resolve();
   EXPECT_EQ(options.comm_timeout, 5);
   EXPECT_EQ(options.node_id, "n");
-  EXPECT_EQ(options.acknowledge, DEISA_STORED);
+  EXPECT_EQ(options.acknowledge, DEISA_ACK_STORED);
   EXPECT_EQ(options.arrays.of("t").every, 10);
   EXPECT_FALSE(options.arrays.of("mask").send);
   write("", "empty.yml");
@@ -274,18 +274,20 @@ TEST_F(SettingsTest, Yaml) {
 
 TEST_F(SettingsTest, TheSameWordsOfTruthEverywhere) {
   for (const char* yes : {"\"yes\"", "\"On\"", "1", "true", "\"TRUE\""}) {
-    write("{\"status\": " + std::string(yes) + ", \"arrays\": {\"t\": {\"send\": " + yes + "}}}");
-    EXPECT_TRUE(resolve().status) << yes;
+    write("{\"statistics\": " + std::string(yes) + ", \"arrays\": {\"t\": {\"send\": " + yes +
+          "}}}");
+    EXPECT_TRUE(resolve().statistics) << yes;
     EXPECT_TRUE(resolve().arrays.of("t").send) << yes;
   }
-  write("status: off\nray_any: yes\narrays: {t: {send: no}}\n", "settings.yaml");
-  variables()["DEISA_STATUS"] = "oN";
-  EXPECT_TRUE(resolve().status);
+  write("statistics: off\nray_any: yes\narrays: {t: {send: no}}\n", "settings.yaml");
+  variables()["DEISA_STATISTICS"] = "oN";
+  EXPECT_TRUE(resolve().statistics);
   EXPECT_EQ(resolve().place("DEISA_RAY_ANY"), "1");
   EXPECT_FALSE(resolve().arrays.of("t").send);
   for (const char* none : {"\"maybe\"", "2", "1.0", "[true]"}) {
-    expect_refused("{\"status\": " + std::string(none) + "}",
-                   "status = " + std::string(none) + " (from FILE): expected true, yes, on, 1, ");
+    expect_refused(
+        "{\"statistics\": " + std::string(none) + "}",
+        "statistics = " + std::string(none) + " (from FILE): expected true, yes, on, 1, ");
   }
 }
 

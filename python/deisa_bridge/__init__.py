@@ -3,4 +3,4 @@
 Importing the package imports nothing else, so that processes which need a part of it start fast.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

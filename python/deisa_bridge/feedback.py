@@ -1,66 +1,196 @@
-"""GET and DELETE: values that the analytics set, read at the head actor."""
+"""GET and DELETE: values that the analytics set, read at the head actor.
+
+The newest value of a key that a rank has read is kept here. One call of the head actor in each interval asks
+for all keys what has changed, and the ranks that keep the value are told: who reads it again asks nobody.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from deisa_bridge import head as head_actor
 from deisa_bridge import values
+from deisa_bridge.receiver import Get
+from deisa_bridge.status import BridgeError
 from deisa_bridge.versions import runner
+
+logger = logging.getLogger(__name__)
 
 GET_TIMEOUT = 20.0
 """Seconds that one look-up at the head actor may take."""
 WHAT = "the look-up at the head actor"
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
+"""Seconds between two look-ups for a rank that waits for a value."""
 
 
 def _newest_reader() -> Any:
     """A function to run in the head actor, which does not have this package: made here, so that it is sent by
-    value. It moves one value instead of the history that get_feedback(key) returns."""
+    value. It moves one value of each key instead of the history that get_feedback(key) returns, and nothing
+    of a key whose version the caller knows."""
 
-    def newest(head: Any, key: str) -> tuple:
-        queue = head.feedback_queues.get(key)
-        return (True, *queue[-1]) if queue else (False, None, None)
+    def newest(head: Any, known: dict[str, Any]) -> dict[str, tuple]:
+        news = {}
+        for key, version in known.items():
+            queue = head.feedback_queues.get(key)
+            now = (len(queue), id(queue[-1])) if queue else ()
+            if now != version:
+                news[key] = (now, *(queue[-1] if queue else (None, None)))
+        return news
 
     return newest
 
 
+@dataclass
+class _Kept:
+    """The newest value of a key: which one it is, and its MessagePack, None for none or a hidden one."""
+
+    version: tuple = ()
+    packed: bytes | None = None
+    ranks: set[int] = field(default_factory=set)  # connections of those that keep it, too
+
+
 class Feedback:
-    """Reads feedback for the bridges of this node. On the event loop."""
+    """Reads feedback for the bridges of this node. On the event loop. `receiver` tells ranks what has become
+    of a key; `interval` in seconds, 0: nothing is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float, receiver: Any) -> None:
+        self._interval = interval
+        self._receiver = receiver
         self._hidden: dict[str, Any] = {}  # key -> its newest timestep when it was deleted
+        self._kept: dict[str, _Kept] = {}
         self._newest = _newest_reader()
+        self.lookups = 0
+        """Calls of the head actor, so far."""
 
-    async def get(self, head: Any, key: str, timestep: int | None) -> bytes | None:
-        """The value as MessagePack, or None if there is none. `timestep` None: the newest.
-        Raises BridgeError or UnsupportedValue."""
-        if timestep is None:
+    async def get(self, head: Any, event: Get, lost: Callable[[], str] = str) -> tuple[bytes | None, bool]:
+        """The value as MessagePack, or None if there is none; and whether the rank is told of changes. `lost`
+        says why no value will come any more. Raises BridgeError or UnsupportedValue."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + event.wait, FIRST_PAUSE
+        while True:
+            packed, kept = await self._look_up(head, event)
+            left = end - loop.time()
+            if packed is not None or event.wait <= 0:
+                return packed, kept
+            if why := lost():
+                raise BridgeError(f"it will not be set any more: {why}")
+            if left <= 0:
+                of = "" if event.timestep is None else f" for timestep {event.timestep}"
+                raise BridgeError(
+                    f"the analytics have not set it{of} within {event.wait:g} s. They analyse a timestep "
+                    "when the next one has come: is this one sent, and the next?",
+                    "timeout",
+                )
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _look_up(self, head: Any, event: Get) -> tuple[bytes | None, bool]:
+        key = event.key
+        if event.all:
+            found, history = await self._history(head, key)
+            shown = [[at, value] for at, value in history if not self._is_hidden(key, at)] if found else []
+            return (await head_actor.in_thread(values.encode, shown) if shown else None), False
+        if event.timestep is not None:
+            found, value = await self._ask(head.get_feedback.remote(key, event.timestep))
+            if not found or self._is_hidden(key, event.timestep):
+                return None, False
+            # A large value takes a while to encode, and other ranks wait for the loop.
+            return await head_actor.in_thread(values.encode, value), False
+        if self._interval <= 0 or runner(head) is None:
             found, at, value = await self._latest(head, key)
-        else:
-            found, value = await head_actor.call(head.get_feedback.remote(key, timestep), GET_TIMEOUT, WHAT)
-            at = timestep
-        if not found or self._is_hidden(key, at):
-            return None
-        # A large value takes a while to encode, and other ranks wait for the loop.
-        return await head_actor.in_thread(values.encode, value)
+            if not found or self._is_hidden(key, at):
+                return None, False
+            return await head_actor.in_thread(values.encode, value), False
+        if key not in self._kept:
+            fresh = _Kept()
+            await self._take_in(key, fresh, (await self._news(head, {key: None}))[key])
+            self._kept.setdefault(key, fresh)
+        kept = self._kept[key]
+        if event.wait <= 0:
+            kept.ranks.add(event.connection)
+        return kept.packed, event.wait <= 0
+
+    async def watch(self, head: Any) -> None:
+        """Looks for changes, for ever. Its caller cancels it."""
+        while True:
+            await asyncio.sleep(self._interval or 1.0)
+            known = {key: kept.version for key, kept in self._kept.items()}
+            if not known:
+                continue
+            try:
+                news = await self._news(head, known)
+            except BridgeError as error:
+                logger.info("feedback: %s", error)
+                for key in known:
+                    self._give_up(key)
+                continue
+            for key, new in news.items():
+                if (kept := self._kept.get(key)) is None:
+                    continue
+                try:
+                    await self._take_in(key, kept, new)
+                except Exception as error:  # said to whoever asks
+                    logger.info("feedback %r: %s", key, error)
+                    self._give_up(key)
+                    continue
+                for rank in kept.ranks:
+                    self._receiver.changed(rank, key, kept.packed)
+
+    def forget(self, connection: int) -> None:
+        """The rank has left. What nobody keeps is not asked for any more."""
+        for kept in self._kept.values():
+            kept.ranks.discard(connection)
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.ranks}
+
+    def _give_up(self, key: str) -> None:
+        """Whoever keeps the value is to ask for it, and hears then what is wrong."""
+        kept = self._kept.pop(key, None)
+        for rank in kept.ranks if kept is not None else ():
+            self._receiver.changed(rank, key, None, known=False)
+
+    async def _take_in(self, key: str, kept: _Kept, new: tuple) -> None:
+        version, at, value = new
+        visible = bool(version) and not self._is_hidden(key, at)
+        packed = await head_actor.in_thread(values.encode, value) if visible else None
+        # Deleted meanwhile?
+        kept.version, kept.packed = version, None if visible and self._is_hidden(key, at) else packed
 
     async def delete(self, head: Any, key: str) -> None:
         """Hides what is there under `key` now; a missing key is fine."""
         found, at, _ = await self._latest(head, key)
-        if found:
-            self._hidden[key] = at
+        if not found:
+            return
+        self._hidden[key] = at
+        if (kept := self._kept.get(key)) is not None:
+            kept.packed = None
+            for rank in kept.ranks:
+                self._receiver.changed(rank, key, None)
+
+    async def _news(self, head: Any, known: dict[str, Any]) -> dict[str, tuple]:
+        return await self._ask(runner(head).remote(self._newest, known))
 
     async def _latest(self, head: Any, key: str) -> tuple[bool, Any, Any]:
-        ray_call = runner(head)
-        if ray_call is not None:
+        if runner(head) is not None:
             try:
-                return await head_actor.call(ray_call.remote(self._newest, key), GET_TIMEOUT, WHAT)
-            except head_actor.BridgeError as error:
+                version, at, value = (await self._news(head, {key: None}))[key]
+                return bool(version), at, value
+            except BridgeError as error:
                 if error.kind == "timeout":
                     raise
         # A head actor that cannot run our function: the whole history has to come.
-        found, history = await head_actor.call(head.get_feedback.remote(key, None), GET_TIMEOUT, WHAT)
+        found, history = await self._history(head, key)
         return (True, *history[-1]) if found and history else (False, None, None)
+
+    async def _history(self, head: Any, key: str) -> tuple[bool, list]:
+        return await self._ask(head.get_feedback.remote(key, None))
+
+    async def _ask(self, call: Any) -> Any:
+        self.lookups += 1
+        return await head_actor.call(call, GET_TIMEOUT, WHAT)
 
     def _is_hidden(self, key: str, timestep: Any) -> bool:
         if key not in self._hidden:

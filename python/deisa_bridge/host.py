@@ -206,7 +206,8 @@ class Host:
         except Exception as error:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
         delay = float(request.get("announce_delay") or 0.0)
-        self._service, self._path = Service(receiver, session, self._node, delay), path
+        interval = float(request.get("feedback_interval") or 0.0)
+        self._service, self._path = Service(receiver, session, self._node, delay, interval), path
         self._job, self._process = str(request.get("job") or ""), request.get("process")
         seconds = float(request.get("deadline") or 600.0) + UNUSED_GRACE
         self._spawn(self._leave_if_unused(self._service, seconds, self._job))

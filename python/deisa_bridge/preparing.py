@@ -147,8 +147,8 @@ def _serve(actor_class: Any, options: dict, node: str, request: dict, deadline: 
             "it has no socket. Let that simulation end and remove the actor, or use another Ray cluster.",
             "contract",
         )
-    keys = ("session", "process", "library", "socket_dir", "trace", "announce_delay", "deadline")
-    wanted = {key: request.get(key) for key in (*keys, "init_retries")}
+    keys = ("session", "process", "library", "socket_dir", "trace", "deadline", "init_retries")
+    wanted = {key: request.get(key) for key in (*keys, "announce_delay", "feedback_interval")}
     wanted["task"] = request.get("task")
     wanted["job"] = ray.get_runtime_context().get_job_id()  # of the rank that asks, since this is its task
     return json.loads(

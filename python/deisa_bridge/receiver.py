@@ -120,10 +120,13 @@ class Ask(_Base):
 
 @dataclass(frozen=True)
 class Get(_Base):
-    """To be answered with `value` or `value_failed`. `timestep` is None for the newest value."""
+    """To be answered with `value` or `value_failed`. `timestep` is None for the newest value, `wait` in
+    seconds; `all`: all kept values."""
 
     key: str
     timestep: int | None
+    wait: float = 0.0
+    all: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class _CEvent(ctypes.Structure):
         ("array", ctypes.c_uint32),
         ("sequence", ctypes.c_uint64),
         ("timestep", ctypes.c_int64),
+        ("value", ctypes.c_uint64),
         ("count", ctypes.c_uint64),
         ("payload", ctypes.c_void_p),
     ]
@@ -206,7 +210,8 @@ _ANSWERS = {
     "stored": [_U64, _U64, _U32, _U32],
     "announced": [_U64, _U64, _U32],
     "failed": [_U64, _U64, _U32, _U32, _I32, _I64, *_TEXT],
-    "value": [_U64, _U64, _I32, *_TEXT],
+    "value": [_U64, _U64, _I32, _I32, *_TEXT],
+    "changed": [_U64, _I32, *_TEXT, *_TEXT],
     "done": [_U64, _U64],
     "notice": [_U64, _I32, *_TEXT],
     "final_notice": [_U64, _I32, *_TEXT],
@@ -330,7 +335,8 @@ class Receiver:
             case 5:
                 return Progress(*base, raw.timestep)
             case 6:
-                return Get(*base, text, None if raw.timestep == NO_TIMESTEP else raw.timestep)
+                timestep = None if raw.timestep == NO_TIMESTEP else raw.timestep
+                return Get(*base, text, timestep, raw.value / 1000, bool(raw.flags))
             case 7:
                 return Delete(*base, text)
             case 8:
@@ -389,17 +395,25 @@ class Receiver:
         """Frees the slot, if one is given. `status` is negative."""
         return self._answer_text("failed", connection, sequence, array, slot, status, timestep, text=text)
 
-    def value(self, connection: int, sequence: int, packed: bytes | None) -> bool:
-        """Answers Get with MessagePack, or with None: there is no such value."""
+    def value(self, connection: int, sequence: int, packed: bytes | None, kept: bool = False) -> bool:
+        """Answers Get with MessagePack, or with None: there is no such value. `kept`: the rank keeps it until
+        `changed` says what has become of it."""
         if packed is None:
-            return self._answer("value", connection, sequence, NOT_FOUND, None, 0)
-        return self._answer("value", connection, sequence, OK, packed, len(packed))
+            return self._answer("value", connection, sequence, NOT_FOUND, int(kept), None, 0)
+        return self._answer("value", connection, sequence, OK, int(kept), packed, len(packed))
+
+    def changed(self, connection: int, key: str, packed: bytes | None, known: bool = True) -> bool:
+        """Tells a rank the new value of a key that it keeps, or None: there is none any more. Not `known`: it
+        is to ask."""
+        status = PENDING if not known else NOT_FOUND if packed is None else OK
+        encoded, data = key.encode("utf-8", "replace"), packed if status == OK else b""
+        return self._answer("changed", connection, status, encoded, len(encoded), data, len(data))
 
     def value_failed(self, connection: int, sequence: int, status: int, text: str) -> bool:
         """Answers Get with an error. `status` is negative."""
         if status >= 0:
             raise ValueError(f"an error has a negative status, not {status}")
-        return self._answer_text("value", connection, sequence, status, text=text)
+        return self._answer_text("value", connection, sequence, status, 0, text=text)
 
     def done(self, connection: int, sequence: int) -> bool:
         """Answers Delete."""

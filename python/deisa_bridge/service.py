@@ -49,7 +49,14 @@ class Service:
     `receiver` is a receiver.Receiver, which this service closes.
     """
 
-    def __init__(self, receiver: Any, session: str, node: str, announce_delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        receiver: Any,
+        session: str,
+        node: str,
+        announce_delay: float = 0.0,
+        feedback_interval: float = 0.0,
+    ) -> None:
         self.receiver = receiver
         self.session = session
         self.node = node
@@ -67,7 +74,7 @@ class Service:
         """Why nothing more can reach the analytics, if so."""
         self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
         self._connections: dict[int, Rank] = {}
-        self._feedback = Feedback()
+        self._feedback = Feedback(feedback_interval, receiver)
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
@@ -89,6 +96,7 @@ class Service:
             if self.peers.is_master:
                 self.spawn(self.holes.watch())
         self.spawn(announce(self))
+        self.spawn(self._feedback.watch(head))
 
     def stop(self) -> None:
         """Ends everything and removes the socket. Chunks that were not announced are dropped."""
@@ -292,6 +300,7 @@ class Service:
             return
         if how != "closed":
             logger.warning("rank %d (process %s) %s %s", rank.bridge, rank.pid, how, reason)
+        self._feedback.forget(rank.connection)
         self.gather.gone(rank.bridge, how)
         self.admitting.gate.gone(rank.bridge)
         if rank.bridge == 0:
@@ -389,12 +398,12 @@ class Service:
     async def _get(self, event: wire.Get) -> None:
         try:
             self._require_head()
-            packed = await self._feedback.get(self.head, event.key, event.timestep)
+            packed, kept = await self._feedback.get(self.head, event, lambda: self.lost)
         except Exception as error:
             text = f"reading the value '{event.key}': {error}"
             self.receiver.value_failed(event.connection, event.sequence, _status_of(error), text)
         else:
-            self.receiver.value(event.connection, event.sequence, packed)
+            self.receiver.value(event.connection, event.sequence, packed, kept)
 
     async def _delete(self, event: wire.Delete) -> None:
         try:
@@ -422,6 +431,7 @@ class Service:
             "ended": self.ending.done,
             "begun": self.head is not None,
             "lost": self.lost,
+            "feedback_lookups": self._feedback.lookups,
             **self.counters,
             **self.admitting.status(),
         }

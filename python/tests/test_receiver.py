@@ -27,7 +27,7 @@ PAGE = 65536  # a multiple of every page size in use
 NO_SLOT = wire.NONE
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE, ASK = range(1, 11)
-WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE, GATE = range(64, 74)
+WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE, GATE, CHANGED = range(64, 75)
 
 
 def message(kind, sequence, payload=b"", flags=0, timestep=NO_TIMESTEP, array=NO_SLOT, value=0) -> bytes:
@@ -64,7 +64,7 @@ class BareRank:
         return *decode(data), fds
 
     def introduce(self, nbytes: int) -> None:
-        self.send(message(HELLO, 1, b'{"bridge_id": %d}' % self.bridge, value=1), self.memory)
+        self.send(message(HELLO, 1, b'{"bridge_id": %d}' % self.bridge, value=2), self.memory)
         for array in range(self.arrays):
             geometry = GEOMETRY.pack(array * 2 * PAGE, PAGE, nbytes, 2, 0)
             self.send(message(DEFINE, 2 + array, geometry + b'{"name": "t"}', array=array))
@@ -135,7 +135,7 @@ def admit(receiver: Receiver, rank: BareRank, nbytes: int) -> int:
 NONE = {"timestep": NO_TIMESTEP, "array": NO_SLOT, "slot": NO_SLOT, "flags": 0, "status": 0, "value": 0}
 HELLO_JSON = b'{"bridge_id":3,"world_size":4,"session":"5e55","max_in_flight":2,"step_timeout":30.5}'
 EXPECTED = {
-    "HELLO": ({"kind": HELLO, "sequence": 1, "value": 1}, HELLO_JSON),
+    "HELLO": ({"kind": HELLO, "sequence": 1, "value": 2}, HELLO_JSON),
     "DEFINE": (
         {"kind": DEFINE, "sequence": 2, "array": 0},
         GEOMETRY.pack(0, 8192, 4100, 2, 0) + b'{"name":"t"}',
@@ -162,6 +162,8 @@ EXPECTED = {
     "NOTICE": ({"kind": NOTICE, "sequence": 0, "status": -3}, "très tard".encode()),
     "REFUSED": ({"kind": REFUSED, "sequence": 0, "status": -2}, b"session 1 is over"),
     "ASK": ({"kind": ASK, "sequence": 4, "timestep": 11, "value": 1}, b""),
+    "CHANGED": ({"kind": CHANGED, "sequence": 0, "value": 3}, b"key\x93\x01\x02"),
+    "CHANGED_MISSING": ({"kind": CHANGED, "sequence": 0, "status": 2, "value": 3}, b"key"),
     "GATE": ({"kind": GATE, "sequence": 4, "timestep": 10}, b"the store is 83 % full"),
     "GATE_OPEN": ({"kind": GATE, "sequence": 0, "value": 1}, b""),
 }
@@ -228,6 +230,10 @@ def test_the_receiver_speaks_these_bytes(receiver, rank):
     assert os.pread(fd, 200000, 0) == large
     assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) & SEALS == SEALS
     os.close(fd)
+    assert receiver.changed(connection, "key", b"\x93\x01\x02")
+    answered("CHANGED")
+    assert receiver.changed(connection, "key", None)
+    answered("CHANGED_MISSING")
     assert receiver.done(connection, 7)
     answered("DONE")
     assert receiver.notice(connection, Status.TIMEOUT, "très tard")
@@ -360,7 +366,7 @@ def test_a_malformed_message_ends_one_connection_only(receiver, rank, path):
     assert lost.bridge_id == -1 and lost.reason == text.decode()
     receiver.release(lost.connection)
     unsealed = BareRank(path, 2)
-    unsealed.send(message(HELLO, 1, b'{"bridge_id":2}', value=1), memory(PAGE, 0))
+    unsealed.send(message(HELLO, 1, b'{"bridge_id":2}', value=2), memory(PAGE, 0))
     assert b"not sealed" in unsealed.receive()[1]
     assert "not sealed" in expect(receiver, wire.Lost).reason
     rank.step(4, 0, (0, 0))

@@ -240,7 +240,7 @@ def test_what_each_level_of_acknowledgement_promises(simulation: Simulation):
 def test_a_rank_that_dies_in_a_step_is_named_to_its_neighbours(simulation: Simulation):
     watch = simulation.analytics("field")
     ranks = simulation.start(
-        3, lambda _: {"ACKNOWLEDGE": "announced", "ERRORS": "raise", "COMM_TIMEOUT": "30"}
+        3, lambda _: {"ACKNOWLEDGE": "announced", "ERRORS": "return", "COMM_TIMEOUT": "30"}
     )
     for i, rank in enumerate(ranks):
         define(rank, field=array([1], [3], [i]))

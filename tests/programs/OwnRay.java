@@ -1,7 +1,7 @@
 import io.deisa.bridge.ArrayMetadata;
 import io.deisa.bridge.Bridge;
 import io.deisa.bridge.DType;
-import io.deisa.bridge.Options;
+import io.deisa.bridge.ErrorMode;
 import io.ray.api.ObjectRef;
 import io.ray.api.Ray;
 import java.nio.ByteBuffer;
@@ -17,12 +17,10 @@ public final class OwnRay {
         String job = Ray.getRuntimeContext().getCurrentJobId().toString();
         ObjectRef<Integer> before = Ray.put(41);
         ArrayMetadata array = ArrayMetadata.of("t", DType.FLOAT64, new long[] {4}, new long[] {1}, new long[] {0});
-        try (Bridge bridge = Bridge.builder()
-                .array(array)
-                .options(Options.defaults().raisingErrors())
-                .open()) {
+        try (Bridge bridge =
+                Bridge.builder().array(array).errorMode(ErrorMode.RETURN).open()) {
             bridge.send("t", ByteBuffer.allocateDirect(32).order(ByteOrder.nativeOrder()), 0);
-            bridge.finish(1);
+            bridge.close(1);
         }
         if (!Ray.isInitialized()
                 || !Ray.getRuntimeContext().getCurrentJobId().toString().equals(job)) {

@@ -2,9 +2,9 @@ import io.deisa.bridge.ArrayMetadata;
 import io.deisa.bridge.Bridge;
 import io.deisa.bridge.DType;
 import io.deisa.bridge.DeisaException;
+import io.deisa.bridge.ErrorMode;
 import io.deisa.bridge.Feedback;
 import io.deisa.bridge.NdArray;
-import io.deisa.bridge.Options;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
@@ -63,10 +63,8 @@ public final class ReadValues {
         System.setProperty("slf4j.internal.verbosity", "ERROR");
         ArrayMetadata array =
                 ArrayMetadata.of(arguments[0], DType.FLOAT64, new long[] {1}, new long[] {1}, new long[] {0});
-        try (Bridge bridge = Bridge.builder()
-                .array(array)
-                .options(Options.defaults().raisingErrors())
-                .open()) {
+        try (Bridge bridge =
+                Bridge.builder().array(array).errorMode(ErrorMode.RETURN).open()) {
             Feedback feedback = bridge.feedback();
             for (int i = 1; i < arguments.length; i++) {
                 System.out.println(arguments[i] + " " + text(feedback.get(arguments[i], "no such value")));
@@ -84,7 +82,7 @@ public final class ReadValues {
             }
             feedback.delete("zero");
             System.out.println("deleted " + text(feedback.get("zero", "the fallback")));
-            bridge.finish(0);
+            bridge.close(0);
         }
     }
 }

@@ -198,7 +198,7 @@ static void send_timestep(deisa_bridge* bridge, const settings* all, int64_t tim
     say("sent %d %" PRId64 " %d", i, timestep, (int)status);
   }
   if (!all->in_steps) return;
-  const deisa_status status = deisa_end_step(bridge, &error);
+  const deisa_status status = deisa_end_step(bridge, NULL, &error);
   check("end_step", status, &error);
   for (int i = 0; i < all->array_count; ++i) {
     if (sends(all, i, timestep)) say("sent %d %" PRId64 " %d", i, timestep, (int)status);

@@ -119,7 +119,7 @@ static int simulate(star* self) {
   deisa_error error;
   int failed = 0;
   options.communicator = &communicator;
-  options.error_mode = DEISA_ERRORS_RAISE;
+  options.error_mode = DEISA_ERRORS_RETURN;
   layout.ndim = 2;
   layout.chunk_shape = shape;
   layout.nb_chunks_per_dim = grid;

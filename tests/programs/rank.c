@@ -1,12 +1,13 @@
 /* One rank that does what its standard input says, a call per line, and prints what each returned:
  *
- *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | status
+ *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | statistics
+ *   abandon_step
  *   send NAME T COUNT VALUE | put NAME COUNT VALUE
- *   get KEY T FLAGS | reads KEY N | delete KEY | fork | fork_and_stay | floating
+ *   get KEY T FLAGS [WAIT] (FLAGS: 1 collective, 2 chunked, 4 all) | reads KEY N | delete KEY | fork | fork_and_stay | floating
  *
  * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After
  * each call, a line of JSON: {"call", "status", "rank", "timestep", "array", "message", "seconds"}.
- * The "message" of `status` has counters, that of `floating` the main thread's floating-point environment; `get` has "value" too, as value_text.h says it. */
+ * The "message" of `statistics` has counters, that of `floating` the main thread's floating-point environment; `get` has "value" too, as value_text.h says it. */
 #define _GNU_SOURCE /* fegetexcept */
 #include <deisa/deisa.h>
 #include <fenv.h>
@@ -79,7 +80,7 @@ static deisa_status read_often(deisa_bridge* bridge, const char* key, long count
   const deisa_value* value = NULL;
   deisa_status status = DEISA_OK;
   for (long i = 0; i < count && status == DEISA_OK; ++i) {
-    status = deisa_get_value(bridge, key, DEISA_LATEST, 0, &value, error);
+    status = deisa_get(bridge, key, NULL, &value, error);
   }
   return status;
 }
@@ -112,15 +113,23 @@ int main(void) {
       status = deisa_put(bridge, name, values(count, value), &error);
     } else if (sscanf(line, "begin %lld", &timestep) == 1) {
       status = deisa_begin_step(bridge, timestep, &error);
+    } else if (strcmp(call, "abandon_step") == 0) {
+      status = deisa_abandon_step(bridge, &error);
     } else if (strcmp(call, "end") == 0) {
-      status = deisa_end_step(bridge, &error);
+      status = deisa_end_step(bridge, NULL, &error);
     } else if (strcmp(call, "flush") == 0) {
       status = deisa_flush(bridge, &error);
     } else if (sscanf(line, "close %lld", &timestep) == 1) {
       status = deisa_close(&bridge, timestep, &error);
-    } else if (sscanf(line, "get %511s %lld %d", name, &timestep, &flags) == 3) {
+    } else if (sscanf(line, "get %511s %lld %d %lf", name, &timestep, &flags, &value) >= 3) {
       const deisa_value* found = NULL;
-      status = deisa_get_value(bridge, name, timestep, flags, &found, &error);
+      deisa_get_options options = DEISA_GET_OPTIONS_INIT;
+      options.timestep = timestep;
+      options.collective = flags & 1;
+      options.chunked = flags & 2;
+      options.all = flags & 4;
+      options.wait = value;
+      status = deisa_get(bridge, name, &options, &found, &error);
       if (status == DEISA_OK) {
         size_t length = 0;
         FILE* memory = open_memstream(&text, &length);
@@ -132,11 +141,11 @@ int main(void) {
       status = read_often(bridge, name, count, &error);
     } else if (sscanf(line, "delete %511s", name) == 1) {
       status = deisa_delete(bridge, name, &error);
-    } else if (strcmp(call, "status") == 0) {
-      deisa_bridge_status now = {.struct_size = sizeof(now)};
-      status = deisa_get_status(bridge, &now, &error);
-      snprintf(error.message, sizeof(error.message), "%lld sent, %lld dropped, blocked %.3f s",
-               (long long)now.steps_sent, (long long)now.steps_dropped, now.seconds_blocked);
+    } else if (strcmp(call, "statistics") == 0) {
+      deisa_statistics now = {.struct_size = sizeof(now)};
+      status = deisa_get_statistics(bridge, &now, &error);
+      snprintf(error.message, sizeof(error.message), "%lld sent, %lld skipped, blocked %.3f s",
+               (long long)now.steps_sent, (long long)now.steps_skipped, now.seconds_blocked);
     } else if (strcmp(call, "floating") == 0) {
       floating_text(error.message, sizeof(error.message));
     } else if (strcmp(call, "fork") == 0) {

@@ -11,7 +11,7 @@ program sections
   integer, parameter :: nx = 4, ny = 3, nz = 2, steps = 2
   type(deisa_bridge) :: bridge
   type(deisa_request) :: request
-  type(deisa_bridge_status) :: status
+  type(deisa_statistics) :: status
   real(real64) :: t(0:nx + 1, 0:ny + 1)
   real(real32), target :: field(2 * nx, 3 * ny)
   real(real32), pointer :: p(:, :)
@@ -35,7 +35,7 @@ program sections
     global_shape=[nx * ranks, ny, nz])
   call bridge%define('scalar', deisa_int32, chunk_shape=[1], chunk_position=[rank], nb_chunks_per_dim=[ranks])
   call bridge%ready()
-  call bridge%allocate('lent', lent)
+  call bridge%loan('lent', lent)
 
   do step = 0, steps - 1
     t = -1
@@ -61,12 +61,12 @@ program sections
     call bridge%put('mask', mask)
     call bridge%put('spectrum', spectrum)
     call bridge%put('scalar', 10 * step + rank)
-    call bridge%put_allocated('lent', lent)
+    call bridge%put_loan('lent', lent)
     call bridge%end_step(request)
     call bridge%wait(request)
   end do
 
-  call bridge%get_status(status)
+  call bridge%statistics(status)
   call bridge%close(steps)
   write (*, '(3(a,i0))') 'rank ', rank, ': chunks ', status%chunks_sent, ', copied ', status%bytes_copied
   call MPI_Finalize(failed)

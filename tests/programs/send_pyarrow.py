@@ -58,6 +58,20 @@ class ArrowSchema(ctypes.Structure):
     )
 
 
+class Source(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("data", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("ndim", ctypes.c_int32),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("loan", ctypes.c_void_p),
+        ("array", ctypes.POINTER(ArrowArray)),
+        ("schema", ctypes.POINTER(ArrowSchema)),
+    ]
+
+
 Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
@@ -153,8 +167,9 @@ class Bridge:
             raise RuntimeError(f"{name}: {self.error.message.decode()}")
 
     def put(self, name: str, exported: Counted) -> int:
-        array, schema = ctypes.byref(exported.array), ctypes.byref(exported.schema)
-        return self.call("deisa_put_arrow", self._handle, name.encode(), array, schema)
+        source = Source(array=ctypes.pointer(exported.array), schema=ctypes.pointer(exported.schema))
+        source.struct_size = ctypes.sizeof(source)
+        return self.call("deisa_put_from", self._handle, name.encode(), ctypes.byref(source))
 
     def close(self, timestep: int) -> None:
         self.call("deisa_close", ctypes.byref(self._handle), ctypes.c_int64(timestep))
@@ -180,7 +195,7 @@ def main() -> None:
         bridge.error = Error()
         status = bridge.put(f"written-{name}", exported)
         released = exported.released
-        bridge.on_it("deisa_end_step")
+        bridge.on_it("deisa_end_step", None)
         del exported
         gc.collect()
         error = bridge.error

@@ -43,7 +43,7 @@ contains
     logical, intent(out) :: good
     ! Local: leaving the subroutine abandons a bridge that was not closed.
     type(deisa_bridge) :: bridge
-    type(deisa_bridge_status) :: status
+    type(deisa_statistics) :: status
     real(real64) :: begin, source_off
     integer :: step, substep, source_off_step
 
@@ -76,7 +76,7 @@ contains
         flush (output_unit)
       end if
     end do
-    call bridge%get_status(status)
+    call bridge%statistics(status)
     call bridge%close(options%steps)
     if (grid%rank == 0 .and. allocated(options%report)) call write_report(source_off_step, status, good)
   end subroutine
@@ -106,7 +106,7 @@ contains
   !> What rank 0 has to tell the program that started it. A step of -1: the source was never off.
   subroutine write_report(source_off_step, status, good)
     integer, intent(in) :: source_off_step
-    type(deisa_bridge_status), intent(in) :: status
+    type(deisa_statistics), intent(in) :: status
     logical, intent(out) :: good
     integer :: unit, stat
     character(200) :: message

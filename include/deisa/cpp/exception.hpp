@@ -18,7 +18,7 @@ inline namespace v0 {
 // What a call that did not fail has to say.
 enum class Status {
   ok = DEISA_OK,
-  skipped = DEISA_SKIPPED,      // this step is dropped on every rank alike
+  skipped = DEISA_SKIPPED,      // back-pressure leaves this step out, on every rank alike
   not_found = DEISA_NOT_FOUND,  // no such value
   reported = DEISA_REPORTED,    // a failure was given to the error handler; go on
   pending = DEISA_PENDING       // not finished yet

@@ -2,51 +2,79 @@
 #ifndef DEISA_CPP_FEEDBACK_HPP
 #define DEISA_CPP_FEEDBACK_HPP
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "deisa/cpp/exception.hpp"
+#include "deisa/cpp/options.hpp"
 #include "deisa/cpp/view.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa {
 inline namespace v0 {
 
+// GetOptions::timestep: the newest value, whatever its timestep.
+inline constexpr std::int64_t latest = DEISA_LATEST;
+
+// As deisa_get_options: bridge.get<double>("gain", {timestep, 10s, true}).
+struct GetOptions {
+  std::int64_t timestep = latest;
+  Seconds wait{0};          // until there is such a value; then TimeoutError
+  bool collective = false;  // bridge 0 reads, and every rank gets the same answer
+};
+
 namespace detail {
 
-template <typename T>
-bool fits(std::int64_t value) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return value == 0 || value == 1;
-  } else if constexpr (std::is_signed_v<T>) {
-    return value >= std::numeric_limits<T>::min() && value <= std::numeric_limits<T>::max();
-  } else {
-    return value >= 0 && static_cast<std::uint64_t>(value) <= std::numeric_limits<T>::max();
-  }
+[[noreturn]] inline void unfit(const std::string& key, const char* expected) {
+  raise(make_error(DEISA_ERROR_ARGUMENT, "the feedback value '" + key + "' is no " + expected +
+                                             " that fits: ask for another type"));
 }
 
-// The text of a MessagePack string.
-inline std::string unpack_text(const std::string& key, const unsigned char* data,
-                               std::size_t size) {
-  std::size_t head = 0, length = 0;
-  const unsigned type = size > 0 ? data[0] : 0;
-  if (type >= 0xa0 && type <= 0xbf) {
-    head = 1;
-    length = type & 0x1f;
-  } else if (type >= 0xd9 && type <= 0xdb) {
-    head = 1 + (std::size_t{1} << (type - 0xd9));
-    for (std::size_t i = 1; i < head && i < size; ++i) length = length << 8 | data[i];
+// The number, if T holds it exactly.
+template <typename T, typename Number>
+std::optional<T> exactly(Number number) {
+  if constexpr (std::is_floating_point_v<Number> && std::is_integral_v<T>) {
+    // 2^digits is the first number that T does not hold, and a power of two is exact.
+    const Number limit = std::ldexp(Number{1}, std::numeric_limits<T>::digits);
+    const bool fits = number < limit && (std::is_signed_v<T> ? number >= -limit : number >= 0);
+    if (!fits || std::trunc(number) != number) return std::nullopt;
+  } else if constexpr (std::is_integral_v<Number> && std::is_floating_point_v<T>) {
+    constexpr std::int64_t most = std::int64_t{1} << 53;
+    const bool fits = std::is_signed_v<Number>
+                          ? static_cast<std::int64_t>(number) >= -most &&
+                                static_cast<std::int64_t>(number) <= most
+                          : static_cast<std::uint64_t>(number) <= std::uint64_t{most};
+    if (!fits) return std::nullopt;
+  } else if constexpr (std::is_integral_v<Number>) {
+    const bool negative = std::is_signed_v<Number> && static_cast<std::int64_t>(number) < 0;
+    if (static_cast<Number>(static_cast<T>(number)) != number ||
+        (negative !=
+         (std::is_signed_v<T> && static_cast<std::int64_t>(static_cast<T>(number)) < 0))) {
+      return std::nullopt;
+    }
   }
-  if (head == 0 || size < head || size - head != length) {
-    raise(make_error(DEISA_ERROR_ARGUMENT,
-                     "the feedback value '" + key + "' is no string: ask for another type"));
+  return static_cast<T>(number);
+}
+
+template <typename T>
+T number_of(const std::string& key, const deisa_value& value) {
+  std::optional<T> number;
+  if (value.kind == DEISA_VALUE_BOOL || value.kind == DEISA_VALUE_INTEGER) {
+    number = exactly<T>(value.integer);
+  } else if (value.kind == DEISA_VALUE_UNSIGNED) {
+    number = exactly<T>(value.unsigned_integer);
+  } else if (value.kind == DEISA_VALUE_NUMBER) {
+    number = exactly<T>(value.number);
   }
-  return std::string(reinterpret_cast<const char*>(data) + head, length);
+  if (!number) unfit(key, "number");
+  return *number;
 }
 
 template <typename T>
@@ -58,60 +86,59 @@ struct IsConstView<View<const T>> : std::true_type {
 
 // A NumPy array, where the library has it.
 template <typename T>
-View<const T> view_value(const std::string& key, const deisa_value& value) {
+View<const T> view_of_value(const std::string& key, const deisa_value& value) {
   if (value.kind != DEISA_VALUE_ARRAY || value.dtype != dtype_of<T>) {
-    raise(make_error(DEISA_ERROR_ARGUMENT, "the feedback value '" + key +
-                                               "' is no array of the type that was asked for"));
+    unfit(key, "array of the elements that were asked for");
   }
   Extents shape;
   for (std::int32_t d = 0; d < value.ndim; ++d) shape.push_back(value.shape[d]);
   return View<const T>(static_cast<const T*>(value.data), shape);
 }
 
-// Nothing when there is no such value. Throws ArgumentError when it is of another type.
+// Throws ArgumentError when the value is of another type, or does not fit.
 template <typename T>
-std::optional<T> read_value(deisa_bridge* bridge, const std::string& key, std::int64_t timestep,
-                            int flags) {
-  if constexpr (std::is_floating_point_v<T>) {
-    double value = 0;
-    const Status status = call(deisa_get_double, bridge, key.c_str(), timestep, flags, &value);
-    if (status != Status::ok) return std::nullopt;
-    return static_cast<T>(value);
-  } else if constexpr (std::is_integral_v<T>) {
-    std::int64_t value = 0;
-    const Status status = call(deisa_get_int64, bridge, key.c_str(), timestep, flags, &value);
-    if (status != Status::ok) return std::nullopt;
-    if (!fits<T>(value)) {
-      raise(make_error(DEISA_ERROR_ARGUMENT,
-                       "the feedback value '" + key + "' is " + std::to_string(value) +
-                           ", which does not fit the type that was asked for"));
-    }
-    return static_cast<T>(value);
-  } else if constexpr (std::is_same_v<T, const deisa_value*> || IsConstView<T>::value) {
-    const deisa_value* value = nullptr;
-    const Status status = call(deisa_get_value, bridge, key.c_str(), timestep, flags, &value);
-    if (status != Status::ok) return std::nullopt;
-    if constexpr (IsConstView<T>::value) {
-      return view_value<typename IsConstView<T>::Element>(key, *value);
-    } else {
-      return value;
-    }
+T convert(const std::string& key, const deisa_value& value) {
+  if constexpr (std::is_arithmetic_v<T>) {
+    return number_of<T>(key, value);
+  } else if constexpr (std::is_same_v<T, const deisa_value*>) {
+    return &value;
+  } else if constexpr (IsConstView<T>::value) {
+    return view_of_value<typename IsConstView<T>::Element>(key, value);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    if (value.kind != DEISA_VALUE_STRING) unfit(key, "text");
+    return T(static_cast<const char*>(value.data), value.size);
   } else {
-    const void* data = nullptr;
-    std::size_t size = 0;
-    const Status status =
-        call(deisa_get_packed, bridge, key.c_str(), timestep, flags, &data, &size);
-    if (status != Status::ok) return std::nullopt;
-    if constexpr (std::is_same_v<T, std::string>) {
-      return unpack_text(key, static_cast<const unsigned char*>(data), size);
-    } else {
-      static_assert(std::is_same_v<T, std::vector<std::byte>>,
-                    "get() knows bool, numbers, std::string, View<const T>, const deisa_value* and "
-                    "std::vector<std::byte>");
-      const auto* bytes = static_cast<const std::byte*>(data);
-      return T(bytes, bytes + size);
-    }
+    static_assert(std::is_same_v<T, std::vector<std::byte>>,
+                  "get() knows bool, numbers, std::string, View<const T>, const deisa_value* and "
+                  "std::vector<std::byte>");
+    if (value.kind != DEISA_VALUE_BYTES) unfit(key, "bytes");
+    const auto* bytes = static_cast<const std::byte*>(value.data);
+    return T(bytes, bytes + value.size);
   }
+}
+
+// NULL when there is no such value.
+inline const deisa_value* read_value(deisa_bridge* bridge, const std::string& key,
+                                     const GetOptions& options, bool all) {
+  deisa_get_options given = DEISA_GET_OPTIONS_INIT;
+  given.timestep = options.timestep;
+  given.wait = options.wait.count();
+  given.collective = options.collective ? 1 : 0;
+  given.all = all ? 1 : 0;
+  const deisa_value* value = nullptr;
+  const Status status = call(deisa_get, bridge, key.c_str(), &given, &value);
+  return status == Status::ok ? value : nullptr;
+}
+
+template <typename T>
+std::vector<std::pair<std::int64_t, T>> convert_all(const std::string& key,
+                                                    const deisa_value& list) {
+  std::vector<std::pair<std::int64_t, T>> values;
+  for (std::size_t i = 0; i < list.size; ++i) {
+    const deisa_value* const pair = list.items[i].items;
+    values.emplace_back(number_of<std::int64_t>(key, pair[0]), convert<T>(key, pair[1]));
+  }
+  return values;
 }
 
 }  // namespace detail

@@ -54,18 +54,6 @@ class Communicator {
 
 // ---- Options ----------------------------------------------------------------------------------
 
-enum class Acknowledge {
-  received = DEISA_RECEIVED,
-  stored = DEISA_STORED,
-  announced = DEISA_ANNOUNCED
-};
-enum class WhenFull {
-  block = DEISA_FULL_BLOCK,
-  drop = DEISA_FULL_DROP,  // begin_step is collective
-  fail = DEISA_FULL_FAIL
-};
-enum class ErrorMode { report = DEISA_ERRORS_REPORT, raise = DEISA_ERRORS_RAISE };
-
 namespace detail {
 inline deisa_options default_options() { return DEISA_OPTIONS_INIT; }
 }  // namespace detail
@@ -84,15 +72,17 @@ struct Options {
   std::string node_id;
   std::string node_actor;
   int init_retries = detail::default_options().init_retries;
-  Acknowledge acknowledge = Acknowledge::received;
+  deisa_acknowledge acknowledge = DEISA_ACK_RECEIVED;
   int max_in_flight = detail::default_options().max_in_flight;
-  WhenFull when_full = WhenFull::block;
+  deisa_when_full when_full = DEISA_WHEN_FULL_BLOCK;
   Seconds block_timeout{detail::default_options().block_timeout};
   double store_threshold = detail::default_options().store_threshold;
   int max_ahead = detail::default_options().max_ahead;
   int window = detail::default_options().window;
-  ErrorMode error_mode = ErrorMode::report;
-  // Gets the failures of ErrorMode::report, during the call that found them; must not call the
+  Seconds feedback_interval{detail::default_options().feedback_interval};
+  // DEISA_ERRORS_RETURN: the call that fails throws.
+  deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
+  // Gets the failures of DEISA_ERRORS_REPORT, during the call that found them; must not call the
   // bridge. What it throws, that call throws. Empty: they are reported on stderr.
   std::function<void(const Exception&)> error_handler;
 };

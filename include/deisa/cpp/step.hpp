@@ -1,4 +1,4 @@
-// step.hpp - steps, requests and lent buffers: the handles that Bridge gives out. Included by
+// step.hpp - steps, requests and loans: the handles that Bridge gives out. Included by
 // deisa.hpp.
 #ifndef DEISA_CPP_STEP_HPP
 #define DEISA_CPP_STEP_HPP
@@ -20,6 +20,13 @@
 
 namespace deisa {
 inline namespace v0 {
+
+// A chunk through the Arrow C Data Interface, to send or put: see deisa_source. The call that gets it
+// takes ownership of both structs, and releases them, also after an error.
+struct Arrow {
+  ArrowArray* array;
+  ArrowSchema* schema;
+};
 
 // ---- What handles share ---------------------------------------------------------------------
 
@@ -64,7 +71,7 @@ struct Handle {
       raise(make_error(DEISA_ERROR_CONTRACT,
                        "array '" + array +
                            "' was defined with another element type than that of the pointer or "
-                           "buffer for it",
+                           "loan for it",
                        array));
     }
     return found->second.shape;
@@ -94,14 +101,47 @@ inline const char* text_or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
 }
 
+// Calls `call` with what a source is to deisa.h.
+template <typename Source, typename Call>
+auto with_source(const Source& source, const Call& call) {
+  deisa_source given = DEISA_SOURCE_INIT;
+  if constexpr (std::is_same_v<Source, Arrow>) {
+    given.array = source.array;
+    given.schema = source.schema;
+    try {
+      return call(&given);
+    } catch (...) {  // perhaps before deisa.h was called
+      if (source.array->release != nullptr) source.array->release(source.array);
+      if (source.schema->release != nullptr) source.schema->release(source.schema);
+      throw;
+    }
+  } else {
+    const auto view = view_of(source);
+    using T = std::remove_pointer_t<decltype(view.data())>;
+    const Extents strides = byte_strides(view);
+    given.data = view.data();
+    given.dtype = dtype_of<T>;
+    given.ndim = static_cast<std::int32_t>(view.rank());
+    given.shape = view.shape().data();
+    given.strides = strides.data();
+    return call(&given);
+  }
+}
+
+inline deisa_source source_of_loan(void** memory) {
+  deisa_source given = DEISA_SOURCE_INIT;
+  given.loan = memory;
+  return given;
+}
+
 }  // namespace detail
 
-// ---- Lent buffers ---------------------------------------------------------------------------
+// ---- Loans ------------------------------------------------------------------------------------
 
-// A buffer of the library to compute in: sending it costs no copy. After it was sent or put, it is
-// the next one, with old data of some earlier timestep, or zeros. Valid as long as its bridge.
+// Memory of the library to compute in: sending it costs no copy. After it was sent or put, it is the
+// next, with old data of some earlier timestep, or zeros. Valid as long as its bridge.
 template <typename T>
-class Buffer {
+class Loan {
  public:
   // As of a container of the elements.
   T* data() const noexcept { return static_cast<T*>(memory_); }
@@ -112,17 +152,22 @@ class Buffer {
   // In the shape of the chunk. Take it anew after each send.
   View<T> view() const { return View<T>(data(), shape_); }
   const std::string& array() const noexcept { return array_; }
+  // Shows it to Arrow, without a copy: see deisa_export. The caller releases both structs.
+  void export_to(ArrowArray* array, ArrowSchema* schema) const {
+    detail::call(deisa_export, detail::open_bridge(handle_), array_.c_str(), array, schema);
+  }
 
-  Buffer(Buffer&&) noexcept = default;
-  Buffer& operator=(Buffer&&) noexcept = default;
+  Loan(Loan&&) noexcept = default;
+  Loan& operator=(Loan&&) noexcept = default;
 
  private:
   friend class Bridge;
   friend class Step;
-  Buffer(std::string array, const Extents& shape, void* memory)
-      : array_(std::move(array)), shape_(shape), memory_(memory) {
+  Loan(detail::Shared handle, std::string array, const Extents& shape, void* memory)
+      : handle_(std::move(handle)), array_(std::move(array)), shape_(shape), memory_(memory) {
     for (const std::int64_t extent : shape) size_ *= static_cast<std::size_t>(extent);
   }
+  detail::Shared handle_;
   std::string array_;
   Extents shape_;
   std::size_t size_ = 1;
@@ -130,13 +175,13 @@ class Buffer {
 };
 
 template <typename T>
-struct Viewed<Buffer<T>> {
-  static View<const T> view(const Buffer<T>& source) { return source.view(); }
+struct Viewed<Loan<T>> {
+  static View<const T> view(const Loan<T>& source) { return source.view(); }
 };
 
 // ---- Requests ---------------------------------------------------------------------------------
 
-// A send or a step under way. One that is dropped is finished by flush() and close().
+// A send or a step on its way. One that is discarded is finished by flush() and close().
 class Request {
  public:
   // None, or finished.
@@ -170,34 +215,30 @@ class Request {
 
 // ---- Steps ------------------------------------------------------------------------------------
 
-// All chunks put between begin_step() and end() travel in one message.
+// All chunks put between begin_step() and end() are one message.
 class Step {
  public:
   Step(Step&& other) noexcept = default;
   Step& operator=(Step&& other) noexcept {
-    leave();
+    abandon();
     handle_ = std::move(other.handle_);
     status_ = other.status_;
     return *this;
   }
-  // A step that was not ended is handed over as it is, also when an exception passes: the other
-  // ranks would wait for it. Does not wait for the acknowledgement. Call end() to hear of failures.
-  ~Step() { leave(); }
+  // A step that was not ended is abandoned, also when an exception passes.
+  ~Step() { abandon(); }
 
   // Whether this rank takes part. If not, put() and end() do nothing.
   explicit operator bool() const noexcept { return status_ == Status::ok; }
-  // skipped: dropped on every rank alike; reported: left out here, after a failure.
+  // skipped: on every rank alike; reported: left out here, after a failure.
   Status status() const noexcept { return status_; }
 
-  // Copies this rank's chunk of the array into the step.
+  // Copies this rank's chunk of the array into the step: whatever Bridge::send() takes.
   template <typename Source>
   Status put(const std::string& array, const Source& source) {
-    const auto view = view_of(source);
-    using T = std::remove_pointer_t<decltype(view.data())>;
-    return detail::call(deisa_put_strided, bridge(), array.c_str(),
-                        static_cast<const void*>(view.data()), dtype_of<T>,
-                        static_cast<std::int32_t>(view.rank()), view.shape().data(),
-                        detail::byte_strides(view).data());
+    return detail::with_source(source, [&](const deisa_source* given) {
+      return detail::call(deisa_put_from, bridge(), array.c_str(), given);
+    });
   }
   // Memory that lies as the Layout of the array says.
   template <typename T>
@@ -206,24 +247,38 @@ class Step {
     handle_->shape_of(array, dtype_of<T>);
     return detail::call(deisa_put, open, array.c_str(), static_cast<const void*>(data));
   }
-  // Takes the buffer; it is then the next one to compute in.
+  // Takes the loan; it is then the next memory to compute in.
   template <typename T>
-  Status put(Buffer<T>& buffer) {
-    return detail::call(deisa_put_allocated, bridge(), buffer.array_.c_str(), &buffer.memory_);
+  Status put(Loan<T>& loan) {
+    const deisa_source given = detail::source_of_loan(&loan.memory_);
+    return detail::call(deisa_put_from, bridge(), loan.array_.c_str(), &given);
   }
 
   // Hands the step over.
   Status end() {
     deisa_bridge* const open = bridge();
     const detail::Shared handle = std::move(handle_);
-    return detail::call(deisa_end_step, open);
+    return detail::call(deisa_end_step, open, nullptr);
   }
   // The same, without waiting for the acknowledgement.
   Request end_async() {
     deisa_bridge* const open = bridge();
     Request request(std::move(handle_));
-    detail::call(deisa_end_step_async, open, &request.request_);
+    detail::call(deisa_end_step, open, &request.request_);
     return request;
+  }
+  // Ends the step without handing it over: this rank leaves the timestep out.
+  void abandon() noexcept {
+    const detail::Shared handle = std::move(handle_);
+    if (handle == nullptr || handle->bridge == nullptr) return;
+    deisa_abandon_step(handle->bridge, nullptr);
+    detail::thrown_by_handler() = nullptr;
+  }
+
+  // Shows what was put so far to Arrow, as a record batch without a copy: see deisa_export. The
+  // caller releases both structs.
+  void export_to(ArrowArray* array, ArrowSchema* schema) const {
+    detail::call(deisa_export, bridge(), nullptr, array, schema);
   }
 
  private:
@@ -235,13 +290,6 @@ class Step {
                                        "this step was ended or moved: begin another one"));
     }
     return detail::open_bridge(handle_);
-  }
-  void leave() noexcept {
-    const detail::Shared handle = std::move(handle_);
-    if (handle == nullptr || handle->bridge == nullptr) return;
-    deisa_request dropped = 0;
-    deisa_end_step_async(handle->bridge, &dropped, nullptr);
-    detail::thrown_by_handler() = nullptr;
   }
 
   detail::Shared handle_;  // empty: ended

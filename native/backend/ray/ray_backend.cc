@@ -16,7 +16,7 @@ constexpr const char* kReached[] = {"received", "stored", "announced"};
 WaitNotice::Text for_step(int64_t timestep, deisa_acknowledge level) {
   return {
       "the node actor to say that timestep " + std::to_string(timestep) + " is " + kReached[level],
-      level == DEISA_RECEIVED
+      level == DEISA_ACK_RECEIVED
           ? "Is the node overloaded?"
           : "Does every rank send this timestep, and have the analytics room for it?"};
 }
@@ -97,7 +97,7 @@ void RayBackend::connect(const std::string& socket, const std::string& hello,
 }
 
 std::string RayBackend::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
-                              double patience) {
+                              double timeout) {
   poll();
   const auto full = std::find_if(arrays.begin(), arrays.end(), [this](uint32_t array) {
     return in_flight(array) >= max_in_flight_;
@@ -105,11 +105,11 @@ std::string RayBackend::admit(int64_t timestep, const std::vector<uint32_t>& arr
   if (full == arrays.end() && client_->gate().admits(timestep)) return "";
   Stopwatch stopwatch(counters_.seconds_blocked);
   const auto begun = Deadline::Clock::now();
-  const Deadline deadline = Deadline::after(patience);
+  const Deadline deadline = Deadline::after(timeout);
   const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
     const std::string& reason = client_->gate().reason;
     return {"room for timestep " + std::to_string(timestep) + (reason.empty() ? "" : ": " + reason),
-            "Are the analytics running, and as fast as the simulation? With when_full = drop the "
+            "Are the analytics running, and as fast as the simulation? With when_full = skip the "
             "simulation goes on without the timestep."};
   });
   for (const uint32_t array : arrays) {
@@ -125,7 +125,7 @@ std::string RayBackend::admit(int64_t timestep, const std::vector<uint32_t>& arr
   }
   const Client::Gate& gate = client_->gate();
   if (gate.admits(timestep)) return "";
-  const bool waits = patience > 0;
+  const bool waits = timeout > 0;
   const auto asks = Deadline::Clock::now();
   const Deadline answer = Deadline::after(kAnswerTimeout);
   const uint64_t asked = talk([&] {
@@ -203,8 +203,8 @@ void RayBackend::promise(int64_t timestep, const Deadline& deadline) {
 bool RayBackend::has_reached(const Message& message, deisa_acknowledge level) {
   if (!message.failures.empty()) return true;
   if (!message.received) return false;
-  if (level == DEISA_RECEIVED) return true;
-  return (level == DEISA_STORED ? message.stored : message.announced) + message.failed >=
+  if (level == DEISA_ACK_RECEIVED) return true;
+  return (level == DEISA_ACK_STORED ? message.stored : message.announced) + message.failed >=
          message.chunks;
 }
 
@@ -278,7 +278,7 @@ void RayBackend::flush(const Deadline& deadline) {
   Stopwatch stopwatch(counters_.seconds_blocked);
   int64_t timestep = DEISA_NO_TIMESTEP;
   const Client::Noticed noticed(*client_, notice_after_, deadline,
-                                [&] { return for_step(timestep, DEISA_ANNOUNCED); });
+                                [&] { return for_step(timestep, DEISA_ACK_ANNOUNCED); });
   // Nobody waits for these any more: what fails of them is reported when it does.
   for (auto& [sequence, message] : messages_) {
     message.awaited = false;
@@ -293,7 +293,7 @@ void RayBackend::flush(const Deadline& deadline) {
     if (open == messages_.end()) break;
     timestep = open->second.timestep;
     const auto answer = receive(deadline);
-    if (!answer) throw late(DEISA_ANNOUNCED, open->second, begun);
+    if (!answer) throw late(DEISA_ACK_ANNOUNCED, open->second, begun);
     handle(*answer);
   }
   messages_.clear();
@@ -308,19 +308,26 @@ void RayBackend::end(int64_t timestep, const Deadline& deadline) {
   message.received = true;
   message.stored = 1;
   messages_.emplace(sequence, std::move(message));
-  finish(sequence, DEISA_ANNOUNCED, deadline);
+  finish(sequence, DEISA_ACK_ANNOUNCED, deadline);
 }
 
 void RayBackend::leave(bool closed) noexcept {
   if (client_) client_->send_bye(closed);
 }
 
-Client::Value RayBackend::get(const std::string& key, int64_t timestep, const Deadline& deadline) {
+const Client::Value& RayBackend::get(const std::string& key, const Client::Query& query,
+                                     const Deadline& deadline) {
   const Client::Noticed noticed(*client_, notice_after_, deadline, [&]() -> WaitNotice::Text {
-    return {"the node actor to say what the analytics have set for '" + key + "'",
-            "Is the node overloaded?"};
+    if (query.wait <= 0) {
+      return {"the node actor to say what the analytics have set for '" + key + "'",
+              "Is the node overloaded?"};
+    }
+    const bool any = query.timestep == DEISA_LATEST;
+    return {"the analytics to set '" + key + "'" +
+                (any ? "" : " for timestep " + std::to_string(query.timestep)),
+            "They analyse a timestep when the next one has come."};
   });
-  return talk([&] { return client_->get(key, timestep, deadline); });
+  return *talk([&] { return &client_->get(key, query, deadline); });
 }
 
 void RayBackend::remove(const std::string& key, const Deadline& deadline) {

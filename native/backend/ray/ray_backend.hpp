@@ -20,8 +20,7 @@ class RayBackend : public Backend {
                const std::vector<std::string>& definitions, const Deadline& deadline);
 
   // Asks the node actor only while its gate is closed.
-  std::string admit(int64_t timestep, const std::vector<uint32_t>& arrays,
-                    double patience) override;
+  std::string admit(int64_t timestep, const std::vector<uint32_t>& arrays, double timeout) override;
   void wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) override;
 
   uint64_t hand_over(int64_t timestep, bool last_of_step, const std::vector<Prepared>& chunks,
@@ -34,7 +33,8 @@ class RayBackend : public Backend {
   void end(int64_t timestep, const Deadline& deadline) override;
   void leave(bool closed) noexcept override;
 
-  Client::Value get(const std::string& key, int64_t timestep, const Deadline& deadline) override;
+  const Client::Value& get(const std::string& key, const Client::Query& query,
+                           const Deadline& deadline) override;
   void remove(const std::string& key, const Deadline& deadline) override;
 
   bool is_lost() const noexcept override { return client_ != nullptr && client_->is_gone(); }

@@ -7,6 +7,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "bridge/testing/fake_node.hpp"
 
@@ -45,10 +48,40 @@ class Library {
   Library() {
     node_.keep_nothing();
     node_.on_step(answer);
+    set_values();
     set_node("", &node_);
   }
 
  private:
+  // What tests/programs/languages reads.
+  void set_values() {
+    using nlohmann::json;
+    const std::pair<const char*, json> all[] = {
+        {"number", 2.5},
+        {"integer", -7},
+        {"logical", true},
+        {"text", "h\u00e9"},
+        {"bytes", json::binary({1, 2, 255})},
+        {"tree", {{"a", {1, nullptr}}}},
+        {"most", UINT64_MAX},
+        {"gain@3", 0.25},
+        {"gain*", {{1, 0.5}, {3, 0.25}}},
+    };
+    for (const auto& [key, value] : all) {
+      std::string packed;
+      json::to_msgpack(value, packed);
+      node_.set_value(key, packed);
+    }
+    // A NumPy array: [[0, 1, 2], [3, 4, 5]].
+    const double elements[] = {0, 1, 2, 3, 4, 5};
+    const auto* bytes = reinterpret_cast<const uint8_t*>(elements);
+    std::vector<uint8_t> parts;
+    json::to_msgpack({"float64", {2, 3}, json::binary({bytes, bytes + sizeof(elements)})}, parts);
+    std::string packed;
+    json::to_msgpack(json::binary(parts, 1), packed);
+    node_.set_value("array", packed);
+  }
+
   FakeNode node_;
 };
 

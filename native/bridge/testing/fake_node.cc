@@ -5,6 +5,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <utility>
 
 #include "control/control.hpp"
 
@@ -155,7 +156,26 @@ void FakeNode::answer(const Ask& ask, bool open, int64_t newest, const std::stri
 
 void FakeNode::set_value(const std::string& key, std::string packed) {
   std::lock_guard<std::mutex> lock(mutex_);
-  values_[key] = std::move(packed);
+  const std::string& value = values_[key] = std::move(packed);
+  for (const uint64_t connection : connections_) {
+    deisa_node_changed(receiver_, connection, DEISA_OK, key.data(), key.size(), value.data(),
+                       value.size());
+  }
+  for (const Asked& asked : std::exchange(waiting_, {})) {
+    if (asked.name == key) {
+      give(asked, false);
+    } else {
+      waiting_.push_back(asked);
+    }
+  }
+}
+
+void FakeNode::give(const Asked& asked, bool kept) {
+  const auto it = values_.find(asked.name);
+  const bool found = it != values_.end();
+  deisa_node_value(receiver_, asked.connection, asked.sequence, found ? DEISA_OK : DEISA_NOT_FOUND,
+                   kept ? 1 : 0, found ? it->second.data() : nullptr,
+                   found ? it->second.size() : 0);
 }
 
 void FakeNode::keep_nothing() {
@@ -238,17 +258,22 @@ void FakeNode::handle(const deisa_node_event& event) {
       break;
     }
     case DEISA_NODE_GET: {
-      const auto it = values_.find(text());
-      if (it == values_.end()) {
-        deisa_node_value(receiver_, event.connection, event.sequence, DEISA_NOT_FOUND, nullptr, 0);
+      ++gets_;
+      Asked asked{event.connection, event.sequence, text()};
+      if (event.flags != 0) asked.name += "*";
+      if (event.timestep != DEISA_NO_TIMESTEP) asked.name += "@" + std::to_string(event.timestep);
+      const bool plain = asked.name == text() && event.value == 0;
+      if (event.value > 0 && values_.count(asked.name) == 0) {
+        waiting_.push_back(asked);
       } else {
-        deisa_node_value(receiver_, event.connection, event.sequence, DEISA_OK, it->second.data(),
-                         it->second.size());
+        give(asked, plain);
       }
       break;
     }
     case DEISA_NODE_DELETE:
       values_.erase(text());
+      deisa_node_changed(receiver_, event.connection, DEISA_NOT_FOUND, text().data(), text().size(),
+                         nullptr, 0);
       deisa_node_done(receiver_, event.connection, event.sequence);
       break;
     case DEISA_NODE_END:

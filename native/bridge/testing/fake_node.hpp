@@ -59,8 +59,11 @@ class FakeNode {
   void open_gate();
   void close_gate(int64_t newest, const std::string& why);
   void answer(const Ask& ask, bool open, int64_t newest, const std::string& why);
+  // The newest value of a key; that of a timestep is set under "key@3", all kept ones under "key*". Who
+  // waits for it gets it.
   void set_value(const std::string& key, std::string packed);
-  void keep_nothing();  // of chunks and log, for tests that send much
+  int64_t gets() const { return gets_; }  // how often a rank has asked for a value
+  void keep_nothing();                    // of chunks and log, for tests that send much
   // Until this many ranks have left, in all. Gives up after 20 s.
   bool wait_until_left(size_t ranks);
 
@@ -93,7 +96,15 @@ class FakeNode {
   std::vector<Chunk> chunks_;
   std::vector<std::string> log_;
   std::map<std::pair<int, uint32_t>, std::string> definitions_;
+  struct Asked {
+    uint64_t connection;
+    uint64_t sequence;
+    std::string name;
+  };
+  void give(const Asked& asked, bool kept);
   std::map<std::string, std::string> values_;
+  std::vector<Asked> waiting_;  // for a value
+  std::atomic<int64_t> gets_{0};
   std::set<uint64_t> connections_;
   size_t left_ = 0;
   std::condition_variable changed_;

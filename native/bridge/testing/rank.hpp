@@ -6,6 +6,7 @@
 #include <array>
 #include <string>
 
+#include "bridge/testing/calls.hpp"
 #include "deisa/deisa.h"
 
 namespace deisa::testing {
@@ -43,7 +44,7 @@ struct Rank {
     return deisa_put(bridge, name, data.data(), &error);
   }
   deisa_status begin(int64_t timestep) { return deisa_begin_step(bridge, timestep, &error); }
-  deisa_status end() { return deisa_end_step(bridge, &error); }
+  deisa_status end() { return deisa_end_step(bridge, nullptr, &error); }
   deisa_status close(int64_t timestep) { return deisa_close(&bridge, timestep, &error); }
   std::string message() const { return error.message; }
 

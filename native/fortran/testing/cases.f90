@@ -37,7 +37,7 @@ contains
   end function
 
   subroutine start() bind(c, name='case_start')
-    call bridge%open(options=deisa_options(error_mode=deisa_errors_raise, send_timeout=20.0_real64))
+    call bridge%open(options=deisa_options(error_mode=deisa_errors_return, send_timeout=20.0_real64))
     call bridge%define('t', deisa_float64, [nx, ny], [0, 0], nb_chunks_per_dim=[1, 1])
     call bridge%define('z', deisa_complex128, chunk_shape=[2, 3, 2], chunk_position=[0, 0, 0], global_shape=[2, 3, 2])
     call bridge%define('mask', deisa_bool, [nx, ny], [0, 0], nb_chunks_per_dim=[1, 1], nb_chunks_of_node=1)
@@ -223,8 +223,8 @@ contains
 
   subroutine bytes_copied(bytes, chunks) bind(c, name='case_bytes_copied')
     integer(c_int64_t), intent(out) :: bytes, chunks
-    type(deisa_bridge_status) :: status
-    call bridge%get_status(status)
+    type(deisa_statistics) :: status
+    call bridge%statistics(status)
     bytes = status%bytes_copied
     chunks = status%chunks_sent
   end subroutine

@@ -194,8 +194,10 @@ TEST_F(FortranTest, Feedback) {
     node.set_value(key, packed);
   };
   set("gain", 2.5);
+  set("gain@7", 2.5);
   set("count", 12);
   set("large", int64_t{1} << 40);
+  set("large@7", int64_t{1} << 40);
   set("on", true);
   set("text", std::string(300, 'x') + "y");
   Outcome result = {};
@@ -231,7 +233,7 @@ TEST(FortranWideTest, DefaultIntegersOf64Bits) {
   node.set_value("count", packed);
   packed.clear();
   json::to_msgpack(true, packed);
-  node.set_value("on", packed);
+  node.set_value("on@1", packed);
   EXPECT_EQ(case_wide(), 0) << "calls that did not do what they should";
   set_node("", nullptr);
 }

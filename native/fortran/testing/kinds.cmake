@@ -1,7 +1,7 @@
 # Writes the test of every kind and rank, from kinds.f90.in.
 set(DEISA_TEST_KIND [[
   subroutine send_@name@_@rank@(bridge, pass)
-    type(deisa_bridge), intent(in) :: bridge
+    type(deisa_bridge), intent(inout) :: bridge
     integer, intent(in) :: pass
     @declaration@ :: array@dimensions@
     integer :: k

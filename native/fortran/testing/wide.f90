@@ -11,20 +11,20 @@ contains
   integer(c_int) function run() bind(c, name='case_wide')
     type(deisa_bridge) :: bridge
     type(deisa_request) :: request
-    type(deisa_bridge_status) :: counters
+    type(deisa_statistics) :: counters
     integer :: stat, nx, ny, step, count
     logical :: finished, found, on
     double precision :: gain
-    double precision, pointer :: lent(:, :)
+    double precision, pointer :: loan(:, :)
     double precision, allocatable :: t(:, :)
     character(2000) :: message
     nx = 2
     ny = 3
     run = int(kind(stat) - 8, c_int)
-    call bridge%open(options=deisa_options(bridge_id=0, world_size=1, error_mode=deisa_errors_raise), stat=stat)
+    call bridge%open(options=deisa_options(bridge_id=0, world_size=1, error_mode=deisa_errors_return), stat=stat)
     call expect(stat == deisa_ok)
     call bridge%define('t', deisa_float64, [nx, ny], [0, 0], nb_chunks_per_dim=[1, 1], nb_chunks_of_node=1)
-    call bridge%define('lent', deisa_float64, [nx, ny], [0, 0], global_shape=[nx, ny], stat=stat, errmsg=message)
+    call bridge%define('loan', deisa_float64, [nx, ny], [0, 0], global_shape=[nx, ny], stat=stat, errmsg=message)
     call expect(stat == deisa_ok)
     call bridge%define('off', deisa_float64, [nx, ny], [1, 1], nb_chunks_per_dim=[1, 1], stat=stat, errmsg=message)
     call expect(stat == deisa_error_argument .and. index(message, 'positions count from 0') > 0)
@@ -42,15 +42,15 @@ contains
     call expect(stat == deisa_error_contract .and. index(message, 'cannot change with the timestep') > 0)
     call bridge%begin_step(step + 1)
     call bridge%put('t', t)
-    call bridge%allocate('lent', lent, stat)
-    lent = 2
-    call bridge%put_allocated('lent', lent, stat)
+    call bridge%loan('loan', loan, stat)
+    loan = 2
+    call bridge%put_loan('loan', loan, stat)
     call bridge%end_step(request)
     finished = .false.
     do while (.not. finished)
       call bridge%test(request, finished, stat)
     end do
-    call bridge%send_allocated('lent', lent, step + 2, stat=stat)
+    call bridge%send_loan('loan', loan, step + 2, stat=stat)
     call expect(stat == deisa_ok)
     count = -1
     on = .false.
@@ -62,7 +62,7 @@ contains
     call expect(found .and. on)
     call bridge%get('none', on, found=found, stat=stat)
     call expect(.not. found .and. stat == deisa_not_found)
-    call bridge%get_status(counters, stat)
+    call bridge%statistics(counters, stat)
     call expect(counters%chunks_sent == 4)
     call bridge%close(step + 3, stat)
     call expect(stat == deisa_ok .and. .not. bridge%is_open())

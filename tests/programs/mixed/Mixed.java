@@ -1,7 +1,7 @@
 import io.deisa.bridge.ArrayMetadata;
 import io.deisa.bridge.Bridge;
 import io.deisa.bridge.DType;
-import io.deisa.bridge.LentBuffer;
+import io.deisa.bridge.Loan;
 import io.deisa.bridge.Step;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -47,16 +47,17 @@ public final class Mixed {
                         .array(field)
                         .array(number)
                         .open();
-                LentBuffer mine = bridge.allocate("number", allocator)) {
+                Loan mine = bridge.loan("number", allocator)) {
             for (int t = 0; t < STEPS; t++) {
                 fill(block, rank, t, bridge.feedback().collective().getDouble("gain", 1.0));
                 mine.buffer().setInt(0, 100 * t + rank);
                 try (Step step = bridge.beginStep(t)) {
                     step.put("field", block);
                     step.put(mine);
+                    step.end();
                 }
             }
-            bridge.finish(STEPS);
+            bridge.close(STEPS);
         }
         System.out.println("rank " + rank + " in Java is done");
     }

@@ -44,7 +44,9 @@ int main(int argc, char** argv) {
   double values[ROWS + 2][COLUMNS + 2];
   for (int step = 0; step < STEPS; ++step) {
     double gain = 1.0;
-    check(deisa_get_double(bridge, "gain", DEISA_LATEST, DEISA_COLLECTIVE, &gain, &error), &error);
+    deisa_get_options same_on_all = DEISA_GET_OPTIONS_INIT;
+    same_on_all.collective = 1;
+    check(deisa_get_double(bridge, "gain", &same_on_all, &gain, &error), &error);
     for (int i = 0; i < ROWS + 2; ++i) {
       for (int j = 0; j < COLUMNS + 2; ++j) {
         const int inside = i > 0 && i <= ROWS && j > 0 && j <= COLUMNS;
@@ -57,7 +59,7 @@ int main(int argc, char** argv) {
     check(deisa_begin_step(bridge, step, &error), &error);
     check(deisa_put(bridge, "field", values, &error), &error);
     check(deisa_put(bridge, "number", &mine, &error), &error);
-    check(deisa_end_step(bridge, &error), &error);
+    check(deisa_end_step(bridge, NULL, &error), &error);
   }
   check(deisa_close(&bridge, STEPS, &error), &error);
   printf("rank %d in C is done\n", (int)rank);

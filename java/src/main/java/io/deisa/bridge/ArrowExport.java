@@ -63,7 +63,7 @@ public final class ArrowExport {
                     .halo_before(memory.longs(metadata.haloBefore()))
                     .halo_after(memory.longs(metadata.haloAfter()))
                     .order(metadata.order().ordinal());
-            int status = Deisa.deisa_export_arrow(address, layout, structs.array(), structs.schema(), error);
+            int status = Deisa.deisa_export_memory(address, layout, structs.array(), structs.schema(), error);
             if (status < 0) {
                 throw DeisaException.of(Errors.read(error, status), null);
             }

@@ -1,15 +1,15 @@
 package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Deisa;
-import io.deisa.bridge.internal.LentMemory;
+import io.deisa.bridge.internal.LoanMemory;
 import io.deisa.bridge.internal.NativeArena;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.IntFunction;
 import org.apache.arrow.memory.ArrowBuf;
@@ -25,23 +25,23 @@ import org.apache.arrow.vector.FieldVector;
  *   for (long t = 0; t < steps; t++) {
  *     bridge.send("temperature", vector, t);
  *   }
- *   bridge.finish(steps); // collective
+ *   bridge.close(steps); // collective
  * }
  * }</pre>
  *
- * <p><b>Collective</b> are {@link BridgeBuilder#open()}, {@link #finish} and reading collective {@link Feedback}: every rank
- * calls them, in the same order. Nothing else is; {@link #close()} above all is not.
+ * <p><b>Collective</b> are {@link BridgeBuilder#open()}, {@link #close(long)} and reading collective {@link Feedback}: every rank
+ * calls them, in the same order. Nothing else is; {@link #close()} above all is not: it abandons.
  *
  * <p><b>Ownership</b>: memory that is sent is borrowed during the call, copied once, and may be reused on return. What
- * {@link #allocate} lends is sent without a copy. A bridge holds native memory until finish or close.
+ * {@link #loan} lends is sent without a copy. A bridge holds native memory until it is closed.
  *
  * <p><b>Threads</b>: a bridge may be used from several threads; its calls wait for each other.
  *
  * <p><b>Errors</b>: a violation of the contract is thrown. Any other failure goes to the {@link ErrorHandler}, and the call
- * returns {@link Status#REPORTED}; or it is thrown, with {@link Options#raisingErrors()}. With {@code DEISA_DISABLE=1} in
- * the environment every call is a cheap success.
+ * returns {@link Status#REPORTED}; or it is thrown, with {@link ErrorMode#RETURN}. With {@code DEISA_DISABLE=1} in
+ * the environment every call is a no-op that succeeds.
  *
- * <p><b>Java heap</b>: sending an {@link ArrowBuf}, a {@link ByteBuffer} or a {@link LentBuffer} makes no object. Sending a
+ * <p><b>Java heap</b>: sending an {@link ArrowBuf}, a {@link ByteBuffer} or a {@link Loan} makes no object. Sending a
  * vector makes at most 4 KiB of them, nearly all Arrow's own; a step or a future at most 512 bytes.
  *
  * <p>The JVM needs {@code --add-opens=java.base/java.nio=ALL-UNNAMED}, for Arrow.
@@ -49,7 +49,7 @@ import org.apache.arrow.vector.FieldVector;
 public final class Bridge implements AutoCloseable {
     private final Session session;
     private final Completions completions;
-    private final Map<String, LentBuffer> lentBuffers = new HashMap<>(); // within a call
+    private final Map<String, Loan> loans = new HashMap<>(); // within a call
 
     /** Starts the description of a bridge. */
     public static BridgeBuilder builder() {
@@ -82,13 +82,9 @@ public final class Bridge implements AutoCloseable {
         try {
             long address = session.chunk(name).nameAddress();
             session.export().fill(vector);
-            return session.check(Deisa.deisa_send_arrow(
-                    session.handle(),
-                    address,
-                    session.export().array(),
-                    session.export().schema(),
-                    timestep,
-                    session.error()));
+            long source = session.source().arrow(session.export());
+            return session.check(
+                    Deisa.deisa_send_from(session.handle(), address, source, timestep, null, session.error()));
         } finally {
             session.export().release();
             session.exit();
@@ -128,17 +124,18 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards.
+     * As above, from memory of {@link #loan}, without a copy: it is another one afterwards.
      *
-     * @throws InvalidArgumentException when the buffer is another bridge's
+     * @throws InvalidArgumentException when the loan is another bridge's
      */
-    public Status send(LentBuffer lent, long timestep) {
-        long name = enter(lent);
+    public Status send(Loan loan, long timestep) {
+        long name = enter(loan);
         try {
+            long source = session.source().loan(loan.cell());
             return session.check(
-                    Deisa.deisa_send_allocated(session.handle(), name, lent.cell(), timestep, session.error()));
+                    Deisa.deisa_send_from(session.handle(), name, source, timestep, null, session.error()));
         } finally {
-            lent.swap();
+            loan.swap();
             session.exit();
         }
     }
@@ -151,9 +148,9 @@ public final class Bridge implements AutoCloseable {
      * after the send time-out, and with a {@link ConnectionException} when the bridge is closed before. What is wrong with the
      * call itself is thrown here.
      *
-     * <p>At most {@link Options#maxInFlight()} chunks of an array are under way: then this waits for room, up to the send
+     * <p>At most {@link BridgeBuilder#maxInFlight} chunks of an array are under way: then this waits for room, up to the send
      * time-out. Futures are completed within a few milliseconds by one daemon thread of this bridge, on which their dependent
-     * actions run: what takes long belongs on another one ({@code thenAcceptAsync}). {@link #flush()} and {@link #finish} wait
+     * actions run: what takes long belongs on another one ({@code thenAcceptAsync}). {@link #flush()} and {@link #close(long)} wait
      * for what is under way. A future that is cancelled or dropped changes nothing: the chunk has been sent.
      */
     public CompletableFuture<Status> sendAsync(String name, FieldVector vector, long timestep) {
@@ -166,14 +163,9 @@ public final class Bridge implements AutoCloseable {
             long address = session.chunk(name).nameAddress();
             session.export().fill(vector);
             session.request().put(0);
-            status = session.check(Deisa.deisa_send_arrow_async(
-                    session.handle(),
-                    address,
-                    session.export().array(),
-                    session.export().schema(),
-                    timestep,
-                    session.request(),
-                    session.error()));
+            long source = session.source().arrow(session.export());
+            status = session.check(Deisa.deisa_send_from(
+                    session.handle(), address, source, timestep, session.request(), session.error()));
             request = session.request().get();
         } finally {
             session.export().release();
@@ -203,8 +195,9 @@ public final class Bridge implements AutoCloseable {
         try {
             long nameAddress = session.sized(name, bytes, timestep).nameAddress();
             session.request().put(0);
-            status = session.check(Deisa.deisa_send_async(
-                    session.handle(), nameAddress, address, timestep, session.request(), session.error()));
+            long source = session.source().data(address);
+            status = session.check(Deisa.deisa_send_from(
+                    session.handle(), nameAddress, source, timestep, session.request(), session.error()));
             request = session.request().get();
         } finally {
             Reference.reachabilityFence(owner);
@@ -213,18 +206,19 @@ public final class Bridge implements AutoCloseable {
         return future(status, request);
     }
 
-    /** As above, from a buffer of {@link #allocate}, without a copy: it is another one afterwards. */
-    public CompletableFuture<Status> sendAsync(LentBuffer lent, long timestep) {
+    /** As above, from memory of {@link #loan}, without a copy: it is another one afterwards. */
+    public CompletableFuture<Status> sendAsync(Loan loan, long timestep) {
         Status status;
         long request;
-        long name = enter(lent);
+        long name = enter(loan);
         try {
             session.request().put(0);
-            status = session.check(Deisa.deisa_send_allocated_async(
-                    session.handle(), name, lent.cell(), timestep, session.request(), session.error()));
+            long source = session.source().loan(loan.cell());
+            status = session.check(Deisa.deisa_send_from(
+                    session.handle(), name, source, timestep, session.request(), session.error()));
             request = session.request().get();
         } finally {
-            lent.swap();
+            loan.swap();
             session.exit();
         }
         return future(status, request);
@@ -234,38 +228,37 @@ public final class Bridge implements AutoCloseable {
         return request == 0 ? CompletableFuture.completedFuture(status) : completions.add(request);
     }
 
-    // ---- Lent buffers -----------------------------------------------------------------------------
+    // ---- Loans ------------------------------------------------------------------------------------
 
     /**
      * Lends memory for one chunk of an array, to compute in: sending it costs no copy. There is one for each array: a second
-     * call returns the same object, until that is closed. See {@link LentBuffer} for what comes back after a send.
+     * call returns the same object, until that is closed. See {@link Loan} for what comes back after a send.
      *
-     * @param allocator accounts for the buffers; it must not be closed before the {@link LentBuffer} is
+     * @param allocator accounts for the memory; it must not be closed before the {@link Loan} is
      * @throws ContractException when the array is not known
      * @throws DeisaException with {@link Status#UNSUPPORTED}, when it was defined with strides or ghost cells
      */
-    public LentBuffer allocate(String name, BufferAllocator allocator) {
+    public Loan loan(String name, BufferAllocator allocator) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(allocator, "allocator");
         session.enter();
         try {
-            LentBuffer known = lentBuffers.get(name);
+            Loan known = loans.get(name);
             if (known != null && !known.isClosed()) {
                 return known;
             }
             Session.Chunk chunk = session.knownChunk(name);
             long handle = session.handle();
-            session.check(Deisa.deisa_allocate(handle, chunk.nameAddress(), session.buffer(), session.error()));
-            LentMemory memory = new LentMemory(allocator, chunk.bytes());
+            session.check(Deisa.deisa_loan(handle, chunk.nameAddress(), session.buffer(), null, session.error()));
+            LoanMemory memory = new LoanMemory(allocator, chunk.bytes());
             try {
                 long array = memory.keeper().array();
                 long schema = memory.keeper().schema();
-                session.check(
-                        Deisa.deisa_export_allocated(handle, chunk.nameAddress(), array, schema, session.error()));
-                LentBuffer lent = new LentBuffer(session, name, session.buffer().get(), memory);
-                lent.buffer();
-                lentBuffers.put(name, lent);
-                return lent;
+                session.check(Deisa.deisa_export(handle, chunk.nameAddress(), array, schema, session.error()));
+                Loan loan = new Loan(session, name, session.buffer().get(), memory);
+                loan.buffer();
+                loans.put(name, loan);
+                return loan;
             } catch (Throwable failure) {
                 memory.close();
                 throw failure;
@@ -276,16 +269,15 @@ public final class Bridge implements AutoCloseable {
     }
 
     // Begins a call with this buffer; returns the address of its array's name.
-    private long enter(LentBuffer lent) {
-        Objects.requireNonNull(lent, "lent");
+    private long enter(Loan loan) {
+        Objects.requireNonNull(loan, "loan");
         session.enter();
         try {
-            if (!lent.isOf(session)) {
-                String message =
-                        "array '" + lent.name() + "': the lent buffer is another bridge's: expected one of allocate()";
-                throw session.failure(Status.ARGUMENT, lent.name(), Failure.NO_TIMESTEP, message);
+            if (!loan.isOf(session)) {
+                String message = "array '" + loan.name() + "': the loan is another bridge's: expected one of loan()";
+                throw session.failure(Status.ARGUMENT, loan.name(), Failure.NO_TIMESTEP, message);
             }
-            return session.chunk(lent.name()).nameAddress();
+            return session.chunk(loan.name()).nameAddress();
         } catch (Throwable failure) {
             session.exit();
             throw failure;
@@ -303,7 +295,7 @@ public final class Bridge implements AutoCloseable {
         session.enter();
         try {
             Status status = session.check(Deisa.deisa_begin_step(session.handle(), timestep, session.error()));
-            return new Step(this, timestep, status, session.isDisabled() ? Set.of() : session.names());
+            return new Step(this, timestep, status);
         } finally {
             session.exit();
         }
@@ -316,12 +308,8 @@ public final class Bridge implements AutoCloseable {
         try {
             long address = session.chunk(name).nameAddress();
             session.export().fill(vector);
-            return session.check(Deisa.deisa_put_arrow(
-                    session.handle(),
-                    address,
-                    session.export().array(),
-                    session.export().schema(),
-                    session.error()));
+            long source = session.source().arrow(session.export());
+            return session.check(Deisa.deisa_put_from(session.handle(), address, source, session.error()));
         } finally {
             session.export().release();
             session.exit();
@@ -351,12 +339,13 @@ public final class Bridge implements AutoCloseable {
         }
     }
 
-    Status put(LentBuffer lent) {
-        long name = enter(lent);
+    Status put(Loan loan) {
+        long name = enter(loan);
         try {
-            return session.check(Deisa.deisa_put_allocated(session.handle(), name, lent.cell(), session.error()));
+            long source = session.source().loan(loan.cell());
+            return session.check(Deisa.deisa_put_from(session.handle(), name, source, session.error()));
         } finally {
-            lent.swap();
+            loan.swap();
             session.exit();
         }
     }
@@ -364,7 +353,7 @@ public final class Bridge implements AutoCloseable {
     Status endStep() {
         session.enter();
         try {
-            return session.check(Deisa.deisa_end_step(session.handle(), session.error()));
+            return session.check(Deisa.deisa_end_step(session.handle(), null, session.error()));
         } finally {
             session.exit();
         }
@@ -376,12 +365,17 @@ public final class Bridge implements AutoCloseable {
         session.enter();
         try {
             session.request().put(0);
-            status = session.check(Deisa.deisa_end_step_async(session.handle(), session.request(), session.error()));
+            status = session.check(Deisa.deisa_end_step(session.handle(), session.request(), session.error()));
             request = session.request().get();
         } finally {
             session.exit();
         }
         return future(status, request);
+    }
+
+    // Nothing when the bridge has ended. What fails is no concern of whoever leaves a scope.
+    void abandonStep() {
+        session.abandonStep();
     }
 
     Session session() {
@@ -404,7 +398,7 @@ public final class Bridge implements AutoCloseable {
 
     /** The values that the analytics set, as this rank sees them now. */
     public Feedback feedback() {
-        return new Feedback(this, Deisa.NO_TIMESTEP, 0);
+        return new Feedback(this, Deisa.NO_TIMESTEP, Duration.ZERO, false);
     }
 
     /** A call that reads or deletes feedback. */
@@ -422,21 +416,21 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * The counters. During and after {@link #finish} they are those of the moment when it was called; {@link #flush()} before
+     * The counters. During and after {@link #close(long)} they are those of the moment when it was called; {@link #flush()} before
      * it makes them final.
      */
-    public BridgeStatus status() {
-        return session.status();
+    public Statistics statistics() {
+        return session.statistics();
     }
 
     /**
      * Ends the session. Collective: flushes, waits for every rank, sends the end marker with {@code timestep} (at least the
-     * newest that was sent), and frees the bridge. Does nothing when the bridge is finished or closed.
+     * newest that was sent), and frees the bridge. Does nothing when the bridge has ended.
      *
      * @throws ContractException when a step is open or the timestep is too old; then nothing was done
-     * @throws DeisaException in mode {@link ErrorMode#RAISE}, when something failed; the bridge is freed all the same
+     * @throws DeisaException in mode {@link ErrorMode#RETURN}, when something failed; the bridge is freed all the same
      */
-    public Status finish(long timestep) {
+    public Status close(long timestep) {
         session.requireOutside();
         completions.settle();
         try {
@@ -449,13 +443,18 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * Without {@link #finish}: abandons. Local and immediate, meets nobody: for a rank that leaves early. When bridge 0
-     * abandons, its node actor sends the end marker after everything that it received. After finish: nothing.
+     * Ends the bridge at once, without synchronising: for a rank that leaves early. When bridge 0 abandons, its node actor
+     * sends the end marker after everything that it received. Does nothing when the bridge has ended.
      */
-    @Override
-    public void close() {
+    public void abandon() {
         completions.end();
         session.abandon();
+    }
+
+    /** {@link #abandon()}: what leaving a try-with-resources does without {@link #close(long)}. */
+    @Override
+    public void close() {
+        abandon();
     }
 
     private static long address(ArrowBuf buffer) {

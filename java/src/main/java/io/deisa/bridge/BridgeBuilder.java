@@ -15,8 +15,10 @@ import org.apache.arrow.memory.util.MemoryUtil;
 import org.bytedeco.javacpp.Loader;
 
 /**
- * What a bridge is opened with. Nothing is checked before {@link #open()}; a value that is not set has the default of
- * {@code DEISA_OPTIONS_INIT}. Not thread-safe; may be used for several bridges.
+ * What a bridge is opened with: its options and its arrays. Nothing is checked before {@link #open()}; a value that is not set
+ * has the default of {@code DEISA_OPTIONS_INIT}. Each option has an environment variable ({@code DEISA_COMM_TIMEOUT}, ...) and a
+ * key in the settings file that {@code DEISA_CONFIG} names; both take precedence. Not thread-safe; may be used for several
+ * bridges.
  */
 public final class BridgeBuilder {
     private final Map<String, Map<String, ?>> arrays = new LinkedHashMap<>();
@@ -28,7 +30,22 @@ public final class BridgeBuilder {
     private String rayAddress;
     private String systemRayAddress;
     private Communicator communicator;
-    private Options options = Options.defaults();
+    private Duration commTimeout = Duration.ofSeconds(120);
+    private Duration readyTimeout = Duration.ofSeconds(600);
+    private Duration sendTimeout = Duration.ofSeconds(120);
+    private String nodeId;
+    private String nodeActor;
+    private int initRetries = 3;
+    private Acknowledge acknowledge = Acknowledge.RECEIVED;
+    private int maxInFlight = 2;
+    private WhenFull whenFull = WhenFull.BLOCK;
+    private Duration blockTimeout; // null: -1
+    private double storeThreshold = 0.5;
+    private int maxAhead;
+    private int window = 1;
+    private Duration feedbackInterval = Duration.ofMillis(100);
+    private ErrorMode errorMode = ErrorMode.REPORT;
+    private ErrorHandler errorHandler;
 
     BridgeBuilder() {}
 
@@ -98,24 +115,122 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** How the ranks meet; null: Gloo, or nothing for one rank. It stays the caller's and must outlive the bridge. */
+    /** How the ranks synchronise; null: Gloo, or nothing for one rank. It stays the caller's and must outlive the bridge. */
     public BridgeBuilder communicator(Communicator value) {
         communicator = value;
         return this;
     }
 
-    /** Time-outs, acknowledgement, errors. */
-    public BridgeBuilder options(Options value) {
-        Objects.requireNonNull(value, "options");
-        options = value;
+    /** Of the rendezvous and of a barrier of all ranks; above 0. */
+    public BridgeBuilder commTimeout(Duration value) {
+        Objects.requireNonNull(value, "commTimeout");
+        commTimeout = value;
+        return this;
+    }
+
+    /** Of all that {@link #open()} waits for after the rendezvous; above 0. The least of all ranks' counts. */
+    public BridgeBuilder readyTimeout(Duration value) {
+        Objects.requireNonNull(value, "readyTimeout");
+        readyTimeout = value;
+        return this;
+    }
+
+    /** Of one wait in a send, a step or a flush; above 0. */
+    public BridgeBuilder sendTimeout(Duration value) {
+        Objects.requireNonNull(value, "sendTimeout");
+        sendTimeout = value;
+        return this;
+    }
+
+    /** The node's name; null: this node of Ray. Tests name several nodes on one machine. */
+    public BridgeBuilder nodeId(String value) {
+        nodeId = value;
+        return this;
+    }
+
+    /** {@code "module:Class"} of the node actor; null: deisa-ray's own, extended. */
+    public BridgeBuilder nodeActor(String value) {
+        nodeActor = value;
+        return this;
+    }
+
+    /** Attempts to create the node actor, at least 1. */
+    public BridgeBuilder initRetries(int value) {
+        initRetries = value;
+        return this;
+    }
+
+    /** When a send returns. */
+    public BridgeBuilder acknowledge(Acknowledge value) {
+        Objects.requireNonNull(value, "acknowledge");
+        acknowledge = value;
+        return this;
+    }
+
+    /** Timesteps held for this rank outside the object store, at least 1. */
+    public BridgeBuilder maxInFlight(int value) {
+        maxInFlight = value;
+        return this;
+    }
+
+    /** What a rank does while a timestep may not begin. The same on every rank. */
+    public BridgeBuilder whenFull(WhenFull value) {
+        Objects.requireNonNull(value, "whenFull");
+        whenFull = value;
+        return this;
+    }
+
+    /** How long a rank waits for room before the timestep is refused or skipped; not set: {@link #sendTimeout} with {@link
+     * WhenFull#BLOCK}, else not at all. The same on every rank. */
+    public BridgeBuilder blockTimeout(Duration value) {
+        Objects.requireNonNull(value, "blockTimeout");
+        blockTimeout = value;
+        return this;
+    }
+
+    /** Part of each node's object store that may be in use, above 0, at most 1. The same on every rank. */
+    public BridgeBuilder storeThreshold(double value) {
+        storeThreshold = value;
+        return this;
+    }
+
+    /** Timesteps that may wait for the analytics; 0: no limit. The same on every rank. */
+    public BridgeBuilder maxAhead(int value) {
+        maxAhead = value;
+        return this;
+    }
+
+    /** Timesteps that the analytics keep, at least 1; {@link #open()} checks that they fit. The same on every rank. */
+    public BridgeBuilder window(int value) {
+        window = value;
+        return this;
+    }
+
+    /** How old a feedback value may be that is read without waiting; zero: each read asks the head actor. The node leader's counts. */
+    public BridgeBuilder feedbackInterval(Duration value) {
+        Objects.requireNonNull(value, "feedbackInterval");
+        feedbackInterval = value;
+        return this;
+    }
+
+    /** What happens to a failure that is not the caller's fault. */
+    public BridgeBuilder errorMode(ErrorMode value) {
+        Objects.requireNonNull(value, "errorMode");
+        errorMode = value;
+        return this;
+    }
+
+    /** Where such failures go in mode {@link ErrorMode#REPORT}; null: stderr. */
+    public BridgeBuilder errorHandler(ErrorHandler value) {
+        errorHandler = value;
         return this;
     }
 
     /**
-     * Opens the bridge. Collective: meets the other ranks, connects each node to Ray, registers every array and waits for the
-     * analytics, all within the ready time-out.
+     * Opens the bridge. Collective: joins the rendezvous of the ranks, connects each node to Ray, registers every array and waits for
+     * the analytics.
      *
-     * @throws InvalidArgumentException when an option or metadata is invalid, before anybody is contacted; its message lists
+     * @throws InvalidArgumentException when an option or metadata is invalid, before any communication; its message lists
      *     every problem of the options and of all arrays
      * @throws DeisaException when the bridges do not come together; alike on every rank
      */
@@ -136,8 +251,8 @@ public final class BridgeBuilder {
         Map<String, String> texts = new LinkedHashMap<>();
         texts.put("master_address", masterAddress);
         texts.put("ray_address", rayAddress());
-        texts.put("node_id", options.nodeId());
-        texts.put("node_actor", options.nodeActor());
+        texts.put("node_id", nodeId);
+        texts.put("node_actor", nodeActor);
         texts.forEach((option, value) -> {
             if (value != null && value.indexOf('\0') >= 0) {
                 found.add(option + " contains NUL: expected text without it");
@@ -159,7 +274,7 @@ public final class BridgeBuilder {
     }
 
     Callbacks callbacks() {
-        return new Callbacks(communicator, options.errorHandler());
+        return new Callbacks(communicator, errorHandler);
     }
 
     /** The options as the C struct; {@code arena} must live until deisa_open returns. */
@@ -172,28 +287,26 @@ public final class BridgeBuilder {
                 .master_address(arena.string(masterAddress))
                 .master_port(masterPort)
                 .ray_address(arena.string(rayAddress()))
-                .comm_timeout(seconds(options.commTimeout()))
-                .ready_timeout(seconds(options.readyTimeout()))
-                .send_timeout(seconds(options.sendTimeout()))
-                .node_id(arena.string(options.nodeId()))
-                .node_actor(arena.string(options.nodeActor()))
-                .init_retries(options.initRetries())
-                .acknowledge(options.acknowledge().ordinal())
-                .max_in_flight(options.maxInFlight())
-                .when_full(options.backPressure().whenFull().ordinal())
-                .block_timeout(options.backPressure()
-                        .blockTimeout()
-                        .map(BridgeBuilder::seconds)
-                        .orElse(-1.0))
-                .store_threshold(options.backPressure().storeThreshold())
-                .max_ahead(options.backPressure().maxAhead())
-                .window(options.backPressure().window())
-                .error_mode(options.errorMode().ordinal());
+                .comm_timeout(seconds(commTimeout))
+                .ready_timeout(seconds(readyTimeout))
+                .send_timeout(seconds(sendTimeout))
+                .node_id(arena.string(nodeId))
+                .node_actor(arena.string(nodeActor))
+                .init_retries(initRetries)
+                .acknowledge(acknowledge.ordinal())
+                .max_in_flight(maxInFlight)
+                .when_full(whenFull.ordinal())
+                .block_timeout(blockTimeout == null ? -1.0 : seconds(blockTimeout))
+                .store_threshold(storeThreshold)
+                .max_ahead(maxAhead)
+                .window(window)
+                .feedback_interval(seconds(feedbackInterval))
+                .error_mode(errorMode.ordinal());
         callbacks.install(out, arena);
         return out;
     }
 
-    private static double seconds(Duration duration) {
+    static double seconds(Duration duration) {
         return duration.getSeconds() + duration.getNano() * 1e-9;
     }
 }

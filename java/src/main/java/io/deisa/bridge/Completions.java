@@ -175,6 +175,6 @@ final class Completions {
                 Status.CONNECTION,
                 "",
                 Failure.NO_TIMESTEP,
-                "the bridge was closed before this asynchronous send was acknowledged: call finish() or flush() first");
+                "the bridge was closed before this asynchronous send was acknowledged: call close(timestep) or flush() first");
     }
 }

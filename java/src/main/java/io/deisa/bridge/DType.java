@@ -46,6 +46,11 @@ public enum DType {
         return name().toLowerCase(Locale.ROOT);
     }
 
+    /** The type with this value of {@code deisa_dtype}. */
+    public static DType ofCode(int code) {
+        return values()[code - 1];
+    }
+
     /** The type with this NumPy name. */
     public static Optional<DType> ofNumpyName(String name) {
         for (DType dtype : values()) {

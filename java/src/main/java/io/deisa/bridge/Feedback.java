@@ -2,40 +2,56 @@ package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.NativeArena;
-import io.deisa.bridge.internal.PackedValues;
+import io.deisa.bridge.internal.Values;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
-import org.apache.arrow.memory.util.MemoryUtil;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.DoublePointer;
+import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.LongPointer;
 
 /**
- * The values that the analytics set. Reading never waits for a value: without one, the fallback is returned. Numbers and
- * booleans convert when they fit exactly.
+ * The values that the analytics set. Without a value, the fallback is returned. Numbers and booleans convert when they fit
+ * exactly. A plain read is at most {@link BridgeBuilder#feedbackInterval} old, and costs no message: {@code
+ * bridge.feedback().getDouble("gain", 1.0)} may stand in a loop. {@code
+ * bridge.feedback().at(t).waiting(Duration.ofSeconds(60)).collective()} reads what can be repeated: the value of exactly that
+ * timestep, on every rank in the same call.
  *
  * <p>A failure to read goes to the error handler, and the fallback is returned; or it is thrown, with {@link
- * Options#raisingErrors()}. A value of another type than asked for is an {@link InvalidArgumentException}. Thread-safe,
- * immutable; ends with its bridge.
+ * ErrorMode#RETURN}. A value of another type than asked for is an {@link InvalidArgumentException}. Thread-safe, immutable;
+ * ends with its bridge.
  */
 public final class Feedback {
+    /** A kept value. */
+    public record Kept(long timestep, Object value) {}
+
     private final Bridge bridge;
     private final long timestep;
-    private final int flags;
+    private final Duration wait;
+    private final boolean isCollective;
 
-    Feedback(Bridge bridge, long timestep, int flags) {
+    Feedback(Bridge bridge, long timestep, Duration wait, boolean isCollective) {
         this.bridge = bridge;
         this.timestep = timestep;
-        this.flags = flags;
+        this.wait = wait;
+        this.isCollective = isCollective;
     }
 
     /** Reads values that were set for this timestep, in place of the newest ones. */
     public Feedback at(long timestep) {
-        return new Feedback(bridge, timestep, flags);
+        return new Feedback(bridge, timestep, wait, isCollective);
+    }
+
+    /** Waits until there is such a value; then reading fails with a {@link DeisaTimeoutException}. */
+    public Feedback waiting(Duration timeout) {
+        return new Feedback(bridge, timestep, timeout, isCollective);
     }
 
     /** Reads collectively: every rank calls, rank 0 reads, and all get the same answer. */
     public Feedback collective() {
-        return new Feedback(bridge, timestep, flags | Deisa.COLLECTIVE);
+        return new Feedback(bridge, timestep, wait, true);
     }
 
     /** A number. */
@@ -43,7 +59,7 @@ public final class Feedback {
         return bridge.feedback((handle, memory, error, check) -> {
             DoublePointer value = new DoublePointer(memory.allocate(Double.BYTES));
             Status status =
-                    check.apply(Deisa.deisa_get_double(handle, key(key, memory), timestep, flags, value, error));
+                    check.apply(Deisa.deisa_get_double(handle, key(key, memory), options(memory), value, error));
             return status == Status.OK ? value.get() : fallback;
         });
     }
@@ -65,12 +81,9 @@ public final class Feedback {
 
     /** A string. */
     public String getString(String key, String fallback) {
-        Optional<byte[]> packed = getPacked(key);
-        if (packed.isEmpty()) {
-            return fallback;
-        }
-        if (decode(key, packed.get()) instanceof String text) {
-            return text;
+        Object value = get(key, fallback);
+        if (value == null || value instanceof String) {
+            return (String) value;
         }
         throw invalid("feedback value '" + key + "' is not a string");
     }
@@ -80,8 +93,7 @@ public final class Feedback {
      * {@link NdArray}. A stored null is a value: {@code fallback} stands for no value.
      */
     public Object get(String key, Object fallback) {
-        Optional<byte[]> packed = getPacked(key);
-        return packed.isPresent() ? decode(key, packed.get()) : fallback;
+        return get(key, fallback, false);
     }
 
     /**
@@ -90,18 +102,17 @@ public final class Feedback {
      * @throws DeisaException with {@link Status#UNSUPPORTED} if {@code chunked} is true
      */
     public Object get(String key, Object fallback, boolean chunked) {
-        return chunked ? new Feedback(bridge, timestep, flags | Deisa.CHUNKED).get(key, fallback) : get(key, fallback);
+        return read(key, fallback, chunked, false);
     }
 
-    /** The value's MessagePack; NumPy arrays are extension type 1, MessagePack [dtype name, shape, bytes]. */
-    public Optional<byte[]> getPacked(String key) {
-        return bridge.feedback((handle, memory, error, check) -> {
-            LongPointer address = new LongPointer(memory.allocate(Long.BYTES));
-            LongPointer size = new LongPointer(memory.allocate(Long.BYTES));
-            Status status = check.apply(
-                    Deisa.deisa_get_packed(handle, key(key, memory), timestep, flags, address, size, error));
-            return status == Status.OK ? Optional.of(copy(address.get(), size.get())) : Optional.empty();
-        });
+    /** All kept values with their timesteps, oldest first; none if there is no value. */
+    public List<Kept> getAll(String key) {
+        List<Kept> kept = new ArrayList<>();
+        for (Object pair : (List<?>) read(key, List.of(), false, true)) {
+            List<?> both = (List<?>) pair;
+            kept.add(new Kept((Long) both.get(0), both.get(1)));
+        }
+        return kept;
     }
 
     /** Hides the value from the bridges of this node until the analytics set a newer one; a missing key is no error. */
@@ -110,12 +121,34 @@ public final class Feedback {
                 (handle, memory, error, check) -> check.apply(Deisa.deisa_delete(handle, key(key, memory), error)));
     }
 
+    private Object read(String key, Object fallback, boolean chunked, boolean all) {
+        return bridge.feedback((handle, memory, error, check) -> {
+            LongPointer value = new LongPointer(memory.allocate(Long.BYTES));
+            Deisa.GetOptions options = options(memory).chunked(chunked ? 1 : 0).all(all ? 1 : 0);
+            Status status = check.apply(Deisa.deisa_get(handle, key(key, memory), options, value, error));
+            try {
+                return status == Status.OK ? Values.read(value.get()) : fallback;
+            } catch (IllegalArgumentException problem) {
+                throw invalid("feedback value '" + key + "': " + problem.getMessage());
+            }
+        });
+    }
+
     private Optional<Long> integer(String key) {
         return bridge.feedback((handle, memory, error, check) -> {
             LongPointer value = new LongPointer(memory.allocate(Long.BYTES));
-            Status status = check.apply(Deisa.deisa_get_int64(handle, key(key, memory), timestep, flags, value, error));
+            Status status = check.apply(Deisa.deisa_get_int64(handle, key(key, memory), options(memory), value, error));
             return status == Status.OK ? Optional.of(value.get()) : Optional.empty();
         });
+    }
+
+    private Deisa.GetOptions options(NativeArena memory) {
+        long size = Loader.sizeof(Deisa.GetOptions.class);
+        return new Deisa.GetOptions(memory.allocate(size))
+                .struct_size(size)
+                .timestep(timestep)
+                .wait_(BridgeBuilder.seconds(wait))
+                .collective(isCollective ? 1 : 0);
     }
 
     private BytePointer key(String key, NativeArena memory) {
@@ -123,24 +156,6 @@ public final class Feedback {
             throw invalid("a feedback key is null or contains NUL");
         }
         return memory.string(key);
-    }
-
-    // Of memory of the native library, valid until its next call.
-    private static byte[] copy(long address, long size) {
-        if (size > Integer.MAX_VALUE - 8) {
-            throw invalid("a feedback value has " + size + " bytes: expected less than 2 GiB");
-        }
-        byte[] bytes = new byte[(int) size];
-        MemoryUtil.copyFromMemory(address, bytes, 0, bytes.length);
-        return bytes;
-    }
-
-    private Object decode(String key, byte[] packed) {
-        try {
-            return PackedValues.decode(packed);
-        } catch (IllegalArgumentException problem) {
-            throw invalid("feedback value '" + key + "': " + problem.getMessage());
-        }
     }
 
     private static DeisaException invalid(String message) {

@@ -7,13 +7,13 @@ import io.deisa.bridge.internal.Errors;
 import io.deisa.bridge.internal.Json;
 import io.deisa.bridge.internal.NativeArena;
 import io.deisa.bridge.internal.SentMemory;
+import io.deisa.bridge.internal.SourceMemory;
 import io.deisa.bridge.internal.VectorExport;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.stream.Collectors;
 import org.bytedeco.javacpp.Loader;
@@ -44,15 +44,16 @@ final class Session {
     private final VectorExport export;
     private final LongPointer request;
     private final LongPointer buffer;
+    private final SourceMemory source;
     private final Map<String, Chunk> chunks = new LinkedHashMap<>();
     private boolean closed;
 
-    // Beside the lock, so that reading counters does not wait for finish().
-    private final Object statusLock = new Object();
-    private final Deisa.BridgeStatus counters;
+    // Beside the lock, so that reading counters does not wait for close(timestep).
+    private final Object countersLock = new Object();
+    private final Deisa.Counters counters;
     private final Deisa.Error countersError;
-    private BridgeStatus lastStatus = new BridgeStatus(0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0);
-    private boolean countersReadable; // guarded by statusLock
+    private Statistics lastStatistics = new Statistics(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0);
+    private boolean countersReadable; // guarded by countersLock
 
     /** Collective: opens the bridge and makes it ready. */
     Session(BridgeBuilder builder) {
@@ -61,10 +62,11 @@ final class Session {
         handle = new LongPointer(arena.allocate(Long.BYTES));
         request = new LongPointer(arena.allocate(Long.BYTES));
         buffer = new LongPointer(arena.allocate(Long.BYTES));
+        source = new SourceMemory(arena);
         error = Errors.allocate(arena);
         countersError = Errors.allocate(arena);
-        long size = Loader.sizeof(Deisa.BridgeStatus.class);
-        counters = new Deisa.BridgeStatus(arena.allocate(size)).struct_size(size);
+        long size = Loader.sizeof(Deisa.Counters.class);
+        counters = new Deisa.Counters(arena.allocate(size)).struct_size(size);
         export = new VectorExport(arena);
         callbacks = builder.callbacks();
         try (NativeArena temporary = new NativeArena()) {
@@ -128,8 +130,7 @@ final class Session {
         enterClosing();
         if (closed) {
             exit();
-            throw contract(
-                    "", Failure.NO_TIMESTEP, "the bridge is closed: expected calls before finish() and close() only");
+            throw contract("", Failure.NO_TIMESTEP, "the bridge is closed: expected calls before close only");
         }
     }
 
@@ -171,7 +172,12 @@ final class Session {
         return request;
     }
 
-    /** The address of a lent buffer, a void* in C. */
+    /** A deisa_source. */
+    SourceMemory source() {
+        return source;
+    }
+
+    /** The address of a loan, a void* in C. */
     LongPointer buffer() {
         return buffer;
     }
@@ -242,11 +248,6 @@ final class Session {
         return disabled;
     }
 
-    /** The names of this rank's arrays. */
-    Set<String> names() {
-        return chunks.keySet();
-    }
-
     DeisaException contract(String array, long timestep, String message) {
         return failure(Status.CONTRACT, array, timestep, message);
     }
@@ -256,36 +257,36 @@ final class Session {
     }
 
     /** The counters; during and after {@link #close} those of the moment when it was called. */
-    BridgeStatus status() {
+    Statistics statistics() {
         requireOutside();
         return readCounters();
     }
 
-    private BridgeStatus readCounters() {
-        synchronized (statusLock) {
-            if (countersReadable && Deisa.deisa_get_status(handle(), counters, countersError) >= 0) {
-                lastStatus = new BridgeStatus(
+    private Statistics readCounters() {
+        synchronized (countersLock) {
+            if (countersReadable && Deisa.deisa_get_statistics(handle(), counters, countersError) >= 0) {
+                lastStatistics = new Statistics(
                         counters.steps_sent(),
+                        counters.steps_skipped(),
                         counters.chunks_sent(),
                         counters.chunks_stored(),
                         counters.chunks_announced(),
                         counters.chunks_failed(),
-                        counters.steps_dropped(),
+                        counters.chunks_lost(),
+                        counters.chunks_filtered(),
                         counters.chunks_in_flight(),
                         counters.bytes_sent(),
                         counters.bytes_copied(),
                         counters.seconds_blocked(),
-                        counters.chunks_left_out(),
-                        counters.chunks_lost(),
                         counters.errors(),
                         counters.errors_earlier());
             }
-            return lastStatus;
+            return lastStatistics;
         }
     }
 
     private void setCountersReadable(boolean readable) {
-        synchronized (statusLock) {
+        synchronized (countersLock) {
             if (!readable) {
                 readCounters();
             }
@@ -311,6 +312,19 @@ final class Session {
                 } else {
                     setCountersReadable(true);
                 }
+            }
+        } finally {
+            exit();
+        }
+    }
+
+    /** deisa_abandon_step; nothing when the bridge has ended. */
+    void abandonStep() {
+        enterClosing();
+        try {
+            if (!closed) {
+                Deisa.deisa_abandon_step(handle(), error);
+                callbacks.takeHandlerFailure();
             }
         } finally {
             exit();

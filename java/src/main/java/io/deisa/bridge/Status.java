@@ -3,7 +3,7 @@ package io.deisa.bridge;
 /** How a call ended, as in {@code deisa_status}. Calls return the first five; the others come as a {@link DeisaException}. */
 public enum Status {
     OK(0),
-    /** This step is dropped on every rank alike. */
+    /** Back-pressure leaves this timestep out, on every rank alike. */
     SKIPPED(1),
     /** There is no such value. */
     NOT_FOUND(2),

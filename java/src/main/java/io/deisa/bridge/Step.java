@@ -2,9 +2,6 @@ package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Deisa;
 import java.nio.ByteBuffer;
-import java.util.HashSet;
-import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import org.apache.arrow.c.ArrowArray;
 import org.apache.arrow.c.ArrowSchema;
@@ -20,27 +17,23 @@ import org.apache.arrow.vector.VectorSchemaRoot;
  * try (Step step = bridge.beginStep(t)) {
  *   step.put("temperature", temperature);
  *   step.put("flux", flux);
+ *   step.end();
  * }
  * }</pre>
  *
- * <p>{@link #close()} hands the step over when every array of this rank was put. When one is missing (an exception left the
- * block, say), it hands over <em>nothing</em> and throws a {@link ContractException}; inside a try-with-resources that an
- * exception leaves, Java adds it to that exception as a suppressed one. The step then stays open: {@link #end()} hands over
- * what was put after all, and {@link Bridge#close()} gives up; {@link Bridge#beginStep} and {@link Bridge#finish} refuse until
- * then. For a step that leaves arrays out on purpose, call {@link #end()} inside the block.
+ * <p>{@link #end()} hands the step over. A step that was not ended when the block is left, by an exception, say, is {@linkplain
+ * #abandon() abandoned}: nothing of it is handed over.
  */
 public final class Step implements AutoCloseable {
     private final Bridge bridge;
     private final long timestep;
     private final Status begun;
-    private final Set<String> missing;
     private boolean ended;
 
-    Step(Bridge bridge, long timestep, Status begun, Set<String> arrays) {
+    Step(Bridge bridge, long timestep, Status begun) {
         this.bridge = bridge;
         this.timestep = timestep;
         this.begun = begun;
-        this.missing = begun == Status.OK ? new HashSet<>(arrays) : new HashSet<>();
     }
 
     /** The timestep. */
@@ -49,10 +42,10 @@ public final class Step implements AutoCloseable {
     }
 
     /**
-     * Whether this step is left out: it was dropped on every rank alike ({@link Status#SKIPPED}), or it could not begin and
-     * the failure went to the error handler ({@link Status#REPORTED}). Puts then do nothing, and need not be made.
+     * Whether this step is skipped: on every rank alike ({@link Status#SKIPPED}), or here, since it could not begin and the
+     * failure went to the error handler ({@link Status#REPORTED}). Puts and {@link #end()} then do nothing, and need not be made.
      */
-    public boolean isLeftOut() {
+    public boolean isSkipped() {
         return begun != Status.OK;
     }
 
@@ -61,31 +54,25 @@ public final class Step implements AutoCloseable {
      * long)} otherwise.
      */
     public Status put(String name, FieldVector vector) {
-        return done(name, bridge.put(name, vector));
+        return bridge.put(name, vector);
     }
 
     /** As {@link Bridge#send(String, ArrowBuf, long)}. */
     public Status put(String name, ArrowBuf buffer) {
-        return done(name, bridge.put(name, buffer, timestep));
+        return bridge.put(name, buffer, timestep);
     }
 
     /** As {@link Bridge#send(String, ByteBuffer, long)}. */
     public Status put(String name, ByteBuffer buffer) {
-        return done(name, bridge.put(name, buffer, timestep));
+        return bridge.put(name, buffer, timestep);
     }
 
     /**
-     * Puts what a lent buffer holds, without a copy: it is another one afterwards, unless the step is left out. As {@link
-     * Bridge#send(LentBuffer, long)}.
+     * Puts a loan, without a copy: its memory is another one afterwards, unless the step is skipped. As {@link
+     * Bridge#send(Loan, long)}.
      */
-    public Status put(LentBuffer lent) {
-        Objects.requireNonNull(lent, "lent");
-        return done(lent.name(), bridge.put(lent));
-    }
-
-    private synchronized Status done(String name, Status status) {
-        missing.remove(name);
-        return status;
+    public Status put(Loan loan) {
+        return bridge.put(loan);
     }
 
     /** Hands over what was put. A step may be empty: it tells the others not to wait for this rank. Once; then nothing. */
@@ -114,7 +101,7 @@ public final class Step implements AutoCloseable {
     /**
      * What was put so far, as one batch: a column for each array, in the order of the puts, with one fixed-shape tensor as its
      * value. Views, without a copy, of memory that stays mapped until the batch is closed, also after the bridge has ended;
-     * their values are those that were put until the next send or put of their array. No column in a step that is left out,
+     * their values are those that were put until the next send or put of their array. No column in a step that is skipped,
      * and with {@code DEISA_DISABLE=1}. The batch is the caller's to close.
      *
      * @param allocator accounts for the batch; no chunk memory is taken from it
@@ -148,24 +135,23 @@ public final class Step implements AutoCloseable {
             throw session.contract(
                     "", timestep, "timestep " + timestep + " has ended: expected an export before end()");
         }
-        session.check(Deisa.deisa_export_step(session.handle(), array, schema, session.error()));
+        session.check(Deisa.deisa_export(session.handle(), 0, array, schema, session.error()));
     }
 
-    /** {@link #end()}, when every array was put. */
+    /**
+     * Ends the step without handing it over: this rank leaves the timestep out, and what was put is lost. Never throws what
+     * fails; does nothing after {@link #end()}.
+     */
+    public synchronized void abandon() {
+        if (!ended) {
+            ended = true;
+            bridge.abandonStep();
+        }
+    }
+
+    /** {@link #abandon()}, unless the step has ended. */
     @Override
-    public synchronized void close() {
-        if (ended) {
-            return;
-        }
-        if (!missing.isEmpty()) {
-            throw bridge.session()
-                    .contract(
-                            missing.iterator().next(),
-                            timestep,
-                            "timestep " + timestep + " was closed without " + missing
-                                    + ", so nothing of it was handed over: expected a put of"
-                                    + " every array, or end() for a step that leaves arrays out on purpose");
-        }
-        end();
+    public void close() {
+        abandon();
     }
 }

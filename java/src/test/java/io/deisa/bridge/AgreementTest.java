@@ -85,7 +85,7 @@ class AgreementTest {
                 BridgeBuilder builder = Bridge.builder()
                         .array(array.apply(i))
                         .communicator(room.seat(i))
-                        .options(Options.defaults().withCommTimeout(timeout));
+                        .commTimeout(timeout);
                 futures.add(threads.submit(() -> {
                     try (Bridge bridge = builder.open()) {
                         return null;

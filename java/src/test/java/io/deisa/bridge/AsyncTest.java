@@ -23,7 +23,11 @@ import org.junit.jupiter.api.Test;
 @Tag("fake")
 class AsyncTest {
     private static final ArrayMetadata FIELD = Fake.array("field", DType.FLOAT64, 3);
-    private static final Options STORED = Fake.raising().withAcknowledge(Acknowledge.STORED);
+
+    private static BridgeBuilder stored() {
+        return Fake.raising().acknowledge(Acknowledge.STORED);
+    }
+
     private final ByteBuffer data = Fake.doubles(1, 2, 3);
 
     private static Throwable failureOf(CompletableFuture<Status> future) {
@@ -37,12 +41,26 @@ class AsyncTest {
     }
 
     @Test
+    void aStepThatIsNotEndedIsAbandoned() {
+        try (Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
+            try (Step step = bridge.beginStep(3)) {
+                step.put("field", Fake.doubles(1, 2, 3));
+            }
+            assertEquals(0, bridge.statistics().chunksSent());
+            assertEquals(1, bridge.statistics().stepsSkipped());
+            assertThrows(ContractException.class, () -> bridge.send("field", Fake.doubles(1, 2, 3), 3));
+            assertEquals(Status.OK, bridge.send("field", Fake.doubles(1, 2, 3), 4));
+            assertEquals(Status.OK, bridge.close(5));
+        }
+    }
+
+    @Test
     void everyKindOfMemoryIsAcknowledged() {
         try (BufferAllocator allocator = new RootAllocator();
-                Bridge bridge = Fake.open(STORED, FIELD);
+                Bridge bridge = Fake.open(stored(), FIELD);
                 ArrowBuf buffer = allocator.buffer(24).writerIndex(24);
                 Float8Vector vector = new Float8Vector("v", allocator);
-                LentBuffer lent = bridge.allocate("field", allocator)) {
+                Loan lent = bridge.loan("field", allocator)) {
             vector.allocateNew(3);
             for (int i = 0; i < 3; i++) {
                 vector.set(i, i);
@@ -58,15 +76,15 @@ class AsyncTest {
             futures.add(step.endAsync());
             assertEquals(Status.OK, step.endAsync().join(), "ended already");
             futures.forEach(future -> assertEquals(Status.OK, future.join()));
-            assertEquals(5, bridge.status().chunksStored());
-            assertEquals(Status.OK, bridge.finish(5));
+            assertEquals(5, bridge.statistics().chunksStored());
+            assertEquals(Status.OK, bridge.close(5));
         }
     }
 
     @Test
     void oneThreadServesABridge() throws Exception {
         assertEquals(List.of(), completionThreads());
-        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+        try (Bridge bridge = Fake.open(stored(), FIELD)) {
             assertEquals(List.of(), completionThreads(), "none before it is needed");
             for (long t = 0; t < 100; t++) {
                 bridge.sendAsync("field", data, t);
@@ -77,7 +95,7 @@ class AsyncTest {
             CompletableFuture<Thread> dependent =
                     bridge.sendAsync("field", data, 100).thenApply(s -> Thread.currentThread());
             assertTrue(List.of(threads.get(0), Thread.currentThread()).contains(dependent.join()));
-            bridge.finish(101);
+            bridge.close(101);
             threads.get(0).join(20_000);
             assertFalse(threads.get(0).isAlive(), "ends with the bridge");
         }
@@ -85,7 +103,7 @@ class AsyncTest {
 
     @Test
     void aFailureArrivesAtItsFuture() {
-        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+        try (Bridge bridge = Fake.open(stored(), FIELD)) {
             CompletableFuture<Status> refused = bridge.sendAsync("field", data, Fake.REFUSED);
             CompletableFuture<Status> next = bridge.sendAsync("field", data, Fake.REFUSED + 1);
             DeisaException failure = assertInstanceOf(DeisaException.class, failureOf(refused));
@@ -96,14 +114,14 @@ class AsyncTest {
             assertTrue(failure.getMessage().contains("refused on request"), failure.getMessage());
             assertEquals(Status.OK, next.join(), "and at no other one");
             assertEquals(Status.OK, bridge.flush());
-            assertEquals(Status.OK, bridge.finish(1000));
+            assertEquals(Status.OK, bridge.close(1000));
         }
     }
 
     @Test
     void aReportedFailureIsTheFuturesStatus() {
         ConcurrentLinkedQueue<Failure> reported = new ConcurrentLinkedQueue<>();
-        Options options = Options.defaults().withAcknowledge(Acknowledge.STORED).reportingErrorsTo(reported::add);
+        BridgeBuilder options = Bridge.builder().acknowledge(Acknowledge.STORED).errorHandler(reported::add);
         try (Bridge bridge = Fake.open(options, FIELD)) {
             assertEquals(
                     Status.REPORTED,
@@ -115,7 +133,7 @@ class AsyncTest {
 
     @Test
     void whatIsWrongWithTheCallIsThrown() {
-        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+        try (Bridge bridge = Fake.open(stored(), FIELD)) {
             assertEquals(Status.OK, bridge.sendAsync("field", data, 3).join());
             assertThrows(ContractException.class, () -> bridge.sendAsync("field", data, 3));
             assertThrows(ContractException.class, () -> bridge.sendAsync("other", data, 4));
@@ -126,7 +144,7 @@ class AsyncTest {
 
     @Test
     void nothingIsWaitedForLongerThanTheSendTimeout() {
-        Options options = STORED.withSendTimeout(Duration.ofMillis(200)).withMaxInFlight(1);
+        BridgeBuilder options = stored().sendTimeout(Duration.ofMillis(200)).maxInFlight(1);
         try (Bridge bridge = Fake.open(options, FIELD)) {
             CompletableFuture<Status> held = bridge.sendAsync("field", data, Fake.HELD);
             DeisaTimeoutException full =
@@ -139,16 +157,16 @@ class AsyncTest {
 
     @Test
     void flushAndFinishWaitForWhatIsUnderWay() {
-        try (Bridge bridge = Fake.open(STORED.withMaxInFlight(5), FIELD)) {
+        try (Bridge bridge = Fake.open(stored().maxInFlight(5), FIELD)) {
             CompletableFuture<Status> refused = bridge.sendAsync("field", data, Fake.REFUSED);
             CompletableFuture<Status> stored = bridge.sendAsync("field", data, Fake.REFUSED + 1);
             assertEquals(Status.OK, bridge.flush(), "the failure is the future's");
-            assertEquals(2, bridge.status().chunksSent());
-            assertEquals(0, bridge.status().chunksInFlight());
+            assertEquals(2, bridge.statistics().chunksSent());
+            assertEquals(0, bridge.statistics().chunksInFlight());
             assertInstanceOf(DeisaException.class, failureOf(refused));
             assertEquals(Status.OK, stored.join());
             CompletableFuture<Status> last = bridge.sendAsync("field", data, Fake.REFUSED + 2);
-            assertEquals(Status.OK, bridge.finish(1000));
+            assertEquals(Status.OK, bridge.close(1000));
             assertEquals(Status.OK, last.join());
         }
     }
@@ -156,7 +174,7 @@ class AsyncTest {
     @Test
     void closeFailsWhatIsUnderWay() {
         CompletableFuture<Status> held;
-        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+        try (Bridge bridge = Fake.open(stored(), FIELD)) {
             held = bridge.sendAsync("field", data, Fake.HELD);
         }
         Throwable failure = failureOf(held);
@@ -167,12 +185,12 @@ class AsyncTest {
 
     @Test
     void dependentActionsMayUseTheBridge() {
-        try (Bridge bridge = Fake.open(STORED, FIELD)) {
+        try (Bridge bridge = Fake.open(stored(), FIELD)) {
             CompletableFuture<Status> chain = bridge.sendAsync("field", data, 0)
                     .thenCompose(status -> bridge.sendAsync("field", data, 1))
                     .thenApply(status -> bridge.send("field", data, 2));
             assertEquals(Status.OK, chain.join());
-            assertEquals(3, bridge.status().chunksSent());
+            assertEquals(3, bridge.statistics().chunksSent());
         }
     }
 }

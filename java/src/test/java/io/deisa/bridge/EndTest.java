@@ -73,14 +73,14 @@ class EndTest {
                 assertAtMost(1, heapPerSend(t -> bridge.send("field", buffer, t)), "an ArrowBuf");
             }
             try (Bridge bridge = Fake.open(Fake.raising(), FIELD);
-                    LentBuffer lent = bridge.allocate("field", allocator)) {
+                    Loan lent = bridge.loan("field", allocator)) {
                 assertAtMost(
                         1,
                         heapPerSend(t -> {
                             lent.buffer().setDouble(0, t);
                             bridge.send(lent, t);
                         }),
-                        "a LentBuffer");
+                        "a Loan");
             }
             try (Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
                 assertAtMost(4096, heapPerSend(t -> bridge.send("field", vector, t)), "a vector");
@@ -89,6 +89,7 @@ class EndTest {
                 Send step = t -> {
                     try (Step one = bridge.beginStep(t)) {
                         one.put("field", data);
+                        one.end();
                     }
                 };
                 assertAtMost(512, heapPerSend(step), "a step of a ByteBuffer");
@@ -131,13 +132,12 @@ class EndTest {
     // All that a bridge can hold. Every second one is abandoned.
     private static void live(BufferAllocator allocator, int number) {
         ByteBuffer data = Fake.doubles(1, 2, 3, 4, 5, 6, 7, 8);
-        Options options = Options.defaults().reportingErrorsTo(failure -> {});
         try (Bridge bridge = Bridge.builder()
-                        .options(options)
+                        .errorHandler(failure -> {})
                         .communicator(Communicator.single())
                         .array(FIELD)
                         .open();
-                LentBuffer lent = bridge.allocate("field", allocator)) {
+                Loan lent = bridge.loan("field", allocator)) {
             lent.buffer().setDouble(0, number);
             bridge.send(lent, 0);
             CompletableFuture<Status> future = bridge.sendAsync("field", data, 1);
@@ -145,11 +145,12 @@ class EndTest {
             try (Step step = bridge.beginStep(2)) {
                 step.put("field", data);
                 batch = step.batch(allocator);
+                step.end();
             }
             batch.close();
             future.join();
             if (number % 2 == 0) {
-                assertEquals(Status.OK, bridge.finish(3));
+                assertEquals(Status.OK, bridge.close(3));
             }
         }
     }

@@ -18,8 +18,8 @@ final class Fake {
     private Fake() {}
 
     /** Failures are thrown. */
-    static Options raising() {
-        return Options.defaults().withSendTimeout(Duration.ofSeconds(20)).raisingErrors();
+    static BridgeBuilder raising() {
+        return Bridge.builder().sendTimeout(Duration.ofSeconds(20)).errorMode(ErrorMode.RETURN);
     }
 
     /** A chunk that is the whole array. The contents of one whose name begins with "written" can be read. */
@@ -29,8 +29,7 @@ final class Fake {
         return ArrayMetadata.of(name, dtype, shape, grid, new long[shape.length]);
     }
 
-    static Bridge open(Options options, ArrayMetadata... arrays) {
-        BridgeBuilder builder = Bridge.builder().options(options);
+    static Bridge open(BridgeBuilder builder, ArrayMetadata... arrays) {
         for (ArrayMetadata array : arrays) {
             builder.array(array);
         }

@@ -56,10 +56,11 @@ class GhostCellsTest {
             bridge.send(NAME, buffer, 1);
             try (Step step = bridge.beginStep(2)) {
                 step.put(NAME, block(4, 6));
+                step.end();
             }
             bridge.sendAsync(NAME, buffer, 3).join();
-            assertEquals(4 * CHUNK_BYTES, bridge.status().bytesCopied(), "ghost cells are not moved");
-            bridge.finish(4);
+            assertEquals(4 * CHUNK_BYTES, bridge.statistics().bytesCopied(), "ghost cells are not moved");
+            bridge.close(4);
         }
         for (long t = 0; t < 4; t++) {
             assertArrayEquals(expected, written(t));
@@ -72,7 +73,7 @@ class GhostCellsTest {
         ArrayMetadata transposed = Fake.array(NAME, DType.FLOAT64, 2, 3).withOrder(Order.FORTRAN);
         try (Bridge bridge = Fake.open(Fake.raising(), transposed)) {
             bridge.send(NAME, block(3, 2), 10);
-            bridge.finish(11);
+            bridge.close(11);
         }
         assertArrayEquals(new double[] {0, 10, 20, 1, 11, 21}, written(10));
     }
@@ -83,16 +84,13 @@ class GhostCellsTest {
                 new HashMap<>(Fake.array(NAME, DType.FLOAT64, 2, 3).toMap());
         metadata.put("strides", new int[] {2 * 48, -16}); // every other row, every other column backwards
         metadata.put("offset", 5 * Double.BYTES);
-        try (Bridge bridge = Bridge.builder()
-                .options(Fake.raising())
-                .arrays(Map.of(NAME, metadata))
-                .open()) {
+        try (Bridge bridge = Fake.raising().arrays(Map.of(NAME, metadata)).open()) {
             bridge.send(NAME, block(4, 6), 20);
             ContractException thrown = assertThrows(ContractException.class, () -> bridge.send(NAME, block(2, 6), 21));
             assertTrue(
                     thrown.getMessage().contains("96 bytes were given: its strides reach 144 bytes"),
                     thrown.getMessage());
-            bridge.finish(22);
+            bridge.close(22);
         }
         assertArrayEquals(new double[] {5, 3, 1, 25, 23, 21}, written(20));
     }
@@ -111,10 +109,7 @@ class GhostCellsTest {
         Map<String, Object> before =
                 new HashMap<>(Fake.array(NAME, DType.FLOAT64, 2, 3).toMap());
         before.put("offset", -8);
-        try (Bridge bridge = Bridge.builder()
-                .options(Fake.raising())
-                .arrays(Map.of(NAME, before))
-                .open()) {
+        try (Bridge bridge = Fake.raising().arrays(Map.of(NAME, before)).open()) {
             ContractException thrown = assertThrows(ContractException.class, () -> bridge.send(NAME, block(2, 3), 0));
             assertTrue(thrown.getMessage().contains("8 bytes before the memory"), thrown.getMessage());
         }
@@ -134,7 +129,7 @@ class GhostCellsTest {
     void cannotBeLent() {
         try (BufferAllocator allocator = new RootAllocator();
                 Bridge bridge = Fake.open(Fake.raising(), INSIDE)) {
-            DeisaException thrown = assertThrows(DeisaException.class, () -> bridge.allocate(NAME, allocator));
+            DeisaException thrown = assertThrows(DeisaException.class, () -> bridge.loan(NAME, allocator));
             assertEquals(Status.UNSUPPORTED, thrown.status());
         }
     }

@@ -34,7 +34,7 @@ class StepBatchTest {
             VectorSchemaRoot whole;
             try (Bridge bridge = Fake.open(
                             Fake.raising(), Fake.array("field", DType.FLOAT64, 2, 2), Fake.array("n", DType.INT64, 2));
-                    LentBuffer field = bridge.allocate("field", allocator)) {
+                    Loan field = bridge.loan("field", allocator)) {
                 Step step = bridge.beginStep(3);
                 step.put("n", numbers);
                 half = step.batch(allocator);
@@ -42,10 +42,10 @@ class StepBatchTest {
                 step.put(field);
                 whole = step.batch(allocator);
                 step.export(array, schema);
-                step.close();
+                step.end();
                 assertThrows(ContractException.class, () -> step.batch(allocator));
-                assertEquals(48 - 32, bridge.status().bytesCopied());
-                bridge.finish(4);
+                assertEquals(48 - 32, bridge.statistics().bytesCopied());
+                bridge.close(4);
             }
             assertEquals(1, half.getSchema().getFields().size());
             assertEquals(1, whole.getRowCount());

@@ -2,10 +2,10 @@ package io.deisa.examples;
 
 import io.deisa.bridge.ArrayMetadata;
 import io.deisa.bridge.Bridge;
-import io.deisa.bridge.BridgeStatus;
 import io.deisa.bridge.DType;
 import io.deisa.bridge.DeisaException;
-import io.deisa.bridge.LentBuffer;
+import io.deisa.bridge.Loan;
+import io.deisa.bridge.Statistics;
 import io.deisa.bridge.Step;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -57,8 +57,8 @@ public final class Heat {
         try (BufferAllocator allocator = new RootAllocator();
                 Halo halo = new Halo(grid, options.haloPort());
                 Bridge bridge = open();
-                LentBuffer temperature = bridge.allocate("temperature", allocator);
-                LentBuffer flux = bridge.allocate("flux", allocator)) {
+                Loan temperature = bridge.loan("temperature", allocator);
+                Loan flux = bridge.loan("flux", allocator)) {
             Block block =
                     new Block(options.size(), rows, columns, temperature.bytes().asDoubleBuffer());
             for (long step = 0; step < options.steps(); step++) {
@@ -71,13 +71,14 @@ public final class Heat {
                 try (Step sent = bridge.beginStep(step)) {
                     sent.put(temperature); // from here on it is another buffer
                     sent.put(flux);
+                    sent.end();
                 }
                 if (options.rank() == 0) {
                     System.out.println("timestep " + step + " sent, source " + (sourceOffStep < 0 ? "on" : "off"));
                 }
             }
-            BridgeStatus status = bridge.status();
-            bridge.finish(options.steps()); // collective
+            Statistics status = bridge.statistics();
+            bridge.close(options.steps()); // collective
             report(status);
         }
     }
@@ -90,7 +91,7 @@ public final class Heat {
     }
 
     // What rank 0 has to tell the program that started it. A step of -1: the source was never off.
-    private void report(BridgeStatus status) throws IOException {
+    private void report(Statistics status) throws IOException {
         if (options.rank() != 0 || options.report() == null) {
             return;
         }

@@ -27,19 +27,13 @@ import org.bytedeco.javacpp.annotation.Platform;
  * <p>The libraries come from the classpath (folder {@code io/deisa/bridge/linux-x86_64}), or from the folder that the system
  * property {@code deisa.library.path} names.
  */
-@Platform(include = "deisa/deisa.h", link = "deisa@.0", library = "jnideisa")
+@Platform(include = "deisa/deisa.h", link = "deisa@.0.2", library = "jnideisa")
 public final class Deisa {
     /** System property: the folder of {@code libjnideisa.so} and {@code libdeisa*.so}, taken before the classpath. */
     public static final String LIBRARY_PATH = "deisa.library.path";
 
     /** {@code DEISA_NO_TIMESTEP} and {@code DEISA_LATEST}. */
     public static final long NO_TIMESTEP = Long.MIN_VALUE;
-
-    /** {@code DEISA_COLLECTIVE}. */
-    public static final int COLLECTIVE = 1;
-
-    /** {@code DEISA_CHUNKED}. */
-    public static final int CHUNKED = 2;
 
     static {
         load();
@@ -229,6 +223,10 @@ public final class Deisa {
 
         public native int window();
 
+        public native Options feedback_interval(double value);
+
+        public native double feedback_interval();
+
         public native Options error_mode(@Cast("deisa_error_mode") int value);
 
         public native @Cast("deisa_error_mode") int error_mode();
@@ -296,21 +294,24 @@ public final class Deisa {
         public native @Cast("deisa_order") int order();
     }
 
-    /** {@code deisa_bridge_status}. */
-    @Name("deisa_bridge_status")
-    public static final class BridgeStatus extends Pointer {
-        public BridgeStatus(Pointer memory) {
+    /** {@code deisa_statistics}. */
+    @Name("deisa_statistics")
+    public static final class Counters extends Pointer {
+        public Counters(Pointer memory) {
             super(memory);
         }
 
         private native void allocate();
 
-        public native BridgeStatus struct_size(@Cast("size_t") long value);
+        public native Counters struct_size(@Cast("size_t") long value);
 
         public native @Cast("size_t") long struct_size();
 
         @MemberGetter
         public native long steps_sent();
+
+        @MemberGetter
+        public native long steps_skipped();
 
         @MemberGetter
         public native long chunks_sent();
@@ -325,7 +326,10 @@ public final class Deisa {
         public native long chunks_failed();
 
         @MemberGetter
-        public native long steps_dropped();
+        public native long chunks_lost();
+
+        @MemberGetter
+        public native long chunks_filtered();
 
         @MemberGetter
         public native long chunks_in_flight();
@@ -340,16 +344,117 @@ public final class Deisa {
         public native double seconds_blocked();
 
         @MemberGetter
-        public native long chunks_left_out();
-
-        @MemberGetter
-        public native long chunks_lost();
-
-        @MemberGetter
         public native long errors();
 
         @MemberGetter
         public native long errors_earlier();
+    }
+
+    /** {@code deisa_source}: its size and the places of its members, see {@link SourceMemory}. */
+    @Name("deisa_source")
+    public static final class Source extends Pointer {
+        public Source(Pointer memory) {
+            super(memory);
+        }
+
+        private native void allocate();
+
+        public native Source struct_size(@Cast("size_t") long value);
+
+        public native @Cast("size_t") long struct_size();
+
+        public native Source data(@Const Pointer value);
+
+        public native @Const Pointer data();
+
+        public native Source loan(@Cast("void**") LongPointer value);
+
+        public native @Cast("void**") LongPointer loan();
+
+        @MemberGetter
+        public native @Cast("void*") Pointer array();
+
+        @MemberGetter
+        public native @Cast("void*") Pointer schema();
+    }
+
+    /** {@code deisa_get_options}. */
+    @Name("deisa_get_options")
+    public static final class GetOptions extends Pointer {
+        public GetOptions(Pointer memory) {
+            super(memory);
+        }
+
+        private native void allocate();
+
+        public native GetOptions struct_size(@Cast("size_t") long value);
+
+        public native @Cast("size_t") long struct_size();
+
+        public native GetOptions timestep(long value);
+
+        public native long timestep();
+
+        @Name("wait")
+        public native GetOptions wait_(double value);
+
+        @Name("wait")
+        public native double wait_();
+
+        public native GetOptions collective(int value);
+
+        public native int collective();
+
+        public native GetOptions all(int value);
+
+        public native int all();
+
+        public native GetOptions chunked(int value);
+
+        public native int chunked();
+    }
+
+    /** {@code deisa_value}. */
+    @Name("deisa_value")
+    public static final class Value extends Pointer {
+        public Value(Pointer memory) {
+            super(memory);
+        }
+
+        private native void allocate();
+
+        @MemberGetter
+        public native @Cast("int") int kind();
+
+        @MemberGetter
+        public native @Cast("int") int dtype();
+
+        @MemberGetter
+        public native int ndim();
+
+        @MemberGetter
+        public native long integer();
+
+        @MemberGetter
+        public native @Cast("uint64_t") long unsigned_integer();
+
+        @MemberGetter
+        public native double number();
+
+        @MemberGetter
+        public native @Cast("size_t") long size();
+
+        @MemberGetter
+        public native @Cast("void*") Pointer data();
+
+        @MemberGetter
+        public native @Cast("void*") Pointer shape();
+
+        @MemberGetter
+        public native @Cast("void*") Pointer keys();
+
+        @MemberGetter
+        public native @Cast("void*") Pointer items();
     }
 
     // ---- Callbacks: one instance of each serves all bridges (see Callbacks) -------------------------
@@ -450,51 +555,11 @@ public final class Deisa {
             @Cast("const void*") long data,
             Error error);
 
-    public static native @Cast("deisa_status") int deisa_end_step(@Cast("deisa_bridge*") long bridge, Error error);
-
-    public static native @Cast("deisa_status") int deisa_send_async(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("const void*") long data,
-            long timestep,
-            @Cast("deisa_request*") LongPointer request,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_end_step_async(
-            @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
-
     public static native @Cast("deisa_status") int deisa_wait(
             @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
 
     public static native @Cast("deisa_status") int deisa_test(
             @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
-
-    public static native @Cast("deisa_status") int deisa_allocate(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("void**") LongPointer buffer,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_send_allocated(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("void**") LongPointer buffer,
-            long timestep,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_send_allocated_async(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("void**") LongPointer buffer,
-            long timestep,
-            @Cast("deisa_request*") LongPointer request,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_put_allocated(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("void**") LongPointer buffer,
-            Error error);
 
     public static native @Cast("deisa_status") int deisa_flush(@Cast("deisa_bridge*") long bridge, Error error);
 
@@ -503,77 +568,69 @@ public final class Deisa {
 
     public static native void deisa_abandon(@Cast("deisa_bridge**") LongPointer bridge);
 
+    public static native @Cast("deisa_status") int deisa_delete(
+            @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, Error error);
+
+    public static native @Cast("deisa_status") int deisa_send_from(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("const deisa_source*") long source,
+            long timestep,
+            @Cast("deisa_request*") LongPointer request,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_put_from(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("const deisa_source*") long source,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_end_step(
+            @Cast("deisa_bridge*") long bridge, @Cast("deisa_request*") LongPointer request, Error error);
+
+    public static native @Cast("deisa_status") int deisa_abandon_step(@Cast("deisa_bridge*") long bridge, Error error);
+
+    public static native @Cast("deisa_status") int deisa_loan(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") long name,
+            @Cast("void**") LongPointer memory,
+            Layout layout,
+            Error error);
+
+    public static native @Cast("deisa_status") int deisa_get(
+            @Cast("deisa_bridge*") long bridge,
+            @Cast("const char*") BytePointer key,
+            @Const GetOptions options,
+            @Cast("const deisa_value**") LongPointer value,
+            Error error);
+
     public static native @Cast("deisa_status") int deisa_get_double(
             @Cast("deisa_bridge*") long bridge,
             @Cast("const char*") BytePointer key,
-            long timestep,
-            int flags,
+            @Const GetOptions options,
             DoublePointer value,
             Error error);
 
     public static native @Cast("deisa_status") int deisa_get_int64(
             @Cast("deisa_bridge*") long bridge,
             @Cast("const char*") BytePointer key,
-            long timestep,
-            int flags,
+            @Const GetOptions options,
             @Cast("int64_t*") LongPointer value,
             Error error);
 
-    public static native @Cast("deisa_status") int deisa_get_packed(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") BytePointer key,
-            long timestep,
-            int flags,
-            @Cast("const void**") LongPointer data,
-            @Cast("size_t*") LongPointer size,
-            Error error);
+    public static native @Cast("deisa_status") int deisa_get_statistics(
+            @Cast("deisa_bridge*") long bridge, Counters out, Error error);
 
-    public static native @Cast("deisa_status") int deisa_delete(
-            @Cast("deisa_bridge*") long bridge, @Cast("const char*") BytePointer key, Error error);
-
-    public static native @Cast("deisa_status") int deisa_get_status(
-            @Cast("deisa_bridge*") long bridge, BridgeStatus out, Error error);
-
-    public static native @Cast("deisa_status") int deisa_send_arrow(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("ArrowArray*") long array,
-            @Cast("ArrowSchema*") long schema,
-            long timestep,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_send_arrow_async(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("ArrowArray*") long array,
-            @Cast("ArrowSchema*") long schema,
-            long timestep,
-            @Cast("deisa_request*") LongPointer request,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_put_arrow(
+    public static native @Cast("deisa_status") int deisa_export(
             @Cast("deisa_bridge*") long bridge,
             @Cast("const char*") long name,
             @Cast("ArrowArray*") long array,
             @Cast("ArrowSchema*") long schema,
             Error error);
 
-    public static native @Cast("deisa_status") int deisa_export_arrow(
+    public static native @Cast("deisa_status") int deisa_export_memory(
             @Cast("const void*") long data,
             @Const Layout layout,
-            @Cast("ArrowArray*") long array,
-            @Cast("ArrowSchema*") long schema,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_export_allocated(
-            @Cast("deisa_bridge*") long bridge,
-            @Cast("const char*") long name,
-            @Cast("ArrowArray*") long array,
-            @Cast("ArrowSchema*") long schema,
-            Error error);
-
-    public static native @Cast("deisa_status") int deisa_export_step(
-            @Cast("deisa_bridge*") long bridge,
             @Cast("ArrowArray*") long array,
             @Cast("ArrowSchema*") long schema,
             Error error);

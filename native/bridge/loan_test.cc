@@ -11,11 +11,11 @@
 namespace deisa::testing {
 namespace {
 
-class LentTest : public ::testing::Test {
+class LoanTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_node("", &node);
-    rank.options.error_mode = DEISA_ERRORS_RAISE;
+    rank.options.error_mode = DEISA_ERRORS_RETURN;
     rank.options.send_timeout = 20;
   }
   void start() {
@@ -26,7 +26,8 @@ class LentTest : public ::testing::Test {
   }
   void* allocate() {
     void* buffer = nullptr;
-    EXPECT_EQ(deisa_allocate(rank.bridge, "t", &buffer, &rank.error), DEISA_OK) << rank.message();
+    EXPECT_EQ(deisa_loan(rank.bridge, "t", &buffer, nullptr, &rank.error), DEISA_OK)
+        << rank.message();
     EXPECT_NE(buffer, nullptr);
     return buffer;
   }
@@ -39,16 +40,16 @@ class LentTest : public ::testing::Test {
     return std::memcmp(buffer, data.data(), sizeof(data)) == 0;
   }
   deisa_status send(void** buffer, int64_t timestep) {
-    return deisa_send_allocated(rank.bridge, "t", buffer, timestep, &rank.error);
+    return send_from(rank.bridge, "t", loan(buffer), timestep, nullptr, &rank.error);
   }
   deisa_status put_u(float value) {
     const std::vector<float> data(6, value);
     return deisa_put(rank.bridge, "u", data.data(), &rank.error);
   }
   int64_t bytes_copied() {
-    deisa_bridge_status out = {};
+    deisa_statistics out = {};
     out.struct_size = sizeof(out);
-    EXPECT_EQ(deisa_get_status(rank.bridge, &out, &rank.error), DEISA_OK);
+    EXPECT_EQ(deisa_get_statistics(rank.bridge, &out, &rank.error), DEISA_OK);
     return out.bytes_copied;
   }
 
@@ -62,7 +63,7 @@ struct Exported {
   const double* values() const { return static_cast<const double*>(array.children[0]->buffers[1]); }
 };
 
-TEST_F(LentTest, BuffersAreNotCopied) {
+TEST_F(LoanTest, BuffersAreNotCopied) {
   start();
   void* buffer = allocate();
   EXPECT_EQ(allocate(), buffer) << "a second call returns the same";
@@ -74,7 +75,7 @@ TEST_F(LentTest, BuffersAreNotCopied) {
   }
   EXPECT_EQ(bytes_copied(), 0);
   ASSERT_EQ(rank.begin(20), DEISA_OK);
-  ASSERT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+  ASSERT_EQ(put_from(rank.bridge, "t", loan(&buffer), &rank.error), DEISA_OK);
   ASSERT_EQ(put_u(5), DEISA_OK);
   ASSERT_EQ(rank.end(), DEISA_OK);
   EXPECT_EQ(bytes_copied(), 24) << "of u";
@@ -87,47 +88,38 @@ TEST_F(LentTest, BuffersAreNotCopied) {
   double other = 0;
   void* wrong = &other;
   EXPECT_EQ(send(&wrong, 30), DEISA_ERROR_ARGUMENT);
-  EXPECT_TRUE(contains(rank.message(), "is not the one that deisa_allocate"));
+  EXPECT_TRUE(contains(rank.message(), "is not the memory that deisa_loan"));
   EXPECT_EQ(wrong, &other);
   EXPECT_EQ(rank.send("t", 1, 30), DEISA_OK) << "nothing was sent";
 }
 
-TEST_F(LentTest, WhoSaysWhatTheMemoryIsForGetsItsShape) {
+TEST_F(LoanTest, TheMemoryIsDescribed) {
   for (const bool disabled : {false, true}) {
     if (disabled) ::setenv("DEISA_DISABLE", "1", 1);
     start();
-    int64_t shape[] = {-1, -1, -1};
-    void* buffer = nullptr;
-    const auto ask = [&](const char* name, deisa_dtype dtype, int32_t ndim) {
-      return deisa_allocate_as(rank.bridge, name, dtype, ndim, shape, &buffer, &rank.error);
-    };
-    for (const auto& [name, dtype, ndim] :
-         {std::tuple("t", DEISA_FLOAT32, 2), std::tuple("t", DEISA_FLOAT64, 3),
-          std::tuple("t", DEISA_BOOL, -1), std::tuple("no", DEISA_FLOAT64, 2)}) {
-      buffer = &shape;
-      EXPECT_EQ(ask(name, dtype, ndim), disabled ? DEISA_OK : DEISA_ERROR_CONTRACT);
-      EXPECT_EQ(buffer, nullptr);
-      EXPECT_EQ(shape[0], -1);
-    }
-    if (!disabled) {
-      ask("t", DEISA_FLOAT32, 3);
-      EXPECT_TRUE(contains(rank.message(),
-                           "array 't': memory for float32 in 3 dimensions was asked "
-                           "for: expected float64 in 2, as it was defined"));
-      EXPECT_EQ(rank.error.rank, 0);
-      EXPECT_EQ(deisa_allocate_as(rank.bridge, "t", DEISA_FLOAT64, 2, nullptr, &buffer, nullptr),
-                DEISA_ERROR_ARGUMENT);
-    }
-    ASSERT_EQ(ask("t", DEISA_FLOAT64, 2), DEISA_OK) << rank.message();
+    deisa_layout layout = DEISA_LAYOUT_INIT;
+    void* buffer = &layout;
+    EXPECT_EQ(deisa_loan(rank.bridge, "no", &buffer, &layout, &rank.error),
+              disabled ? DEISA_OK : DEISA_ERROR_CONTRACT);
+    EXPECT_EQ(buffer, nullptr);
+    EXPECT_EQ(layout.chunk_shape, nullptr);
+    ASSERT_EQ(deisa_loan(rank.bridge, "t", &buffer, &layout, &rank.error), DEISA_OK);
     EXPECT_EQ(buffer, allocate());
-    EXPECT_EQ(std::vector<int64_t>(shape, shape + 3), (std::vector<int64_t>{2, 3, -1}));
+    EXPECT_EQ(layout.dtype, DEISA_FLOAT64);
+    ASSERT_EQ(layout.ndim, 2);
+    EXPECT_EQ(std::vector<int64_t>(layout.chunk_shape, layout.chunk_shape + 2),
+              (std::vector<int64_t>{2, 3}));
+    if (!disabled) {
+      layout.struct_size = 8;
+      EXPECT_EQ(deisa_loan(rank.bridge, "t", &buffer, &layout, &rank.error), DEISA_ERROR_ARGUMENT);
+    }
     EXPECT_EQ(rank.close(0), DEISA_OK);
     ::unsetenv("DEISA_DISABLE");
   }
 }
 
 // A timestep is computed from the last one, in the two buffers alone.
-TEST_F(LentTest, WhatWasSentCanBeReadUntilTheNextSend) {
+TEST_F(LoanTest, WhatWasSentCanBeReadUntilTheNextSend) {
   for (const bool disabled : {false, true}) {
     if (disabled) ::setenv("DEISA_DISABLE", "1", 1);
     start();
@@ -138,7 +130,7 @@ TEST_F(LentTest, WhatWasSentCanBeReadUntilTheNextSend) {
       void* buffer = now;
       if (t % 3 == 2) {
         ASSERT_EQ(rank.begin(t), DEISA_OK);
-        ASSERT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+        ASSERT_EQ(put_from(rank.bridge, "t", loan(&buffer), &rank.error), DEISA_OK);
         ASSERT_EQ(rank.end(), DEISA_OK);
       } else {
         ASSERT_EQ(send(&buffer, t), DEISA_OK) << rank.message();
@@ -156,7 +148,7 @@ TEST_F(LentTest, WhatWasSentCanBeReadUntilTheNextSend) {
   EXPECT_TRUE(holds(node.chunks().back().bytes.data(), 19));
 }
 
-TEST_F(LentTest, BuffersStayWithinMaxInFlight) {
+TEST_F(LoanTest, BuffersStayWithinMaxInFlight) {
   node.on_step([](FakeNode&, const FakeNode::Step&) {});  // never stored
   rank.options.send_timeout = 0.2;
   start();
@@ -169,7 +161,7 @@ TEST_F(LentTest, BuffersStayWithinMaxInFlight) {
   EXPECT_EQ(buffer, kept) << "still the caller's";
 }
 
-TEST_F(LentTest, ALeftOutStepDoesNotTakeTheBuffer) {
+TEST_F(LoanTest, ALeftOutStepDoesNotTakeTheBuffer) {
   node.on_step([](FakeNode&, const FakeNode::Step&) {});
   rank.options.error_mode = DEISA_ERRORS_REPORT;
   rank.options.error_handler = [](void*, const deisa_error*) {};
@@ -181,24 +173,23 @@ TEST_F(LentTest, ALeftOutStepDoesNotTakeTheBuffer) {
   void* const kept = buffer;
   write(kept, 3);
   ASSERT_EQ(rank.begin(1), DEISA_REPORTED);
-  EXPECT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
+  EXPECT_EQ(put_from(rank.bridge, "t", loan(&buffer), &rank.error), DEISA_OK);
   EXPECT_EQ(buffer, kept);
   Exported step;
-  ASSERT_EQ(deisa_export_step(rank.bridge, &step.array, &step.schema, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, nullptr, &step.array, &step.schema, &rank.error), DEISA_OK);
   EXPECT_EQ(step.array.n_children, 0);
   const ArrowRelease release(&step.array, &step.schema);
   EXPECT_EQ(rank.end(), DEISA_OK);
   EXPECT_TRUE(holds(kept, 3));
 }
 
-TEST_F(LentTest, AsynchronousSendsTakeItToo) {
+TEST_F(LoanTest, AsynchronousSendsTakeItToo) {
   start();
   void* buffer = allocate();
   deisa_request request = 0;
   for (int64_t t = 0; t < 10; ++t) {
     write(buffer, static_cast<double>(t));
-    ASSERT_EQ(deisa_send_allocated_async(rank.bridge, "t", &buffer, t, &request, &rank.error),
-              DEISA_OK);
+    ASSERT_EQ(send_from(rank.bridge, "t", loan(&buffer), t, &request, &rank.error), DEISA_OK);
     ASSERT_NE(request, 0u);
     ASSERT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK);
   }
@@ -207,32 +198,30 @@ TEST_F(LentTest, AsynchronousSendsTakeItToo) {
   EXPECT_TRUE(holds(node.chunks().back().bytes.data(), 9));
 }
 
-TEST_F(LentTest, TheLentBufferIsExportedAsItIs) {
+TEST_F(LoanTest, TheLoanIsExportedAsItIs) {
   start();
   void* buffer = allocate();
   write(buffer, 7);
   Exported view;
-  ASSERT_EQ(deisa_export_allocated(rank.bridge, "t", &view.array, &view.schema, &rank.error),
-            DEISA_OK)
+  ASSERT_EQ(deisa_export(rank.bridge, "t", &view.array, &view.schema, &rank.error), DEISA_OK)
       << rank.message();
   EXPECT_EQ(view.values(), buffer);
   const ArrowView chunk = import_arrow(view.array, view.schema, DEISA_FLOAT64, {2, 3});
   EXPECT_EQ(chunk.data, buffer);
   Exported unknown;
-  EXPECT_EQ(deisa_export_allocated(rank.bridge, "no", &unknown.array, &unknown.schema, &rank.error),
+  EXPECT_EQ(deisa_export(rank.bridge, "no", &unknown.array, &unknown.schema, &rank.error),
             DEISA_ERROR_CONTRACT);
 }
 
-TEST_F(LentTest, AnExportLivesLongerThanTheBridge) {
+TEST_F(LoanTest, AnExportLivesLongerThanTheBridge) {
   start();
   void* buffer = allocate();
   write(buffer, 4);
   Exported first, second;
-  ASSERT_EQ(deisa_export_allocated(rank.bridge, "t", &first.array, &first.schema, nullptr),
-            DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, "t", &first.array, &first.schema, nullptr), DEISA_OK);
   ASSERT_EQ(rank.begin(0), DEISA_OK);
-  ASSERT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
-  ASSERT_EQ(deisa_export_step(rank.bridge, &second.array, &second.schema, nullptr), DEISA_OK);
+  ASSERT_EQ(put_from(rank.bridge, "t", loan(&buffer), &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, nullptr, &second.array, &second.schema, nullptr), DEISA_OK);
   ASSERT_EQ(rank.end(), DEISA_OK);
   ASSERT_EQ(rank.close(1), DEISA_OK);
   EXPECT_TRUE(holds(first.values(), 4));
@@ -247,18 +236,20 @@ TEST_F(LentTest, AnExportLivesLongerThanTheBridge) {
   }).join();
 }
 
-TEST_F(LentTest, AWholeStepIsAStructOfTensors) {
+TEST_F(LoanTest, AWholeStepIsAStructOfTensors) {
   start();
-  EXPECT_EQ(deisa_export_step(rank.bridge, nullptr, nullptr, &rank.error), DEISA_ERROR_CONTRACT);
-  EXPECT_TRUE(contains(rank.message(), "export_step outside a step"));
+  EXPECT_EQ(deisa_export(rank.bridge, nullptr, nullptr, nullptr, &rank.error),
+            DEISA_ERROR_CONTRACT);
+  EXPECT_TRUE(contains(rank.message(), "export of a step outside one"));
   ASSERT_EQ(rank.begin(3), DEISA_OK);
-  EXPECT_EQ(deisa_export_step(rank.bridge, nullptr, nullptr, &rank.error), DEISA_ERROR_ARGUMENT);
+  EXPECT_EQ(deisa_export(rank.bridge, nullptr, nullptr, nullptr, &rank.error),
+            DEISA_ERROR_ARGUMENT);
   ASSERT_EQ(put_u(2.5F), DEISA_OK);
   Exported half, whole;
-  ASSERT_EQ(deisa_export_step(rank.bridge, &half.array, &half.schema, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, nullptr, &half.array, &half.schema, &rank.error), DEISA_OK);
   EXPECT_EQ(half.array.n_children, 1) << "what was put so far";
   ASSERT_EQ(rank.put("t", 10), DEISA_OK);
-  ASSERT_EQ(deisa_export_step(rank.bridge, &whole.array, &whole.schema, &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, nullptr, &whole.array, &whole.schema, &rank.error), DEISA_OK);
   const ArrowRelease release(&whole.array, &whole.schema);
   EXPECT_STREQ(whole.schema.format, "+s");
   EXPECT_EQ(whole.array.length, 1);
@@ -285,21 +276,19 @@ TEST_F(LentTest, AWholeStepIsAStructOfTensors) {
   EXPECT_EQ(static_cast<const float*>(u.data)[5], 2.5F) << "until the next put";
 }
 
-TEST_F(LentTest, DisabledExportsAreOrdinaryMemory) {
+TEST_F(LoanTest, DisabledExportsAreOrdinaryMemory) {
   ::setenv("DEISA_DISABLE", "1", 1);
   start();
   void* buffer = allocate();
   write(buffer, 1);
   Exported view, step, unknown;
-  ASSERT_EQ(deisa_export_allocated(rank.bridge, "t", &view.array, &view.schema, &rank.error),
-            DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, "t", &view.array, &view.schema, &rank.error), DEISA_OK);
   EXPECT_EQ(view.values(), buffer);
   ASSERT_EQ(rank.begin(0), DEISA_OK);
-  ASSERT_EQ(deisa_put_allocated(rank.bridge, "t", &buffer, &rank.error), DEISA_OK);
-  ASSERT_EQ(deisa_export_step(rank.bridge, &step.array, &step.schema, &rank.error), DEISA_OK);
+  ASSERT_EQ(put_from(rank.bridge, "t", loan(&buffer), &rank.error), DEISA_OK);
+  ASSERT_EQ(deisa_export(rank.bridge, nullptr, &step.array, &step.schema, &rank.error), DEISA_OK);
   EXPECT_EQ(step.array.n_children, 0);
-  EXPECT_EQ(deisa_export_allocated(rank.bridge, "no", &unknown.array, &unknown.schema, nullptr),
-            DEISA_OK);
+  EXPECT_EQ(deisa_export(rank.bridge, "no", &unknown.array, &unknown.schema, nullptr), DEISA_OK);
   EXPECT_EQ(unknown.array.release, nullptr);
   EXPECT_EQ(rank.close(1), DEISA_OK);
   EXPECT_TRUE(holds(view.values(), 1)) << "its own";

@@ -1,4 +1,4 @@
-// Fortran pointers at lent memory, against a node actor that the test plays: lent.f90 computes
+// Fortran pointers at loan memory, against a node actor that the test plays: loan.f90 computes
 // there, and the bytes that arrive are compared here.
 #include <complex>
 #include <cstdlib>
@@ -10,18 +10,18 @@
 #include "bridge/testing/rank.hpp"
 
 extern "C" {
-struct LentOutcome {
+struct LoanOutcome {
   int stat;
   char message[1024];
 };
-void lent_start();
-void lent_finish();
-void lent_bytes_copied(int64_t* bytes);
-void lent_steps(int* wrong);
-void lent_kinds();
-void lent_mistake(int which, LentOutcome* result, int* kept);
-void lent_compute();
-void lent_send();
+void loan_start();
+void loan_finish();
+void loan_bytes_copied(int64_t* bytes);
+void loan_steps(int* wrong);
+void loan_kinds();
+void loan_mistake(int which, LoanOutcome* result, int* kept);
+void loan_compute();
+void loan_send();
 }
 
 namespace deisa::testing {
@@ -32,7 +32,7 @@ void append(std::string& bytes, T value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
-// What fill of lent.f90 computes, in the order that NumPy has: the last index fastest.
+// What fill of loan.f90 computes, in the order that NumPy has: the last index fastest.
 std::string filled(int64_t step) {
   std::string bytes;
   for (int i = 1; i <= 4; ++i) {
@@ -41,7 +41,7 @@ std::string filled(int64_t step) {
   return bytes;
 }
 
-// The elements 0, 1, 2, ... of lent_kinds.
+// The elements 0, 1, 2, ... of loan_kinds.
 std::string numbered(const std::string& dtype, int count) {
   std::string bytes;
   for (int k = 0; k < count; ++k) {
@@ -58,25 +58,25 @@ std::string numbered(const std::string& dtype, int count) {
   return bytes;
 }
 
-class FortranLentTest : public ::testing::Test {
+class FortranLoanTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_node("", &node);
-    lent_start();
+    loan_start();
   }
   void TearDown() override {
-    lent_finish();
+    loan_finish();
     set_node("", nullptr);
   }
   static int64_t bytes_copied() {
     int64_t bytes = -1;
-    lent_bytes_copied(&bytes);
+    loan_bytes_copied(&bytes);
     return bytes;
   }
   static void expect_mistake(int which, int stat, const std::string& message) {
-    LentOutcome result = {};
+    LoanOutcome result = {};
     int kept = 0;
-    lent_mistake(which, &result, &kept);
+    loan_mistake(which, &result, &kept);
     EXPECT_EQ(result.stat, stat) << which << ": " << result.message;
     EXPECT_TRUE(contains(result.message, message)) << which;
     EXPECT_EQ(kept, 1) << which << ": the pointer";
@@ -85,9 +85,9 @@ class FortranLentTest : public ::testing::Test {
   FakeNode node;
 };
 
-TEST_F(FortranLentTest, WhatIsComputedThereArrivesWithoutACopy) {
+TEST_F(FortranLoanTest, WhatIsComputedThereArrivesWithoutACopy) {
   int wrong = -1;
-  lent_steps(&wrong);
+  loan_steps(&wrong);
   EXPECT_EQ(wrong, 0);
   const auto chunks = node.chunks();
   ASSERT_EQ(chunks.size(), 6u);
@@ -97,8 +97,8 @@ TEST_F(FortranLentTest, WhatIsComputedThereArrivesWithoutACopy) {
   EXPECT_EQ(bytes_copied(), 0);
 }
 
-TEST_F(FortranLentTest, EveryTypeAndRank) {
-  lent_kinds();
+TEST_F(FortranLoanTest, EveryTypeAndRank) {
+  loan_kinds();
   const std::map<std::string, int> counts = {{"c", 24}, {"k1", 5},  {"k2", 8}, {"k4", 24},
                                              {"k8", 6}, {"r4", 48}, {"z", 16}};
   const auto chunks = node.chunks();
@@ -111,45 +111,46 @@ TEST_F(FortranLentTest, EveryTypeAndRank) {
   EXPECT_EQ(bytes_copied(), 0);
 }
 
-TEST_F(FortranLentTest, MistakesAreNamedAndNothingIsLost) {
-  lent_compute();
-  expect_mistake(1, -2,
-                 "rank 0: contract violation: array 't': memory for float32 in 2 dimensions");
-  expect_mistake(1, -2, "expected float64 in 2, as it was defined");
-  expect_mistake(2, -2, "float64 in 1 dimensions was asked for: expected float64 in 2");
+TEST_F(FortranLoanTest, MistakesAreNamedAndNothingIsLost) {
+  loan_compute();
+  expect_mistake(
+      1, -2,
+      "contract violation: array 't': the pointer has rank 2 and elements of another type: "
+      "expected rank 2, and the type");
+  expect_mistake(2, -2, "the pointer has rank 1: expected rank 2");
   expect_mistake(3, -2, "unknown array 'no'");
   expect_mistake(4, -7, "was defined with a layout of its own");
   expect_mistake(5, -2, "the bridge is not open");
-  expect_mistake(6, -1, "the buffer of array 't' is not the one that");
-  expect_mistake(7, -1, "the buffer of array 't' is not the one that");
-  expect_mistake(8, -1, "part of the lent buffer: dimension 2 has 2 elements, expected all 3");
-  expect_mistake(9, -1, "part of the lent buffer: dimension 1 has 2 elements and another stride");
-  expect_mistake(10, -1, "part of the lent buffer: dimension 2 has 2 elements and another stride");
+  expect_mistake(6, -1, "the loan of array 't' is not the memory that");
+  expect_mistake(7, -1, "the loan of array 't' is not the memory that");
+  expect_mistake(8, -1, "part of the loan: dimension 2 has 2 elements, expected all 3");
+  expect_mistake(9, -1, "part of the loan: dimension 1 has 2 elements and another stride");
+  expect_mistake(10, -1, "part of the loan: dimension 2 has 2 elements and another stride");
   expect_mistake(11, -2, "outside");
-  expect_mistake(12, -2, "memory for float32 in 2 dimensions was asked for: expected float64 in 2");
-  expect_mistake(13, -1, "the buffer of array 't' is not the one that");
-  lent_send();
+  expect_mistake(12, -2, "elements of another type: expected rank 2");
+  expect_mistake(13, -1, "the loan of array 't' is not the memory that");
+  loan_send();
   const auto chunks = node.chunks();
   ASSERT_EQ(chunks.size(), 1u);
   EXPECT_EQ(chunks[0].bytes, filled(7));
 }
 
-TEST(FortranLentDisabledTest, ComputesTheSame) {
+TEST(FortranLoanDisabledTest, ComputesTheSame) {
   ::setenv("DEISA_DISABLE", "1", 1);
-  lent_start();
+  loan_start();
   int wrong = -1;
-  lent_steps(&wrong);
+  loan_steps(&wrong);
   EXPECT_EQ(wrong, 0);
-  lent_kinds();
-  LentOutcome result = {};
+  loan_kinds();
+  LoanOutcome result = {};
   int kept = 0;
-  lent_mistake(1, &result, &kept);
+  loan_mistake(1, &result, &kept);
   EXPECT_EQ(result.stat, -2) << "there is nothing that the pointer could be at";
-  EXPECT_TRUE(contains(result.message, "array 't': it was not defined, or not with the type"));
-  lent_mistake(6, &result, &kept);
+  EXPECT_TRUE(contains(result.message, "elements of another type"));
+  loan_mistake(6, &result, &kept);
   EXPECT_EQ(result.stat, 0);
   EXPECT_EQ(kept, 1);
-  lent_finish();
+  loan_finish();
   ::unsetenv("DEISA_DISABLE");
 }
 

@@ -1,5 +1,5 @@
-!> What lent_test.cc calls: a simulation of one rank that computes in the bridge's memory.
-module lent
+!> What loan_test.cc calls: a simulation of one rank that computes in the bridge's memory.
+module loan
   use, intrinsic :: iso_c_binding
   use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
   use deisa
@@ -16,8 +16,8 @@ module lent
 
 contains
 
-  subroutine start() bind(c, name='lent_start')
-    call bridge%open(options=deisa_options(error_mode=deisa_errors_raise, send_timeout=20.0_real64))
+  subroutine start() bind(c, name='loan_start')
+    call bridge%open(options=deisa_options(error_mode=deisa_errors_return, send_timeout=20.0_real64))
     call bridge%define('t', deisa_float64, [4, 3], [0, 0], nb_chunks_per_dim=[1, 1])
     call bridge%define('c', deisa_complex64, [2, 3, 4, 1], [0, 0, 0, 0], global_shape=[2, 3, 4, 1])
     call bridge%define('k1', deisa_int8, [5], [0], global_shape=[5])
@@ -30,17 +30,17 @@ contains
     call bridge%define_json('{"ghosts": {"dtype": "float64", "chunk_shape": [2, 2], "global_shape": [2, 2], ' // &
       '"chunk_position": [0, 0], "halo_before": [1, 1]}}')
     call bridge%ready()
-    call bridge%allocate('t', t)
+    call bridge%loan('t', t)
   end subroutine
 
-  subroutine finish() bind(c, name='lent_finish')
+  subroutine finish() bind(c, name='loan_finish')
     if (bridge%is_open()) call bridge%close(1000)
   end subroutine
 
-  subroutine bytes_copied(bytes) bind(c, name='lent_bytes_copied')
+  subroutine bytes_copied(bytes) bind(c, name='loan_bytes_copied')
     integer(c_int64_t), intent(out) :: bytes
-    type(deisa_bridge_status) :: status
-    call bridge%get_status(status)
+    type(deisa_statistics) :: status
+    call bridge%statistics(status)
     bytes = status%bytes_copied
   end subroutine
 
@@ -57,13 +57,13 @@ contains
 
   !> Steps 0 to 5, in every manner. Each is computed from the last one, which may still be read. The first
   !> that is wrong is in `wrong`; 0: none.
-  subroutine steps(wrong) bind(c, name='lent_steps')
+  subroutine steps(wrong) bind(c, name='loan_steps')
     integer(c_int), intent(out) :: wrong
     real(real64), pointer :: last(:, :), now(:, :)
     type(deisa_request) :: request
     integer :: step
     wrong = 0
-    call bridge%allocate('t', now)
+    call bridge%loan('t', now)
     if (.not. associated(now, t) .or. any(lbound(now) /= 1) .or. any(shape(now) /= [4, 3])) wrong = 1
     now(0:, -5:) => t
     call fill(now, 0)
@@ -71,13 +71,13 @@ contains
       last => now
       select case (mod(step, 3))
       case (0)
-        call bridge%send_allocated('t', now, step)
+        call bridge%send_loan('t', now, step)
       case (1)
-        call bridge%send_allocated('t', now, int(step, int64), request)
+        call bridge%send_loan('t', now, int(step, int64), request)
         call bridge%wait(request)
       case (2)
         call bridge%begin_step(step)
-        call bridge%put_allocated('t', now)
+        call bridge%put_loan('t', now)
         call bridge%end_step()
       end select
       call bridge%flush()
@@ -89,7 +89,7 @@ contains
   end subroutine
 
   !> Chunks of all types: each element is its number, counted with the last index innermost.
-  subroutine kinds() bind(c, name='lent_kinds')
+  subroutine kinds() bind(c, name='loan_kinds')
     complex(real32), pointer :: c(:, :, :, :)
     integer(int8), pointer :: k1(:)
     integer(int16), pointer :: k2(:, :, :)
@@ -98,13 +98,13 @@ contains
     real(real32), pointer :: r4(:, :, :, :, :, :, :)
     complex(real64), pointer :: z(:, :, :, :, :, :)
     integer :: i
-    call bridge%allocate('c', c)
-    call bridge%allocate('k1', k1)
-    call bridge%allocate('k2', k2)
-    call bridge%allocate('k4', k4)
-    call bridge%allocate('k8', k8)
-    call bridge%allocate('r4', r4)
-    call bridge%allocate('z', z)
+    call bridge%loan('c', c)
+    call bridge%loan('k1', k1)
+    call bridge%loan('k2', k2)
+    call bridge%loan('k4', k4)
+    call bridge%loan('k8', k8)
+    call bridge%loan('r4', r4)
+    call bridge%loan('z', z)
     ! reshape counts the first index fastest; order= turns that round.
     c = reshape([(cmplx(i, -i, real32), i=0, 23)], shape(c), order=[4, 3, 2, 1])
     k1 = int([(i, i=0, 4)], int8)
@@ -113,20 +113,20 @@ contains
     k8 = reshape(int([(i, i=0, 5)], int64), shape(k8), order=[2, 1])
     r4 = reshape(real([(i, i=0, 47)], real32), shape(r4), order=[7, 6, 5, 4, 3, 2, 1])
     z = reshape([(cmplx(i, -i, real64), i=0, 15)], shape(z), order=[6, 5, 4, 3, 2, 1])
-    call bridge%send_allocated('c', c, 1)
-    call bridge%send_allocated('k1', k1, 1)
-    call bridge%send_allocated('k2', k2, 1)
-    call bridge%send_allocated('k4', k4, 1_int64)
+    call bridge%send_loan('c', c, 1)
+    call bridge%send_loan('k1', k1, 1)
+    call bridge%send_loan('k2', k2, 1)
+    call bridge%send_loan('k4', k4, 1_int64)
     call bridge%begin_step(2)
-    call bridge%put_allocated('k8', k8)
-    call bridge%put_allocated('r4', r4)
-    call bridge%put_allocated('z', z)
+    call bridge%put_loan('k8', k8)
+    call bridge%put_loan('r4', r4)
+    call bridge%put_loan('z', z)
     call bridge%end_step()
     call bridge%flush()
   end subroutine
 
   !> Mistakes, by number. `kept`: the pointer is what the documentation says.
-  subroutine mistake(which, result, kept) bind(c, name='lent_mistake')
+  subroutine mistake(which, result, kept) bind(c, name='loan_mistake')
     integer(c_int), value :: which
     type(outcome), intent(out) :: result
     integer(c_int), intent(out) :: kept
@@ -143,20 +143,20 @@ contains
     single => null()
     select case (which)
     case (1)
-      call bridge%allocate('t', single, stat, message)
+      call bridge%loan('t', single, stat, message)
       as_documented = .not. associated(single)
     case (2)
       line => field(:, 1)
-      call bridge%allocate('t', line, stat, message)
+      call bridge%loan('t', line, stat, message)
       as_documented = .not. associated(line)
     case (3)
-      call bridge%allocate('no', p, stat, message)
+      call bridge%loan('no', p, stat, message)
       as_documented = .not. associated(p)
     case (4)
-      call bridge%allocate('ghosts', ghosts, stat, message)
+      call bridge%loan('ghosts', ghosts, stat, message)
       as_documented = .not. associated(ghosts)
     case (5)
-      call other%allocate('t', p, stat, message)
+      call other%loan('t', p, stat, message)
       as_documented = .not. associated(p)
     case default
       p => field
@@ -168,13 +168,13 @@ contains
       before => p
       select case (which)
       case (11)
-        call bridge%put_allocated('t', p, stat, message)
+        call bridge%put_loan('t', p, stat, message)
       case (12)
         allocate (single(4, 3))
-        call bridge%send_allocated('t', single, 7, stat=stat, errmsg=message)
+        call bridge%send_loan('t', single, 7, stat=stat, errmsg=message)
         deallocate (single)
       case default
-        call bridge%send_allocated('t', p, 7, stat=stat, errmsg=message)
+        call bridge%send_loan('t', p, 7, stat=stat, errmsg=message)
       end select
       as_documented = associated(p, before) .or. (which == 7 .and. .not. associated(p))
     end select
@@ -187,12 +187,12 @@ contains
   end subroutine
 
   !> Nothing is lost by mistakes: what was computed before can be sent.
-  subroutine compute() bind(c, name='lent_compute')
+  subroutine compute() bind(c, name='loan_compute')
     call fill(t, 7)
   end subroutine
-  subroutine send() bind(c, name='lent_send')
-    call bridge%send_allocated('t', t, 7)
+  subroutine send() bind(c, name='loan_send')
+    call bridge%send_loan('t', t, 7)
     call bridge%flush()
   end subroutine
 
-end module lent
+end module loan

@@ -9,10 +9,10 @@ import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.ForeignAllocation;
 
 /**
- * The buffers that a bridge lends for one array, as Arrow sees them. An exported ArrowArray keeps their memory mapped, until
+ * The memory that a bridge lends for one array, as Arrow sees them. An exported ArrowArray keeps their memory mapped, until
  * the last of them is released.
  */
-public final class LentMemory implements AutoCloseable {
+public final class LoanMemory implements AutoCloseable {
     private final BufferAllocator allocator;
     private final long bytes;
     private final NativeArena arena = new NativeArena();
@@ -22,10 +22,10 @@ public final class LentMemory implements AutoCloseable {
     private boolean closed; // guarded by this
 
     /**
-     * For chunks of {@code bytes} bytes. {@link #keeper()} must be filled in with what deisa_export_allocated exports; if that
+     * For chunks of {@code bytes} bytes. {@link #keeper()} must be filled in with what deisa_export exports; if that
      * fails, this must be closed.
      */
-    public LentMemory(BufferAllocator allocator, long bytes) {
+    public LoanMemory(BufferAllocator allocator, long bytes) {
         this.allocator = allocator;
         this.bytes = bytes;
     }
@@ -43,7 +43,7 @@ public final class LentMemory implements AutoCloseable {
     /** The buffer at an address that the bridge has lent; the same object each time. It stays this object's. */
     public synchronized ArrowBuf view(long address) {
         if (closed) {
-            throw new IllegalStateException("this lent buffer is closed");
+            throw new IllegalStateException("this loan is closed");
         }
         for (int i = 0; i < views.size(); i++) {
             if (views.get(i).memoryAddress() == address) {

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 @Tag("fake")
-class LentBufferTest {
+class LoanTest {
     private static final ArrayMetadata FIELD = Fake.array("written-field", DType.FLOAT64, 2, 3);
     private static final long BYTES = 48;
 
@@ -28,8 +28,8 @@ class LentBufferTest {
     void isSentWithoutACopyAndThenAnother() throws Exception {
         try (BufferAllocator allocator = new RootAllocator();
                 Bridge bridge = Fake.open(Fake.raising(), FIELD);
-                LentBuffer field = bridge.allocate("written-field", allocator)) {
-            assertSame(field, bridge.allocate("written-field", allocator), "one for each array");
+                Loan field = bridge.loan("written-field", allocator)) {
+            assertSame(field, bridge.loan("written-field", allocator), "one for each array");
             assertEquals(BYTES, field.size());
             for (long t = 0; t < 10; t++) {
                 ArrowBuf buffer = field.buffer();
@@ -43,13 +43,14 @@ class LentBufferTest {
                 } else {
                     try (Step step = bridge.beginStep(t)) {
                         assertEquals(Status.OK, step.put(field));
+                        step.end();
                     }
                 }
                 assertNotSame(buffer, field.buffer());
             }
-            assertEquals(0, bridge.status().bytesCopied());
-            assertEquals(10 * BYTES, bridge.status().bytesSent());
-            bridge.finish(10);
+            assertEquals(0, bridge.statistics().bytesCopied());
+            assertEquals(10 * BYTES, bridge.statistics().bytesSent());
+            bridge.close(10);
             for (long t = 0; t < 10; t++) {
                 DoubleBuffer values = Fake.written("written-field", t).asDoubleBuffer();
                 assertEquals(10 * t, values.get(0));
@@ -70,12 +71,12 @@ class LentBufferTest {
             }
             vector.setValueCount(6);
             bridge.send("written-field", Fake.doubles(0, 1, 2, 3, 4, 5), 0);
-            assertEquals(BYTES, bridge.status().bytesCopied());
+            assertEquals(BYTES, bridge.statistics().bytesCopied());
             bridge.send("written-field", buffer, 1);
-            assertEquals(2 * BYTES, bridge.status().bytesCopied());
+            assertEquals(2 * BYTES, bridge.statistics().bytesCopied());
             bridge.send("written-field", vector, 2);
-            assertEquals(3 * BYTES, bridge.status().bytesCopied());
-            bridge.finish(3);
+            assertEquals(3 * BYTES, bridge.statistics().bytesCopied());
+            bridge.close(3);
         }
     }
 
@@ -83,7 +84,7 @@ class LentBufferTest {
     void whatWasSentCanBeReadUntilTheNextSend() throws Exception {
         try (BufferAllocator allocator = new RootAllocator();
                 Bridge bridge = Fake.open(Fake.raising(), FIELD);
-                LentBuffer field = bridge.allocate("written-field", allocator)) {
+                Loan field = bridge.loan("written-field", allocator)) {
             field.bytes().asDoubleBuffer().put(new double[6]);
             for (long t = 0; t < 50; t++) {
                 DoubleBuffer last = field.bytes().asDoubleBuffer();
@@ -96,7 +97,7 @@ class LentBufferTest {
                 assertEquals(
                         t, Fake.written("written-field", t).asDoubleBuffer().get(3));
             }
-            assertEquals(0, bridge.status().bytesCopied());
+            assertEquals(0, bridge.statistics().bytesCopied());
         }
     }
 
@@ -104,9 +105,9 @@ class LentBufferTest {
     void outlivesItsBridgeAndItsOwnEnd() {
         try (BufferAllocator allocator = new RootAllocator()) {
             ArrowBuf kept;
-            LentBuffer field;
+            Loan field;
             try (Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
-                field = bridge.allocate("written-field", allocator);
+                field = bridge.loan("written-field", allocator);
                 field.buffer().setDouble(8, 2.5);
                 kept = field.buffer();
                 kept.getReferenceManager().retain();
@@ -124,11 +125,11 @@ class LentBufferTest {
     void canBeTakenAgainAfterItsEnd() {
         try (BufferAllocator allocator = new RootAllocator();
                 Bridge bridge = Fake.open(Fake.raising(), FIELD)) {
-            LentBuffer first = bridge.allocate("written-field", allocator);
+            Loan first = bridge.loan("written-field", allocator);
             first.buffer().setDouble(0, 7);
             first.close();
             assertEquals(0, allocator.getAllocatedMemory());
-            try (LentBuffer second = bridge.allocate("written-field", allocator)) {
+            try (Loan second = bridge.loan("written-field", allocator)) {
                 assertEquals(7, second.buffer().getDouble(0), "the same memory");
                 assertEquals(BYTES, allocator.getAllocatedMemory(), "accounted for");
             }
@@ -142,7 +143,7 @@ class LentBufferTest {
                 ArrowSchema schema = ArrowSchema.allocateNew(allocator)) {
             FieldVector tensor;
             try (Bridge bridge = Fake.open(Fake.raising(), FIELD);
-                    LentBuffer field = bridge.allocate("written-field", allocator)) {
+                    Loan field = bridge.loan("written-field", allocator)) {
                 tensor = field.tensor(allocator);
                 field.buffer().setDouble(40, -1.5);
                 field.export(array, schema);
@@ -163,7 +164,7 @@ class LentBufferTest {
     void staysTheSimulationsWhenItIsNotTaken() {
         try (BufferAllocator allocator = new RootAllocator();
                 Bridge bridge = Fake.open(Fake.raising(), FIELD);
-                LentBuffer field = bridge.allocate("written-field", allocator)) {
+                Loan field = bridge.loan("written-field", allocator)) {
             bridge.send(field, 5);
             ArrowBuf buffer = field.buffer();
             buffer.setDouble(0, 3);
@@ -181,8 +182,8 @@ class LentBufferTest {
                 BufferAllocator small = allocator.newChildAllocator("small", 0, BYTES);
                 Bridge bridge = Fake.open(Fake.raising(), FIELD);
                 Bridge other = Fake.open(Fake.raising(), FIELD);
-                LentBuffer field = bridge.allocate("written-field", small)) {
-            assertThrows(ContractException.class, () -> bridge.allocate("unknown", allocator));
+                Loan field = bridge.loan("written-field", small)) {
+            assertThrows(ContractException.class, () -> bridge.loan("unknown", allocator));
             InvalidArgumentException thrown = assertThrows(InvalidArgumentException.class, () -> other.send(field, 0));
             assertTrue(thrown.getMessage().contains("another bridge's"), thrown.getMessage());
             bridge.send(field, 0);

@@ -1,7 +1,7 @@
 package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Deisa;
-import io.deisa.bridge.internal.LentMemory;
+import io.deisa.bridge.internal.LoanMemory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import org.apache.arrow.c.ArrowArray;
@@ -13,11 +13,11 @@ import org.apache.arrow.vector.FieldVector;
 import org.bytedeco.javacpp.LongPointer;
 
 /**
- * Memory for one chunk of an array that is shared with the node actor already: a simulation computes in it, and sending it
- * costs no copy. See {@link Bridge#allocate}.
+ * Memory of the library for one chunk of an array, shared with the node actor already: a simulation computes in it, and
+ * sending it costs no copy. See {@link Bridge#loan}.
  *
- * <p><b>What comes back</b>: {@link Bridge#send(LentBuffer, long)}, {@link Bridge#sendAsync(LentBuffer, long)} and {@link
- * Step#put(LentBuffer)} take the memory, and {@link #buffer()} is another one from then on, whose contents are undefined:
+ * <p><b>What comes back</b>: {@link Bridge#send(Loan, long)}, {@link Bridge#sendAsync(Loan, long)} and {@link
+ * Step#put(Loan)} take the memory, and {@link #buffer()} is another one from then on, whose contents are undefined:
  * zeros, or data of an earlier timestep. Memory that was taken must not be written any more. It may be read until the next
  * send or put of the array, so that a timestep can be computed from the last one in place:
  *
@@ -27,23 +27,23 @@ import org.bytedeco.javacpp.LongPointer;
  * advance(last, field.buffer());  // reads the one, writes the other
  * }</pre>
  *
- * <p>When {@link #buffer()} is the same as before, it was not taken (the call failed, or the step is left out): it and its
+ * <p>When {@link #buffer()} is the same as before, it was not taken (the call failed, or the step is skipped): it and its
  * data are still the simulation's. A simulation that reads the last timestep then reads and writes the same memory.
  *
  * <p><b>Ownership</b>: this object holds a reference to each buffer that it has handed out, and {@link #close()} gives them
  * back; the bridge never closes it. The memory stays mapped until they and all other references to the buffers are released
  * and the bridge has ended, in any order. The allocator accounts for it, a chunk for each buffer (at most {@link
- * Options#maxInFlight()} + 1 of them), but gives none of its own memory.
+ * BridgeBuilder#maxInFlight(int)} + 1 of them), but gives none of its own memory.
  *
  * <p>Not thread-safe, apart from {@link #close()}.
  */
-public final class LentBuffer implements AutoCloseable {
+public final class Loan implements AutoCloseable {
     private final Session session;
     private final String name;
-    private final LentMemory memory;
+    private final LoanMemory memory;
     private long address; // of what is lent now
 
-    LentBuffer(Session session, String name, long address, LentMemory memory) {
+    Loan(Session session, String name, long address, LoanMemory memory) {
         this.session = session;
         this.name = name;
         this.address = address;
@@ -115,7 +115,7 @@ public final class LentBuffer implements AutoCloseable {
 
     private void export(long array, long schema) {
         long nameAddress = session.knownChunk(name).nameAddress();
-        session.check(Deisa.deisa_export_allocated(session.handle(), nameAddress, array, schema, session.error()));
+        session.check(Deisa.deisa_export(session.handle(), nameAddress, array, schema, session.error()));
     }
 
     /** Gives back its references to the buffers. Does nothing the second time. */

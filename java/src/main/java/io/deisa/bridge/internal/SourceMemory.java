@@ -1,0 +1,47 @@
+package io.deisa.bridge.internal;
+
+import org.apache.arrow.memory.util.MemoryUtil;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.LongPointer;
+
+/**
+ * A {@code deisa_source} that is filled in anew for each call, without making an object. Not thread-safe; valid as long as its
+ * arena.
+ */
+public final class SourceMemory {
+    private static final long DATA = Loader.offsetof(Deisa.Source.class, "data");
+    private static final long LOAN = Loader.offsetof(Deisa.Source.class, "loan");
+    private static final long ARRAY = Loader.offsetof(Deisa.Source.class, "array");
+    private static final long SCHEMA = Loader.offsetof(Deisa.Source.class, "schema");
+
+    private final long address;
+
+    /** As DEISA_SOURCE_INIT. */
+    public SourceMemory(NativeArena arena) {
+        long size = Loader.sizeof(Deisa.Source.class);
+        address = new Deisa.Source(arena.allocate(size)).struct_size(size).address();
+    }
+
+    /** Memory that lies as the array was defined. */
+    public long data(long memory) {
+        return set(memory, 0, 0, 0);
+    }
+
+    /** A loan, which the call exchanges for the next one. */
+    public long loan(LongPointer memory) {
+        return set(0, memory.address(), 0, 0);
+    }
+
+    /** What a vector was exported to. */
+    public long arrow(VectorExport vector) {
+        return set(0, 0, vector.array(), vector.schema());
+    }
+
+    private long set(long data, long loan, long array, long schema) {
+        MemoryUtil.putLong(address + DATA, data);
+        MemoryUtil.putLong(address + LOAN, loan);
+        MemoryUtil.putLong(address + ARRAY, array);
+        MemoryUtil.putLong(address + SCHEMA, schema);
+        return address;
+    }
+}
