@@ -1,4 +1,4 @@
-"""Analytics of the diffusion, written for deisa-ray as it is published.
+"""Analytics of the diffusion, for unmodified deisa-ray.
 
 Compares both fields of every timestep with a serial computation. Knows nothing of the bridge.
 """

@@ -1,4 +1,4 @@
-"""Analytics of the heat simulation, written for deisa-ray as it is published.
+"""Analytics of the heat simulation, for unmodified deisa-ray.
 
 Stores both fields of every timestep, and asks the simulation to switch its heat source off once the mean
 temperature over the last three timesteps is above a threshold. Knows nothing of the bridge.
