@@ -23,7 +23,9 @@ class Cluster:
     def __init__(
         self, cpus: int = 2, object_store_bytes: int = 256 << 20, scratch: Path | None = None
     ) -> None:
-        variables = {} if scratch is None else {"TMPDIR": str(scratch)}
+        variables = {"RAY_debug_dump_period_milliseconds": "500"}  # so that spills() waits for no longer
+        if scratch is not None:
+            variables["TMPDIR"] = str(scratch)
         self._local = LocalRay(cpus, object_store_bytes, variables=variables)
         self.scratch = scratch
         self.environment: dict[str, str] = {}
@@ -59,6 +61,10 @@ class Cluster:
     def pid(self) -> int:
         """The process whose descendants are Ray's."""
         return self._local.pid
+
+    def spills(self) -> int:
+        """How often Ray has written objects to disk since it started."""
+        return self._local.spills()
 
     def actors(self) -> list[str]:
         """Names of the head actor and the node actors."""

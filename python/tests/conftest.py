@@ -66,9 +66,11 @@ def ray_address():
     command += [f"--port={address.split(':')[1]}", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
     command += ["--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=false"]
     command += ["--disable-usage-stats", f"--temp-dir={folder}", "--object-store-memory=300000000"]
+    # What Ray waits for its own parts is too short when the machine is busy.
+    patient = {"RAY_raylet_start_wait_time_s": "60", "RAY_gcs_server_port_wait_time_s": "60"}
     log = open(os.path.join(folder, "start.log"), "wb")  # noqa: SIM115
     cluster = subprocess.Popen(
-        command, env=clean_environment(), stdout=log, stderr=log, start_new_session=True
+        command, env=clean_environment() | patient, stdout=log, stderr=log, start_new_session=True
     )
     try:
         host, port = address.split(":")
@@ -78,8 +80,8 @@ def ray_address():
             with socket.socket() as probe:
                 return probe.connect_ex((host, int(port))) == 0
 
-        until(listening, 60.0, "Ray's GCS")
-        until(lambda: "Ray runtime started" in Path(folder, "start.log").read_text(), 60.0, "Ray to start")
+        until(listening, 120.0, "Ray's GCS")
+        until(lambda: "Ray runtime started" in Path(folder, "start.log").read_text(), 120.0, "Ray to start")
         ray.init(address=address, job_config=JobConfig(code_search_path=[PACKAGE_ROOT]), log_to_driver=False)
         yield address
     finally:

@@ -8,13 +8,16 @@ import java.util.OptionalLong;
 
 /**
  * One rank's chunk of an array, first dimension slowest (NumPy's C order). Values are checked when the bridge is opened, the
- * problems of all arrays together.
+ * problems of all arrays together. A rank that has no cells of an array does not define it; the grid is that of the ranks which
+ * do. A chunk's shape is the same at every timestep: where the number of elements changes, define the largest one, and send how
+ * many of them count in an array of its own.
  *
  * @param name the array's name: UTF-8, 1 ... 255 bytes, not starting with {@code __deisa_}
  * @param dtype the elements' type
  * @param chunkShape elements of this rank's chunk per dimension
  * @param nbChunksPerDim the chunk grid; or null with {@code globalShape}
- * @param globalShape elements of the whole array per dimension; or null with {@code nbChunksPerDim}
+ * @param globalShape elements of the whole array per dimension; or null with {@code nbChunksPerDim}. Without a
+ *     grid all chunks are equal, and chunkShape divides it
  * @param chunkPosition this chunk's place in the grid
  * @param nbChunksOfNode chunks of this array on this node; empty: the bridges agree on it
  * @param haloBefore ghost cells before the chunk per dimension; null: none. With ghost cells, what is sent is the block of
