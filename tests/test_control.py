@@ -122,7 +122,7 @@ needs_mounts = pytest.mark.skipif(not can_mount(), reason="no mount namespace ca
         ({"DEISA_JVM_OPTIONS": "-Xmx5"}, [], ["DEISA_JVM_OPTIONS is '-Xmx5'"]),
         ({"DEISA_JVM_OPTIONS": "-Xmx9000000g"}, [], ["DEISA_JVM_OPTIONS is '-Xmx9000000g'"]),
         ({"JAVA_TOOL_OPTIONS": "-agentlib:nosuch"}, [], ["nosuch", "JAVA_TOOL_OPTIONS"]),
-        ({}, ["sh", "-c", 'ulimit -v 1200000; exec "$@"', "sh"], ["`ulimit -"]),
+        ({}, ["sh", "-c", 'ulimit -v 250000; exec "$@"', "sh"], ["`ulimit -"]),
     ],
     ids=["too small", "too large", "agent", "address space"],
 )

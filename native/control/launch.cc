@@ -85,6 +85,7 @@ Launch launch_java(const Places& places, Variables variables) {
       // Else it may leave a socket in /tmp when it is killed.
       "-XX:+DisableAttachMechanism",
       "-Xmx128m",
+      "-XX:CompressedClassSpaceSize=64m",  // 1 GiB of address space else, which `ulimit -v` counts
       "-XX:+UseSerialGC",
       "-XX:TieredStopAtLevel=1",
       "-XX:-UsePerfData",  // no files in /tmp/hsperfdata_<user>
@@ -168,6 +169,9 @@ struct Cause {
 
 // The first that fits counts.
 constexpr Cause kJavaCauses[] = {
+    {"pthread_create failed",
+     "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
+     "space (`ulimit -v`)."},
     {"agent library",
      "Java cannot load an agent that JAVA_TOOL_OPTIONS or DEISA_JVM_OPTIONS "
      "names. Correct or unset them."},
@@ -206,6 +210,9 @@ constexpr Cause kJavaCauses[] = {
 };
 
 constexpr Cause kPythonCauses[] = {
+    {"pthread_create failed",
+     "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
+     "space (`ulimit -v`)."},
     {"No module named 'ray'",
      "This Python has no package ray. Set DEISA_PYTHON to the python that "
      "Ray is installed in."},

@@ -140,6 +140,13 @@ TEST(Explain, KnowsWhatPythonSays) {
       explain(launch, "exited with status 1", "ModuleNotFoundError: No module named 'ray'", false),
       HasSubstr("DEISA_PYTHON"));
   EXPECT_THAT(explain(launch, "exited with status 1", "", true), HasSubstr("Ray's session"));
+  // While it joins Ray, whose threads need address space.
+  for (const ControlKind kind : {ControlKind::kJava, ControlKind::kPython}) {
+    launch.kind = kind;
+    const std::string said = "thd.cc:157] pthread_create failed: Resource temporarily unavailable";
+    EXPECT_THAT(explain(launch, "was killed by signal 6 (SIGABRT)", said, true),
+                HasSubstr("ulimit -v"));
+  }
   EXPECT_THAT(explain(launch, "was killed by signal 9 (SIGKILL)", "", true), HasSubstr("memory"));
 }
 
