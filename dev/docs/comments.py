@@ -1,4 +1,4 @@
-"""Filter of Doxygen's input: the comments of include/deisa are ordinary ones, to be read in the header.
+"""Filter of Doxygen's input: ordinary comments document, too.
 
     comments.py FILE
 
@@ -142,6 +142,9 @@ def filtered(source: str) -> str:
         elif kind == "blank" and statement:
             statement += text
         if kind not in ("block", "line") or not all(scopes):
+            continue
+        if text.startswith(("/**", "/*!", "///", "//!")):
+            first, shared, statement, documented = False, "", "", True
             continue
         if text.startswith("/**"):
             first, shared, documented = False, "", True
