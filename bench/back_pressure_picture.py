@@ -35,7 +35,7 @@ def draw(path: Path, runs: list[Samples]) -> None:
         for rank, values in enumerate(zip(*run.ranks, strict=True)):
             memory.plot(run.at, values, label=f"rank {rank}, with its slots")
         memory.set_ylim(bottom=0.0)
-        steps.plot(run.at, run.begun, label="begun or dropped by the simulation")
+        steps.plot(run.at, run.begun, label="begun or skipped by the simulation")
         steps.plot(run.at, run.analysed, label="analysed")
         steps.set_xlabel("seconds")
         for axis in (store, memory, steps):

@@ -190,13 +190,13 @@ def test_nothing_is_spilled_with_default_settings(simulation: Simulation):
 
 @pytest.mark.parametrize("nodes", ["", "ab"], ids=["one node", "two nodes"])
 def test_skip(simulation: Simulation, nodes: str):
-    """The steps that were dropped were so on both ranks, and the analytics saw exactly the others."""
+    """The steps that were skipped were so on both ranks, and the analytics saw exactly the others."""
     # `stored`: what is in flight is no reason to drop.
     options = {"when_full": "skip", "acknowledge": "stored", "store_threshold": threshold(24)}
     analytics, ranks = start(simulation, window=3, nodes=nodes, **options)
     succeed(simulation.ready(ranks))
-    sent, dropped = [], []
-    # The analytics get going when three timesteps have been dropped.
+    sent, skipped = [], []
+    # The analytics get going when three timesteps have been skipped.
     for t in range(60):
         results = begin(ranks, t)
         assert len(results) == 1, f"timestep {t}: {results}"
@@ -205,19 +205,19 @@ def test_skip(simulation: Simulation, nodes: str):
             sent.append(t)
             continue
         assert results == {SKIPPED}
-        dropped.append(t)
-        if len(dropped) % 2:  # puts and end may be called all the same
+        skipped.append(t)
+        if len(skipped) % 2:  # puts and end may be called all the same
             fill(ranks, t)
-        if len(dropped) >= 3:
+        if len(skipped) >= 3:
             analytics.allow(len(sent))
             until(lambda: len(analytics.of("step")) >= len(sent), "the analytics to catch up")
-    assert len(sent) >= 8 and dropped[0] >= 4
+    assert len(sent) >= 8 and skipped[0] >= 4
     for rank in ranks:
-        assert rank.call("statistics")["message"].startswith(f"{len(sent)} sent, {len(dropped)} skipped")
+        assert rank.call("statistics")["message"].startswith(f"{len(sent)} sent, {len(skipped)} skipped")
     analytics.allow(ALL)
     succeed(together(ranks, "close 60"))
     assert analytics.finish() == sent
-    gap = next(t for t in sent if t > dropped[0])
+    gap = next(t for t in sent if t > skipped[0])
     window = next(one["window"] for one in analytics.of("step") if one["t"] == gap)
     assert window == sent[sent.index(gap) - 2 : sent.index(gap) + 1], "the window spans the gap"
 

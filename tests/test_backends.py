@@ -17,7 +17,7 @@ from launch import mpi_command, place_ranks
 from ports import free_port
 
 SIZE, STEPS, RANKS = 20, 4, 3  # 20 rows over 3 ranks: uneven
-STATUS = "{0} sent, {0} stored, {0} announced, 0 failed, 0 lost, 0 in flight, {1} left out by the settings"
+STATUS = "{0} sent, {0} stored, {0} announced, 0 failed, 0 lost, 0 in flight, {1} filtered"
 
 
 @pytest.fixture

@@ -127,7 +127,9 @@ def test_a_plain_read_asks_nobody(simulation: Simulation, start):
     set_value("pace", 1, 1)
     until(lambda: get(first, "pace") == "1" and get(second, "pace") == "1", "the first value")
     before, begun = simulation.node_status()["feedback_lookups"], time.monotonic()
+    resident = memory(first.process.pid, "RssAnon")
     first.ok("reads pace 100000")
+    assert memory(first.process.pid, "RssAnon") - resident < 5.0
     second.ok("reads pace 100000")
     elapsed = time.monotonic() - begun
     assert simulation.node_status()["feedback_lookups"] - before <= elapsed / 0.1 + 2
@@ -219,10 +221,11 @@ def test_many_reads_move_one_value_and_leave_nothing_behind(simulation: Simulati
     actor_pid = simulation.node_status()["pid"]
     pids = {"rank": rank.process.pid, "node actor": actor_pid, "head actor": head_pid}
     highest = memory(actor_pid, "VmHWM")
-    rank.ok("reads field 500", "reads zero 500")
+    rank.ok("reads field 250", "reads zero 250")
     descriptors = len(os.listdir(f"/proc/{rank.process.pid}/fd"))
     before = {name: memory(pid, "RssAnon") for name, pid in pids.items()}
-    rank.ok("reads field 2000", "reads zero 8000")
+    # Each asks the head actor: some ms, and more on a busy machine.
+    rank.ok(*["reads field 250"] * 8, *["reads zero 250"] * 4)
     grown = {name: memory(pid, "RssAnon") - before[name] for name, pid in pids.items()}
     assert max(grown.values()) < 5.0, grown
     assert len(os.listdir(f"/proc/{rank.process.pid}/fd")) == descriptors

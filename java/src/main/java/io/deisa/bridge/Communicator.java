@@ -4,7 +4,7 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 
 /**
- * How ranks meet. A program that has MPI or another way of its own implements this; without one, the bridge uses Gloo, or
+ * How ranks synchronise. A program that has MPI or another way of its own implements this; without one, the bridge uses Gloo, or
  * nothing for a single rank.
  *
  * <p>The methods are called by one thread at a time, inside calls of the bridge, by all ranks in the same order. They must
@@ -35,7 +35,7 @@ public interface Communicator {
     /** The bytes of {@code data} go from {@code root} to every rank. */
     void broadcast(ByteBuffer data, int root, Duration timeout) throws Exception;
 
-    /** One rank that meets nobody. */
+    /** One rank, which has nobody to wait for. */
     static Communicator single() {
         return new Communicator() {
             @Override
