@@ -20,7 +20,7 @@ sys.path.append(str(ROOT / "python"))
 
 import ray as ray_api  # noqa: E402
 from back_pressure_picture import draw  # noqa: E402
-from deisa_bridge.store import Store  # noqa: E402
+from deisa_bridge.node.store import Store  # noqa: E402
 from local_ray import LocalRay  # noqa: E402
 from processes import Child, adopt_orphans, descendants, end_children, fail, stop_on_signals  # noqa: E402
 

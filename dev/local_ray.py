@@ -93,6 +93,8 @@ class LocalRay:
         environment |= self._variables
         # A token of the user's is for other clusters, and a driver that is given an address ignores it.
         environment.setdefault("RAY_AUTH_MODE", "disabled")
+        # Else whatever else this machine does goes before Ray's workers, and they miss their deadlines.
+        environment.setdefault("RAY_worker_niceness", "0")
         environment["RAY_USAGE_STATS_ENABLED"] = "0"
         # What Ray waits for its own parts, 10 and 30 s, is too short when the machine is busy.
         environment.setdefault("RAY_raylet_start_wait_time_s", str(round(self._timeout / 2)))

@@ -24,7 +24,7 @@ ABOUT = re.compile(r"array '(\w+)', timestep (-?\d+)")
 FROM_THEN_ON = re.compile(r"'(\w+)'(?: from timestep (-?\d+) on)?(?=,| can never)")
 BLAMED = re.compile(r"rank (\d+) (?:died|was abandoned|closed|skipped)")
 SETTLE = 5.0
-"""Seconds for which the node actors go on after the end of bridge 0: SETTLE of deisa_bridge/ending.py."""
+"""Seconds for which the node actors go on after the end of bridge 0: SETTLE of node/shutdown.py."""
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = LONG) -> object:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deisa_bridge.store import Store
+from deisa_bridge.node.store import Store
 from local_ray import LocalRay
 from processes import Child
 from simulation import (

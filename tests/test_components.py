@@ -1,7 +1,8 @@
-"""Each component of native/ includes only what docs/architecture.md lets it use."""
+"""Each component includes or imports only what docs/architecture.md lets it use."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -60,3 +61,42 @@ def test_the_documentation_says_the_same(component: str) -> None:
     assert row, f"docs/architecture.md has no row for native/{component}/"
     if row[1].strip() != "all of the above":
         assert set(re.findall(r"`(\w+)`", row[1])) == MAY_USE[component]
+
+
+PYTHON = ROOT / "python" / "deisa_bridge"
+# service.py makes these, and lets the session call them: they know the session, and not each other.
+PARTS = {"back_pressure", "holes", "liveness", "publisher", "shutdown", "spread"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of this package that a module imports when it is loaded, also those only for types."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        for one in [node, *(node.body if isinstance(node, ast.If) else [])]:
+            if isinstance(one, ast.ImportFrom) and (one.module or "").startswith("deisa_bridge"):
+                for name in (one.module, *(f"{one.module}.{alias.name}" for alias in one.names)):
+                    if (PYTHON.parent / (name.replace(".", "/") + ".py")).exists():
+                        found.add(name)
+    return found
+
+
+def python_modules() -> dict[str, set[str]]:
+    paths = {
+        ".".join(path.relative_to(PYTHON.parent).with_suffix("").parts): path for path in PYTHON.rglob("*.py")
+    }
+    return {name: imports_of(path) for name, path in paths.items()}
+
+
+def test_no_circle_of_imports_in_python() -> None:
+    modules = python_modules()
+    while leaves := [name for name, used in modules.items() if not used & modules.keys()]:
+        for name in leaves:
+            del modules[name]
+    assert not modules
+
+
+def test_parts_of_the_node_actor_do_not_know_each_other() -> None:
+    for part in PARTS:
+        used = {name.rpartition(".")[2] for name in imports_of(PYTHON / "node" / f"{part}.py")}
+        assert "session" in used
+        assert not used & (PARTS | {"service", "host"}), part

@@ -85,7 +85,7 @@ def make_actor_class(base: str = "") -> type:
 
             if root not in sys.path:
                 sys.path.append(root)
-            from deisa_bridge.host import Host
+            from deisa_bridge.node.host import Host
 
             self._deisa_host = Host(actor_id, base)
 

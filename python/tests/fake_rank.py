@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deisa_bridge.node.values import decode
 from deisa_bridge.status import END_MARKER_ARRAY, NO_TIMESTEP
-from deisa_bridge.values import decode
 
 HEADER = struct.Struct("=IHHQqIIiIQ")
 MAGIC = 0x41534944

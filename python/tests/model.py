@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from deisa_bridge.broken import Broken
-from deisa_bridge.gather import ANYTHING, NEVER, Gather
+from deisa_bridge.node.broken import Broken
+from deisa_bridge.node.gather import ANYTHING, NEVER, Gather
+from deisa_bridge.node.watermark import Watermark
 from deisa_bridge.status import Status
-from deisa_bridge.watermark import Watermark
 
 MASTER, OTHER = 0, 1
 SENDING, FLUSHING, MET, LEFT, DEAD = range(5)  # phases of a rank

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from deisa_bridge.broken import Broken, BrokenSets, Spread
-from deisa_bridge.gather import ANYTHING, NEVER, Gather
 from deisa_bridge.head import ActorGone
-from deisa_bridge.holes import Holes, _reader, _remover
+from deisa_bridge.node.broken import Broken, BrokenSets
+from deisa_bridge.node.gather import ANYTHING, NEVER, Gather
+from deisa_bridge.node.holes import Holes, _reader, _remover
+from deisa_bridge.node.spread import Spread
 from deisa_bridge.status import BridgeError
 
 
@@ -199,7 +200,7 @@ async def idle(spread: Spread) -> None:
 
 
 def test_a_node_tells_the_master_and_the_master_all_others(monkeypatch):
-    monkeypatch.setattr("deisa_bridge.broken.RETRY", 0.01)
+    monkeypatch.setattr("deisa_bridge.node.spread.RETRY", 0.01)
 
     async def work():
         nodes = Nodes("B", answers=[BridgeError("not registered", "contract")])
@@ -262,8 +263,8 @@ def test_a_part_that_came_between_two_looks_is_not_taken_for_a_hole(still):
         return {"broken": [lacks.to_json()]}
 
     peers = SimpleNamespace(node="A", nodes=["A", "B"], call=call)
-    service = SimpleNamespace(peers=peers, spread=SimpleNamespace(hear=heard.append), head=None)
-    holes = Holes(service)
+    session = SimpleNamespace(peers=peers, head=None)
+    holes = Holes(session, heard.append)
     looks = [[("X", 3, "B")], [("X", 3, "B")] if still else []]
 
     async def read():

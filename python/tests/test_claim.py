@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from deisa_bridge import ending
 from deisa_bridge.claim import end_noter, end_taker, holder_reader
+from deisa_bridge.node import shutdown as shutdown
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
 
 
@@ -57,14 +57,14 @@ def live(monkeypatch) -> set[str]:
     async def registered(*args: Any) -> None:
         return None
 
-    monkeypatch.setattr(ending.head_actor, "find_actor", find)
-    monkeypatch.setattr(ending, "register_end_marker", registered)
-    monkeypatch.setattr(ending.ray, "put", lambda value: value)
+    monkeypatch.setattr(shutdown.head_actor, "find_actor", find)
+    monkeypatch.setattr(shutdown, "register_end_marker", registered)
+    monkeypatch.setattr(shutdown.ray, "put", lambda value: value)
     return names
 
 
 def end(head: Head, node: str, session: str = "s", newest: int | None = 3) -> bool:
-    return asyncio.run(ending.end_alone(head, session, node, newest))
+    return asyncio.run(shutdown.end_alone(head, session, node, newest))
 
 
 def test_the_end_is_told_once_and_after_what_waits(live):

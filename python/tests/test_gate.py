@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from deisa_bridge.gate import LOOK, Gate, Limits, Neighbour, Usage, Word
+from deisa_bridge.node.gate import LOOK, Gate, Limits, Neighbour, Usage, Word
 
 MIB = 2**20
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from deisa_bridge.gather import ANYTHING, NEVER, Gather
+from deisa_bridge.node.gather import ANYTHING, NEVER, Gather
 from deisa_bridge.status import Status
 
 

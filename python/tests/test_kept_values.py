@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deisa_bridge import values
-from deisa_bridge.feedback import Feedback
-from deisa_bridge.receiver import Get
+from deisa_bridge.node import values
+from deisa_bridge.node.feedback import Feedback
+from deisa_bridge.node.receiver import Get
 from deisa_bridge.status import BridgeError
 
 INTERVAL = 0.01

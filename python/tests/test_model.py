@@ -10,7 +10,7 @@ import os
 import pytest
 from model import Model, Violation, World, explore
 
-from deisa_bridge.gather import NEVER, Gather
+from deisa_bridge.node.gather import NEVER, Gather
 
 ALL = (0, 1, 2, 3)
 WHOLE = {"arrays": {"a": ALL}}

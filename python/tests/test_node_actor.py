@@ -54,7 +54,7 @@ def test_every_method_is_a_coroutine_so_that_the_actor_is_asynchronous():
 def test_making_the_class_imports_neither_deisa_ray_nor_dask():
     program = (
         "import sys; from deisa_bridge import preparing; preparing.make_actor_class(); "
-        "print([m for m in ('dask', 'deisa.ray', 'deisa_bridge.service') if m in sys.modules])"
+        "print([m for m in ('dask', 'deisa.ray', 'deisa_bridge.node.service') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from deisa_bridge.gather import ANYTHING, NEVER
-from deisa_bridge.peers import Peers
+from deisa_bridge.node.gather import ANYTHING, NEVER
+from deisa_bridge.node.peers import Peers
 from deisa_bridge.status import BridgeError
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from deisa_bridge.ranks import parse_define, parse_hello
+from deisa_bridge.node.ranks import parse_define, parse_hello
 
 GOOD = {
     "name": "field",

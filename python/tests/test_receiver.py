@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from conftest import node_library
 
-from deisa_bridge import receiver as wire
-from deisa_bridge.receiver import NO_TIMESTEP, Receiver, ReceiverClosed, ReceiverError
+from deisa_bridge.node import receiver as wire
+from deisa_bridge.node.receiver import NO_TIMESTEP, Receiver, ReceiverClosed, ReceiverError
 from deisa_bridge.status import Status
 
 GOLDEN = Path(__file__).resolve().parents[2] / "native" / "ipc" / "wire_golden.txt"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deisa_bridge import admitting
-from deisa_bridge import receiver as wire
-from deisa_bridge.gate import Limits, Usage
-from deisa_bridge.service import Service
+from deisa_bridge.node import receiver as wire
+from deisa_bridge.node import session as node_session
+from deisa_bridge.node.gate import Limits, Usage
+from deisa_bridge.node.service import Service
 from deisa_bridge.status import Status
 
 MIB = 2**20
@@ -64,7 +64,7 @@ class Chunk:
 def serve(monkeypatch):
     """serve(play): runs play(service, receiver), a coroutine, with one rank that sends 4 MiB per timestep,
     one timestep in flight; 40 MiB are allowed."""
-    monkeypatch.setattr(admitting, "Store", Store)
+    monkeypatch.setattr(node_session, "Store", Store)
 
     async def run(play: Any) -> None:
         receiver = Receiver()
@@ -79,7 +79,7 @@ def serve(monkeypatch):
                 wire.Ready(1, 0, 3),
             ):
                 service._handle(event)
-            service.admitting.gate.begin(Limits(threshold=0.4))
+            service.gate.begin(Limits(threshold=0.4))
             await play(service, receiver)
         finally:
             service.stop()
@@ -88,9 +88,9 @@ def serve(monkeypatch):
 
 
 async def measure(service: Service, usage: Usage) -> None:
-    service.admitting.store.usage = usage
-    await service.admitting._read()
-    service.admitting.settle()
+    service.store.usage = usage
+    await service.back_pressure._read()
+    service.back_pressure.settle()
 
 
 def test_a_rank_hears_that_the_gate_has_closed_before_a_slot_is_free(serve):
@@ -98,7 +98,7 @@ def test_a_rank_hears_that_the_gate_has_closed_before_a_slot_is_free(serve):
 
     async def play(service: Service, receiver: Receiver) -> None:
         await measure(service, Usage(33 * MIB, 100 * MIB))
-        assert service.admitting.gate.open
+        assert service.gate.open
         step = wire.Step(1, 0, 4, 0, True, (Chunk(),))
         service._begin_puts(step)
         await asyncio.wrap_future(next(iter(service._puts.values())))

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from deisa_bridge import socket_path as under_test
-from deisa_bridge.socket_path import MAX_SOCKET_PATH, socket_path
+from deisa_bridge.node import socket_path as under_test
+from deisa_bridge.node.socket_path import MAX_SOCKET_PATH, socket_path
 from deisa_bridge.status import BridgeError
 
 

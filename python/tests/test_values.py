@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from deisa_bridge.values import DTYPES, UnsupportedValue, decode, encode
+from deisa_bridge.node.values import DTYPES, UnsupportedValue, decode, encode
 
 
 @pytest.mark.parametrize(

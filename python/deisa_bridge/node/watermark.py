@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deisa_bridge.gather import ANYTHING
+from deisa_bridge.node.gather import ANYTHING
 
 
 class Watermark:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.gather import ANYTHING, NEVER
+from deisa_bridge.node.gather import ANYTHING, NEVER
+from deisa_bridge.node.watermark import Watermark
 from deisa_bridge.status import BridgeError, actor_name
-from deisa_bridge.watermark import Watermark
 
 logger = logging.getLogger(__name__)
 

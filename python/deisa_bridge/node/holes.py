@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.broken import Broken
+from deisa_bridge.node.broken import Broken
+from deisa_bridge.node.session import Session
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
 from deisa_bridge.versions import runner
-
-if TYPE_CHECKING:
-    from deisa_bridge.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +74,12 @@ def _remover() -> Any:
 
 
 class Holes:
-    """What the head actor has of sets that can never be complete. On the event loop."""
+    """What the head actor has of sets that can never be complete; `report` hears of those that were found. On
+    the event loop."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, session: Session, report: Callable[[list[Broken]], None]) -> None:
+        self._session = session
+        self._report = report
         self._missing, self._remove = _reader(), _remover()
         self._ranges: list[tuple[str, int, int]] = []
         self._removing: asyncio.Task | None = None
@@ -87,10 +88,10 @@ class Holes:
 
     def forget(self, arrays: list[tuple[str, int, int]]) -> None:
         """Removes what the head actor has of these arrays, from the first to the last timestep."""
-        if arrays and runner(self._service.head) is not None:
+        if arrays and runner(self._session.head) is not None:
             self._ranges += arrays
             if self._removing is None:
-                self._removing = self._service.spawn(self._forget())
+                self._removing = self._session.spawn(self._forget())
 
     async def _forget(self) -> None:
         try:
@@ -106,12 +107,12 @@ class Holes:
 
     async def watch(self) -> None:
         """Looks for sets that wait for a node which will not send its part, for ever."""
-        peers = self._service.peers
+        peers = self._session.peers
         assert peers is not None
-        if runner(self._service.head) is None:
+        if runner(self._session.head) is None:
             return
         pause = POLL
-        while not self._service.lost and not self._service.ending.done:
+        while not self._session.lost and not self._session.ended:
             await asyncio.sleep(pause + POLL_PER_NODE * len(peers.nodes))
             try:
                 pause = POLL_AGAIN if await self.look() else POLL
@@ -133,7 +134,7 @@ class Holes:
         still = set(await self._read())
         found = [one for one in suspects if (*one.arrays[0][:2], one.node) in still]
         if found:
-            self._service.spread.hear(found)
+            self._report(found)
         return bool(found)
 
     async def _read(self) -> list[Part]:
@@ -142,15 +143,15 @@ class Holes:
 
     async def _run(self, function: Any, *args: Any, what: str) -> Any:
         """In the head actor."""
-        run = runner(self._service.head).options(enable_task_events=False)
+        run = runner(self._session.head).options(enable_task_events=False)
         return await head_actor.call(run.remote(function, *args), TIMEOUT, what)
 
     async def _ask(self, node: str, sets: list[list]) -> list[Broken]:
         """Which of the sets a node will never announce."""
-        peers = self._service.peers
+        peers = self._session.peers
         assert peers is not None
         if node == peers.node:
-            return self._service.gather.lacking(sets)
+            return self._session.gather.lacking(sets)
         try:
             reply = await peers.call(node, "deisa_lacking", {"sets": sets}, TIMEOUT)
         except BridgeError as error:

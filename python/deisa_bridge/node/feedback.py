@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deisa_bridge import head as head_actor
-from deisa_bridge import values
-from deisa_bridge.receiver import Get
+from deisa_bridge.node import values
+from deisa_bridge.node.receiver import Get
 from deisa_bridge.status import BridgeError
 from deisa_bridge.versions import runner
 

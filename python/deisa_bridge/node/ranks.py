@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from deisa_bridge import head as head_actor
+from deisa_bridge.node.values import DTYPES
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
-from deisa_bridge.values import DTYPES
 
 DEFAULT_STEP_TIMEOUT = 120.0
 REGISTER_TIMEOUT = 60.0

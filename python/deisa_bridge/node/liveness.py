@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import ray
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.head import ActorGone
+from deisa_bridge.node.session import Session
 from deisa_bridge.status import BridgeError, Status, actor_name
 from deisa_bridge.versions import driver_is_gone
-
-if TYPE_CHECKING:
-    from deisa_bridge.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +30,13 @@ SILENT = 30.0
 """Seconds without an answer of the head actor after which the ranks are told."""
 
 
-class Watch:
-    """Looks after one session, from its beginning to its end. On the event loop."""
+class Liveness:
+    """Looks after one session, from its beginning to its end; `take_over` sends the end marker when the node
+    actor of bridge 0 cannot. On the event loop."""
 
-    def __init__(self, service: Service, head: Any) -> None:
-        self._service = service
+    def __init__(self, session: Session, head: Any, take_over: Callable[[str], None]) -> None:
+        self._session = session
+        self._take_over = take_over
         self._head = head
         self._analytics_gone = False
         self._told_silence = False
@@ -43,15 +44,15 @@ class Watch:
     async def until_over(self) -> None:
         """Returns when the simulation has left, and the analytics have ended; the head actor, which deisa-ray
         would leave, is then removed. Tells the ranks meanwhile when what they send cannot arrive any more."""
-        service = self._service
-        nodes = len(service.peers.nodes) if service.peers is not None else 1
+        session = self._session
+        nodes = len(session.peers.nodes) if session.peers is not None else 1
         while True:
             await asyncio.sleep(POLL + POLL_PER_NODE * nodes)
             looks = (self._look_at_head(), self._look_at_nodes())
             for problem in await asyncio.gather(*looks, return_exceptions=True):
                 if isinstance(problem, Exception):
-                    logger.warning("looking after session %s: %s; trying again", service.session, problem)
-            if self._analytics_gone and not service.live() and service.gather.idle:
+                    logger.warning("looking after session %s: %s; trying again", session.id, problem)
+            if self._analytics_gone and not session.live() and session.gather.idle:
                 return
 
     # ---- The analytics -------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ class Watch:
         except BridgeError as error:
             if error.kind == "timeout" and not self._told_silence:
                 self._told_silence = True
-                self._service.tell_all(
+                self._session.tell_all(
                     Status.TIMEOUT,
                     f"the head actor of the analytics has not answered for {SILENT:.0f} s. What is sent is "
                     "kept, and announced when it answers again.",
@@ -81,40 +82,40 @@ class Watch:
 
     def _lose_analytics(self, text: str) -> None:
         self._analytics_gone = True
-        if not self._service.ending.begun:
-            self._service.lose(text)
+        if not self._session.ending:
+            self._session.lose(text)
 
     # ---- The other nodes -----------------------------------------------------------------------------
 
     async def _look_at_nodes(self) -> None:
-        peers, ending = self._service.peers, self._service.ending
-        if peers is None or ending.done or self._analytics_gone:
+        peers = self._session.peers
+        if peers is None or self._session.ended or self._analytics_gone:
             return
         if peers.is_master:
             await asyncio.gather(*(self._look_at_follower(node) for node in peers.others))
             return
         master = await self._state_of(peers.master)
         if master is None:
-            self._service.lose(f"the node actor {actor_name(peers.master)} of bridge 0 has died")
+            self._session.lose(f"the node actor {actor_name(peers.master)} of bridge 0 has died")
         elif master["lost"]:
-            self._service.lose(master["lost"], complete=True)
+            self._session.lose(master["lost"], complete=True)
         elif master["ended"]:
-            ending.done = True
+            self._session.ended = True
         # Somebody must end the analytics: the first node that began, if not the master.
         begun = master is not None and master["begun"]
-        if not begun and (master is None or not self._service.live()) and await self._is_first():
+        if not begun and (master is None or not self._session.live()) and await self._is_first():
             how = "is gone with its node actor" if master is None else "never began"
-            ending.take_over(how)
+            self._take_over(how)
 
     async def _look_at_follower(self, node: str) -> None:
-        peers = self._service.peers
+        peers = self._session.peers
         assert peers is not None
         if await self._state_of(node) is None:
             peers.gone(node)
-            self._service.lose(f"the node actor {actor_name(node)} has died", complete=True)
+            self._session.lose(f"the node actor {actor_name(node)} has died", complete=True)
 
     async def _is_first(self) -> bool:
-        peers = self._service.peers
+        peers = self._session.peers
         assert peers is not None
         for node in peers.nodes[: peers.nodes.index(peers.node)]:
             state = await self._state_of(node)
@@ -125,12 +126,12 @@ class Watch:
     async def _state_of(self, node: str) -> dict[str, Any] | None:
         """What a node actor says of this session, or None if it has died. Raises BridgeError if it does not
         answer."""
-        assert self._service.peers is not None
+        assert self._session.peers is not None
         try:
-            state = await self._service.peers.call(node, "deisa_status", {}, SILENT)
+            state = await self._session.peers.call(node, "deisa_status", {}, SILENT)
         except ActorGone:
             return None
-        same = state.get("session") == self._service.session
+        same = state.get("session") == self._session.id
         return {
             "begun": same and state.get("begun", False),
             "ended": same and state.get("ended", False),

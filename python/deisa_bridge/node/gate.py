@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deisa_bridge.gather import ANYTHING, NEVER
+from deisa_bridge.node.gather import ANYTHING, NEVER
 
 RECENT = 1000
 """Timesteps that have begun, and that neighbours are told."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.gate import Gate, Limits, Neighbour, Usage
+from deisa_bridge.node.gate import Limits, Neighbour, Usage
+from deisa_bridge.node.session import Session
+from deisa_bridge.node.store import StoreUnreadable
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
-from deisa_bridge.store import Store, StoreUnreadable
 
 if TYPE_CHECKING:
-    from deisa_bridge import receiver as wire
-    from deisa_bridge.ranks import Rank
-    from deisa_bridge.service import Service
+    from deisa_bridge.node import receiver as wire
+    from deisa_bridge.node.ranks import Rank
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +51,14 @@ def _waiting_reader() -> Any:
     return waiting
 
 
-class Admitting:
+class BackPressure:
     """Looks at the store and at the analytics when the gate wants it, and tells the ranks. On the event
     loop."""
 
-    def __init__(self, service: Service) -> None:
-        self.gate = Gate()
-        self.store = Store()
-        self._service = service
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.gate = session.gate
+        self.store = session.store
         self._limits = Limits()
         self._nodes = 1
         self._head: Any = None
@@ -88,8 +88,8 @@ class Admitting:
             await self._look_ahead()
         self.gate.begin(self._limits)
         self.settle()
-        self._service.spawn(self._look_at_store())
-        self._service.spawn(self._look_at_head())
+        self._session.spawn(self._look_at_store())
+        self._session.spawn(self._look_at_head())
 
     def ask(self, rank: Rank, event: wire.Ask) -> None:
         """A rank wants to begin a timestep."""
@@ -100,23 +100,14 @@ class Admitting:
         now = time.monotonic()
         self.gate.settle()
         for word in self.gate.words(now):
-            rank = self._service.ranks[word.bridge]
-            self._service.receiver.gate(
+            rank = self._session.ranks[word.bridge]
+            self._session.receiver.gate(
                 rank.connection, word.sequence, self.gate.open, self.gate.newest, self.gate.explain()
             )
         if self.gate.wants_store(now):
             self._store_wanted.set()
         if self.gate.wants_look_ahead(now):
             self._head_wanted.set()
-
-    def release(self) -> None:
-        """Whatever is sent from now on is lost: nobody needs to wait for room."""
-        self.gate.release()
-        self.settle()
-
-    def status(self) -> dict:
-        """For people and tests."""
-        return self.gate.status()
 
     # ---- Looks ---------------------------------------------------------------------------------------------
 
@@ -163,21 +154,21 @@ class Admitting:
     def _tell_spill(self, usage: Usage) -> None:
         """Once: in the log of this actor, and on stderr of one rank."""
         text = (
-            f"Ray has spilled objects of node {self._service.node} to disk: {usage.spilled / 2**20:.1f} MiB "
+            f"Ray has spilled objects of node {self._session.node} to disk: {usage.spilled / 2**20:.1f} MiB "
             f"lie there, the object store has {usage.capacity / 2**20:.1f} MiB. Ray spills when it is "
             f"80 % full; store_threshold is {self._limits.threshold:g}, and the analytics' results need "
             "room, too. Start Ray with a larger --object-store-memory, or lower store_threshold."
         )
         logger.warning(text)
-        ranks = [rank for rank in self._service.live() if rank.welcomed]
+        ranks = [rank for rank in self._session.live() if rank.welcomed]
         if ranks:
             first = min(ranks, key=lambda rank: rank.bridge)
-            self._service.receiver.notice(first.connection, Status.OK, text)
+            self._session.receiver.notice(first.connection, Status.OK, text)
 
     async def _ask_neighbours(self) -> None:
         """The other node actors of this simulation that put into the same store: there are some only where
         nodes were given names of their own."""
-        peers = self._service.peers
+        peers = self._session.peers
         if peers is None:
             return
         here = ray.get_runtime_context().get_node_id()
@@ -188,7 +179,7 @@ class Admitting:
             self.gate.heard([one for one in answers if one is not None])
 
     async def _ask_neighbour(self, node: str, here: str) -> Neighbour | None:
-        peers = self._service.peers
+        peers = self._session.peers
         assert peers is not None and self._candidates is not None
         try:
             reply = await peers.call(node, "deisa_room", {}, NEIGHBOUR_TIMEOUT)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deisa_bridge.broken import Broken, BrokenSets
+from deisa_bridge.node.broken import Broken, BrokenSets
 from deisa_bridge.status import Status
 
 NEVER = 2**63 - 1

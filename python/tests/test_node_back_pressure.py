@@ -13,8 +13,8 @@ import ray
 from conftest import until
 from fake_rank import Chunk
 
-from deisa_bridge.gate import Usage
-from deisa_bridge.store import Store
+from deisa_bridge.node.gate import Usage
+from deisa_bridge.node.store import Store
 
 pytestmark = pytest.mark.ray
 

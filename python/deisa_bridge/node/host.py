@@ -16,17 +16,17 @@ from typing import Any
 import ray
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.broken import Broken
 from deisa_bridge.claim import claim
-from deisa_bridge.ending import end_alone
+from deisa_bridge.node.broken import Broken
+from deisa_bridge.node.liveness import Liveness
+from deisa_bridge.node.ranks import register
+from deisa_bridge.node.service import Service
+from deisa_bridge.node.shutdown import end_alone
+from deisa_bridge.node.socket_path import socket_path
 from deisa_bridge.node_actor import load_base
-from deisa_bridge.ranks import register
-from deisa_bridge.service import Service
-from deisa_bridge.socket_path import socket_path
 from deisa_bridge.starting import Starting
 from deisa_bridge.status import HEAD_ACTOR, BridgeError, actor_name, creation_failed
 from deisa_bridge.versions import check_deisa_ray, driver_is_gone, job_is_over
-from deisa_bridge.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -165,23 +165,23 @@ class Host:
         service = self._service
         if self._leaving or self._ends:
             raise BridgeError("it is ending, after the simulation before", "busy")
-        if service is not None and service.session != session:
+        if service is not None and service.id != session:
             if live := service.live():
                 ranks = ", ".join(f"{rank.bridge} (process {rank.pid})" for rank in live[:8])
                 raise BridgeError(
-                    f"it serves session {service.session} of another simulation, whose ranks are connected: "
+                    f"it serves session {service.id} of another simulation, whose ranks are connected: "
                     f"{ranks}. Run one simulation at a time on a Ray cluster, or wait until that one ends.",
                     "contract",
                 )
             if self._finalised:
                 raise BridgeError(
-                    f"it still holds the data of session {service.session}, whose simulation has ended and "
+                    f"it still holds the data of session {service.id}, whose simulation has ended and "
                     "whose analytics have not",
                     "busy",
                 )
             if starting:
                 raise BridgeError(
-                    f"it serves session {service.session} of another simulation, which is starting: process "
+                    f"it serves session {service.id} of another simulation, which is starting: process "
                     f"{self._process}. Run one simulation at a time on a Ray cluster.",
                     "busy",
                 )
@@ -194,7 +194,7 @@ class Host:
         return {"actor": actor_name(self._node), "node_id": self._node, "socket": self._path}
 
     def _open(self, request: dict, session: str) -> None:
-        from deisa_bridge.receiver import Receiver
+        from deisa_bridge.node.receiver import Receiver
 
         path = socket_path(request.get("socket_dir") or "")
         library = request.get("library") or "libdeisa_node.so"
@@ -226,12 +226,12 @@ class Host:
             )
             if missing:
                 raise BridgeError(f"ranks {missing} of this node are not connected", "contract")
-            await service.admitting.check(request)
+            await service.back_pressure.check(request)
             with self._trace.span("meet the analytics"):
                 await self._meet_analytics(request, deadline)
             with self._trace.span("register the arrays"):
                 await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
-                await service.admitting.begin(self._head)
+                await service.back_pressure.begin(self._head)
             service.begin(self._head, self._inner, request)
             self._finalised = True
             # Every rank is connected, and nobody else may come: if this actor is killed, no file is left.
@@ -305,13 +305,13 @@ class Host:
     async def _deisa_room(self, request: dict) -> dict:
         """From another node actor that may share the object store; see gate.py."""
         service = await self._begun(request, 0.0)
-        return service.admitting.room()
+        return service.back_pressure.room()
 
     async def _deisa_drain(self, request: dict) -> dict:
         """From the node actor of bridge 0: announce everything, the end marker comes next."""
         service = await self._begun(request, 0.0)
         wait = min(float(request.get("wait", 0.0)), 30.0)
-        return await service.ending.drain_for_another(str(request.get("reason", "")), wait)
+        return await service.shutdown.drain_for_another(str(request.get("reason", "")), wait)
 
     async def _deisa_end(self, request: dict) -> dict:
         """For a session whose node actors have all died: tells its analytics the end. This actor serves no
@@ -352,9 +352,9 @@ class Host:
     def _of_session(self, request: dict) -> Service:
         if self._service is None:
             raise BridgeError("it serves no session: call deisa_serve first", "contract")
-        if self._service.session != request.get("session"):
+        if self._service.id != request.get("session"):
             raise BridgeError(
-                f"it serves session {self._service.session}, not {request.get('session')}", "contract"
+                f"it serves session {self._service.id}, not {request.get('session')}", "contract"
             )
         return self._service
 
@@ -388,12 +388,12 @@ class Host:
             over = bool(job) and await _has_ended(job)
             unused = self._service is service and not self._finalised and not service.live()
             if unused and (over or time.monotonic() > end):
-                logger.warning("session %s never started: the node actor ends", service.session)
+                logger.warning("session %s never started: the node actor ends", service.id)
                 await self._leave()
 
     async def _depart(self, service: Service) -> None:
-        await Watch(service, self._head).until_over()
-        logger.info("session %s is over: the node actor ends", service.session)
+        await Liveness(service, self._head, service.shutdown.take_over).until_over()
+        logger.info("session %s is over: the node actor ends", service.id)
         await self._leave()
 
     async def _leave(self) -> None:

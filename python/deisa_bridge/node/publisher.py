@@ -5,93 +5,77 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.gather import ChunkSet
+from deisa_bridge.node.gather import ChunkSet
+from deisa_bridge.node.session import HEAD_TIMEOUT, Session
 from deisa_bridge.status import BridgeError, Status
 from deisa_bridge.versions import driver_is_gone
 
-if TYPE_CHECKING:
-    from deisa_bridge.service import Service
-
 logger = logging.getLogger(__name__)
 
-HEAD_TIMEOUT = 120.0
-"""Seconds that the head actor may take to be told about one set."""
 
-
-async def announce(service: Service) -> None:
-    """Announces what the service gathers, for ever: the sets of one timestep together, those of the next only
+async def publish(session: Session) -> None:
+    """Announces what the session gathers, for ever: the sets of one timestep together, those of the next only
     when the head actor has answered for all of them. On the event loop."""
-    assert service.peers is not None
+    assert session.peers is not None
     while True:
         batch = []
-        while (one := service.gather.next_ready(service.peers.watermark)) is not None:
+        while (one := session.gather.next_ready(session.peers.watermark)) is not None:
             batch.append(one)
         if not batch:
-            await service.change(60.0)
+            await session.change(60.0)
             continue
-        if service.announce_delay:
-            await asyncio.sleep(service.announce_delay)
-        await asyncio.gather(*(_announce_one(service, one) for one in batch))
+        if session.announce_delay:
+            await asyncio.sleep(session.announce_delay)
+        await asyncio.gather(*(_announce_one(session, one) for one in batch))
         del batch  # and with it this actor's references: the head actor has its own
-        service.settle()
+        session.settle()
 
 
-async def tell_head(
-    service: Service, name: str, timestep: int, references: dict[tuple, Any], dtype: np.dtype
-) -> None:
-    """Gives the head actor this node's chunks of an array and timestep, by position. Raises BridgeError."""
-    method = service.head.chunks_ready.options(enable_task_events=False)
-    what = f"announcing array '{name}', timestep {timestep}"
-    await head_actor.call(method.remote(name, timestep, references, service.node, dtype), HEAD_TIMEOUT, what)
-
-
-async def _announce_one(service: Service, one: ChunkSet) -> None:
+async def _announce_one(session: Session, one: ChunkSet) -> None:
     """Announces a set, and tells its bridges how that went. Never raises."""
     begin = time.monotonic_ns()
     try:
-        await _announce_set(service, one)
+        await _announce_set(session, one)
     except Exception as error:
         logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
         reason = f"the head actor could not be told: {error}"
         if isinstance(error, head_actor.ActorGone):
             # Not how it ended: whoever sees first that the analytics have ended removes it.
-            gone = await head_actor.in_thread(driver_is_gone, service.head)
+            gone = await head_actor.in_thread(driver_is_gone, session.head)
             reason = "the analytics have ended" if gone else "the head actor of the analytics has died"
-            service.lose(reason)
+            session.lose(reason)
         # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
-        service.gather.announce_failed(one, Status.CONNECTION, reason)
+        session.gather.announce_failed(one, Status.CONNECTION, reason)
         if isinstance(error, BridgeError) and error.kind == "timeout":
             # It may still come to it: what is announced after that could be overtaken by this.
-            service.lose(f"the head actor of the analytics does not answer: {error}")
+            session.lose(f"the head actor of the analytics does not answer: {error}")
         return
-    if service.receiver.traces:
+    if session.receiver.traces:
         for bridge in one.chunks:
-            service.receiver.span("announce", bridge, one.array, one.timestep, begin)
-    known = service.gather.announced(one)
-    service.admitting.gate.announced(one.timestep)
+            session.receiver.span("announce", bridge, one.array, one.timestep, begin)
+    known = session.gather.announced(one)
+    session.gate.announced(one.timestep)
     if not known:  # it has broken on another node meanwhile: its ranks are told that
-        service.holes.forget([(one.array, one.timestep, one.timestep)])
+        session.forget_at_head([(one.array, one.timestep, one.timestep)])
         return
-    service.counters["sets_announced"] += 1
+    session.counters["sets_announced"] += 1
     for bridge, chunk in one.chunks.items():
-        service.receiver.announced(service.ranks[bridge].connection, chunk.tag.sequence, chunk.tag.array)
+        session.receiver.announced(session.ranks[bridge].connection, chunk.tag.sequence, chunk.tag.array)
 
 
-async def _announce_set(service: Service, one: ChunkSet) -> None:
+async def _announce_set(session: Session, one: ChunkSet) -> None:
     """Tells the head actor directly, not through the inherited add_chunk: that waits in one call per chunk,
     for ever if the head actor fails the last of them, and keeps an entry per timestep. A class that has an
     add_chunk of its own still gets every chunk."""
-    arrays = {bridge: service.ranks[bridge].array(one.array) for bridge in one.chunks}
+    arrays = {bridge: session.ranks[bridge].array(one.array) for bridge in one.chunks}
     dtype = next(iter(arrays.values())).dtype
-    inner = service.inner
+    inner = session.inner
     if not _has_own_add_chunk(inner):
         references = {arrays[bridge].position: chunk.payload for bridge, chunk in one.chunks.items()}
-        await tell_head(service, one.array, one.timestep, references, dtype)
+        await session.tell_head(one.array, one.timestep, references, dtype)
         return
     calls = [
         asyncio.ensure_future(inner.add_chunk(bridge, one.array, [chunk.payload], dtype, one.timestep))

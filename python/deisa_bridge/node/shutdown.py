@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import ray
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.announcing import tell_head
 from deisa_bridge.claim import end_noter, end_taker
-from deisa_bridge.gather import NEVER
-from deisa_bridge.peers import DRAIN_TIMEOUT
-from deisa_bridge.ranks import Rank, register_end_marker
+from deisa_bridge.node.gather import NEVER
+from deisa_bridge.node.peers import DRAIN_TIMEOUT
+from deisa_bridge.node.ranks import Rank, register_end_marker
+from deisa_bridge.node.session import Session
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status, actor_name
 from deisa_bridge.versions import runner
-
-if TYPE_CHECKING:
-    from deisa_bridge.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -65,41 +62,32 @@ async def end_alone(head: Any, session: str, node: str, newest: int | None) -> b
     return True
 
 
-class Ending:
+class Shutdown:
     """When and how the analytics of this simulation end. On the event loop."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._task: asyncio.Task | None = None
-        self._draining: asyncio.Task | None = None
-        self.done = False
-        """The end marker was announced, by this node or another."""
-
-    @property
-    def begun(self) -> bool:
-        """Nothing more is taken from the ranks: the end marker is on its way."""
-        return self.done or self._task is not None or self._draining is not None
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def requested(self, rank: Rank, sequence: int, timestep: int) -> None:
         """Bridge 0 asks for the end marker."""
-        service = self._service
+        session = self._session
         problem = ""
         if rank.bridge != 0:
             problem = "only bridge 0 may send the end marker"
-        elif service.head is None:
+        elif session.head is None:
             problem = "the end marker cannot be sent before the arrays are registered"
-        elif self._task is not None:
+        elif self._session.end_task is not None:
             problem = "the end marker is being sent, or was sent before"
         if problem:
             text = f"rank {rank.bridge}, end marker with timestep {timestep}: {problem}"
-            service.receiver.failed(rank.connection, sequence, Status.CONTRACT, text, timestep=timestep)
+            session.receiver.failed(rank.connection, sequence, Status.CONTRACT, text, timestep=timestep)
             return
-        self._task = service.spawn(self._close(rank, sequence, timestep))
+        self._session.end_task = session.spawn(self._close(rank, sequence, timestep))
 
     def bridge_0_gone(self, how: str) -> None:
         """Bridge 0 will not ask any more: the analytics must end all the same."""
-        if self._service.head is not None and self._task is None:
-            self._task = self._service.spawn(self._abandon(how))
+        if self._session.head is not None and self._session.end_task is None:
+            self._session.end_task = self._session.spawn(self._abandon(how))
 
     take_over = bridge_0_gone
     """The same, on another node than that of bridge 0, whose node actor cannot."""
@@ -107,44 +95,44 @@ class Ending:
     async def drain(self, reason: str) -> int | None:
         """Waits until everything that this node received is announced or has failed, and refuses more.
         Returns the newest timestep that was announced, if any. What makes no progress is given up."""
-        service, gather = self._service, self._service.gather
+        session, gather = self._session, self._session.gather
         begun = time.monotonic()
         while (waited := time.monotonic() - begun) < SETTLE and gather.bound < NEVER:
-            await service.change(SETTLE - waited)
-        while service.backlog and time.monotonic() - begun < SETTLE + BACKLOG:
+            await session.change(SETTLE - waited)
+        while session.backlog and time.monotonic() - begun < SETTLE + BACKLOG:
             await asyncio.sleep(0.02)
         await asyncio.sleep(0)
         gather.end(reason)
-        service.admitting.release()
-        service.settle()
+        session.gate.release()
+        session.settle()
         least, since = gather.left, time.monotonic()
         while not gather.idle:
-            await service.change(1.0)
+            await session.change(1.0)
             if gather.left < least:
                 least, since = gather.left, time.monotonic()
             elif time.monotonic() - since > DRAIN_TIMEOUT:
-                service.lose(f"{gather.explain()}, and nothing has moved for {DRAIN_TIMEOUT:.0f} s")
+                session.lose(f"{gather.explain()}, and nothing has moved for {DRAIN_TIMEOUT:.0f} s")
                 since = time.monotonic()
         return gather.newest
 
     async def drain_for_another(self, reason: str, seconds: float) -> dict:
         """As drain(), for the node actor that sends the marker; returns after so many seconds at the latest,
         with the number of sets that are left."""
-        if self._draining is None:
-            self._draining = self._service.spawn(self.drain(reason))
-        await asyncio.wait([self._draining], timeout=max(seconds, 0.0))
-        left = 0 if self._draining.done() else max(1, self._service.gather.left)
-        return {"newest": self._service.gather.newest, "left": left}
+        if self._session.drain_task is None:
+            self._session.drain_task = self._session.spawn(self.drain(reason))
+        await asyncio.wait([self._session.drain_task], timeout=max(seconds, 0.0))
+        left = 0 if self._session.drain_task.done() else max(1, self._session.gather.left)
+        return {"newest": self._session.gather.newest, "left": left}
 
     async def _close(self, rank: Rank, sequence: int, timestep: int) -> None:
-        receiver = self._service.receiver
+        receiver = self._session.receiver
         try:
             await self._send(timestep, "bridge 0 has closed the simulation")
         except Exception as error:
             logger.exception("the end marker could not be sent")
             text = f"the end marker with timestep {timestep} could not be sent: {error}"
             receiver.failed(rank.connection, sequence, Status.CONNECTION, text, timestep=timestep)
-            self._task = None  # so that bridge 0's going tries again
+            self._session.end_task = None  # so that bridge 0's going tries again
         else:
             receiver.announced(rank.connection, sequence)
 
@@ -159,9 +147,9 @@ class Ending:
             logger.exception("the end marker could not be sent; the analytics will wait for it")
 
     async def _send(self, timestep: int | None, reason: str) -> int:
-        service = self._service
-        assert service.peers is not None
-        mine, others = await asyncio.gather(self.drain(reason), service.peers.drain_others(reason))
+        session = self._session
+        assert session.peers is not None
+        mine, others = await asyncio.gather(self.drain(reason), session.peers.drain_others(reason))
         newest = max((t for t in [mine, *others] if t is not None), default=-1)
         marker = min(newest + 1, NEWEST_TIMESTEP) if timestep is None else max(timestep, newest)
         if timestep is not None and marker != timestep:
@@ -169,20 +157,20 @@ class Ending:
                 "the end marker's timestep %d is older than the data's: %d is sent", timestep, marker
             )
         await self._announce_marker(marker)
-        self.done = True
-        service.touch()
+        session.ended = True
+        session.touch()
         return marker
 
     async def _announce_marker(self, timestep: int) -> None:
-        service = self._service
-        if 0 in service.ranks:
+        session = self._session
+        if 0 in session.ranks:
             try:
-                position = service.ranks[0].array(END_MARKER_ARRAY).position
+                position = session.ranks[0].array(END_MARKER_ARRAY).position
             except KeyError:
                 text = f"bridge 0 has not defined the array '{END_MARKER_ARRAY}'"
                 raise BridgeError(text, "contract") from None
         else:  # the node actor of bridge 0 may not have got so far
             position = (0, 0)
-            await register_end_marker(service.head, service.node)
+            await register_end_marker(session.head, session.node)
         chunk = np.asarray(0, dtype=np.int16)
-        await tell_head(service, END_MARKER_ARRAY, timestep, {position: ray.put(chunk)}, chunk.dtype)
+        await session.tell_head(END_MARKER_ARRAY, timestep, {position: ray.put(chunk)}, chunk.dtype)

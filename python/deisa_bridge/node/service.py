@@ -17,18 +17,19 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
-from deisa_bridge import receiver as wire
-from deisa_bridge.admitting import Admitting
-from deisa_bridge.announcing import announce
-from deisa_bridge.broken import Spread
-from deisa_bridge.ending import Ending
-from deisa_bridge.feedback import Feedback
-from deisa_bridge.gather import ANYTHING, NEVER, Gather
-from deisa_bridge.holes import Holes
-from deisa_bridge.peers import Peers
-from deisa_bridge.ranks import Rank, parse_define, parse_hello
+from deisa_bridge.node import receiver as wire
+from deisa_bridge.node.back_pressure import BackPressure
+from deisa_bridge.node.feedback import Feedback
+from deisa_bridge.node.gather import NEVER
+from deisa_bridge.node.holes import Holes
+from deisa_bridge.node.peers import Peers
+from deisa_bridge.node.publisher import publish
+from deisa_bridge.node.ranks import Rank, parse_define, parse_hello
+from deisa_bridge.node.session import Session
+from deisa_bridge.node.shutdown import Shutdown
+from deisa_bridge.node.spread import Spread
+from deisa_bridge.node.values import UnsupportedValue
 from deisa_bridge.status import NO_SLOT, BridgeError, Status
-from deisa_bridge.values import UnsupportedValue
 
 logger = logging.getLogger(__name__)
 
@@ -43,41 +44,29 @@ class Where(NamedTuple):
     slot: int
 
 
-class Service:
+class Service(Session):
     """Serves the ranks of one session. Made and used on the event loop, but for what its threads do.
 
-    `receiver` is a receiver.Receiver, which this service closes.
+    Closes the receiver.
     """
 
     def __init__(
         self,
         receiver: Any,
-        session: str,
+        identifier: str,
         node: str,
         announce_delay: float = 0.0,
         feedback_interval: float = 0.0,
     ) -> None:
-        self.receiver = receiver
-        self.session = session
-        self.node = node
-        self.announce_delay = announce_delay
-        self.gather = Gather(node)
-        self.ranks: dict[int, Rank] = {}  # by bridge; those that were welcomed
-        self.head: Any = None
-        self.inner: Any = None
-        self.peers: Peers | None = None
+        super().__init__(receiver, identifier, node, announce_delay)
         self.spread = Spread(self)
-        self.holes = Holes(self)
-        self.ending = Ending(self)
-        self.admitting = Admitting(self)
-        self.lost = ""
-        """Why nothing more can reach the analytics, if so."""
-        self.counters = {"chunks_stored": 0, "chunks_failed": 0, "sets_announced": 0}
-        self._connections: dict[int, Rank] = {}
+        self.holes = Holes(self, self.spread.hear)
+        self.shutdown = Shutdown(self)
+        self.back_pressure = BackPressure(self)
+        self.forget_at_head = self.holes.forget
+        self.on_change = [self.tell_failures, self.spread.tell_found, self.back_pressure.settle]
         self._feedback = Feedback(feedback_interval, receiver)
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
-        self._tasks: set[asyncio.Task] = set()
         self._stopping = False
         self._puts: dict[tuple[int, Where], Future] = {}  # begun, and neither accepted nor refused yet
         self._pool = ThreadPoolExecutor(PUT_THREADS, thread_name_prefix="deisa-put")
@@ -90,12 +79,12 @@ class Service:
     def begin(self, head: Any, inner: Any, peers_request: dict) -> None:
         """The arrays are registered: announcing may begin."""
         self.head, self.inner = head, inner
-        self.peers = Peers(self.session, self.node, peers_request, lambda: self.gather.bound, self.touch)
+        self.peers = Peers(self.id, self.node, peers_request, lambda: self.gather.bound, self.touch)
         if self.peers.others:
             self.gather.on_node = f" on node {self.node}"
             if self.peers.is_master:
                 self.spawn(self.holes.watch())
-        self.spawn(announce(self))
+        self.spawn(publish(self))
         self.spawn(self._feedback.watch(head))
 
     def stop(self) -> None:
@@ -105,62 +94,10 @@ class Service:
         self._stopping = True
         if self.peers is not None:
             self.peers.stop()
-        for task in self._tasks:
-            task.cancel()
+        self.cancel_tasks()
         self.receiver.close()
         self._puller.join(timeout=5.0)
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def spawn(self, work: Any) -> asyncio.Task:
-        """A task that lives as long as the service."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def touch(self) -> None:
-        """Something changed that announcing or ending may wait for."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-        if self.peers is not None:
-            self.peers.bound_changed()
-
-    async def change(self, seconds: float) -> None:
-        """Waits for touch(), at most so long."""
-        changed = self._changed
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), max(seconds, 0.0))
-
-    def lose(self, text: str, complete: bool = False) -> None:
-        """Nothing that comes from now on can reach the analytics, because of `text`: the ranks are told, and
-        their chunks refused. With `complete`, sets that are complete are still announced."""
-        if self.lost:
-            return
-        self.lost = text
-        if complete:
-            self.gather.end(text)
-        else:
-            self.gather.lose(text)
-        text = f"nothing that is sent reaches the analytics any more: {text}"
-        self.tell_all(Status.CONNECTION, text, final=True)
-        self.admitting.release()
-        self.settle()
-
-    def tell_all(self, status: Status, text: str, final: bool = False) -> None:
-        """Reports a failure that belongs to no request to every rank. `final`: every later chunk fails."""
-        logger.error("session %s: %s", self.session, text)
-        for rank in self.live():
-            if rank.welcomed:
-                self.receiver.notice(rank.connection, status, text, final)
-
-    @property
-    def backlog(self) -> int:
-        """Events that the ranks were acknowledged for, and that have not been looked at."""
-        return self.receiver.counters().queued_events
-
-    def live(self) -> list[Rank]:
-        """Ranks that are connected."""
-        return [rank for rank in self._connections.values() if not rank.gone]
 
     # ---- Events ----------------------------------------------------------------------------------------
 
@@ -185,7 +122,7 @@ class Service:
     def _begin_puts(self, event: wire.Step) -> None:
         """On the puller's thread: puts begin at once, while the event loop decides whether the chunks are
         accepted. It may be busy with announcing, and a chunk is hardly ever refused."""
-        rank = self._connections.get(event.connection)
+        rank = self.connections.get(event.connection)
         if rank is None:
             return
         for chunk in event.chunks:
@@ -219,18 +156,11 @@ class Service:
             case _:
                 self.receiver.notice(event.connection, Status.INTERNAL, text)
 
-    def settle(self) -> None:
-        """After a change of state: tells failures, moves the gate, and wakes those who wait."""
-        self.tell_failures()
-        self.spread.tell_found()
-        self.admitting.settle()
-        self.touch()
-
     def _dispatch(self, event: wire.Event) -> None:
         if isinstance(event, wire.Hello):
             self._hello(event)
             return
-        rank = self._connections[event.connection]
+        rank = self.connections[event.connection]
         match event:
             case wire.Define():
                 self._define(rank, event)
@@ -240,16 +170,16 @@ class Service:
                 self._step(rank, event)
             case wire.Progress():
                 self.gather.progress(rank.bridge, event.timestep)
-                self.admitting.gate.progress(rank.bridge, event.timestep)
+                self.gate.progress(rank.bridge, event.timestep)
             case wire.Ask():
-                self.admitting.ask(rank, event)
+                self.back_pressure.ask(rank, event)
             case wire.Get():
                 self.spawn(self._get(event))
             case wire.Delete():
                 self.spawn(self._delete(event))
             case wire.End():
                 self.gather.progress(rank.bridge, NEVER)
-                self.ending.requested(rank, event.sequence, event.timestep)
+                self.shutdown.requested(rank, event.sequence, event.timestep)
             case wire.Bye():
                 self._gone(rank, "closed" if event.closed else "was abandoned")
             case wire.Lost():
@@ -260,7 +190,7 @@ class Service:
             rank = parse_hello(event.connection, event.json)
         except ValueError as error:
             rank = Rank(event.connection, event.bridge_id, problem=str(error))
-        self._connections[event.connection] = rank
+        self.connections[event.connection] = rank
 
     def _define(self, rank: Rank, event: wire.Define) -> None:
         try:
@@ -273,9 +203,9 @@ class Service:
 
     def _ready(self, rank: Rank, event: Any) -> None:
         other = self.ranks.get(rank.bridge)
-        if not rank.problem and rank.session != self.session:
+        if not rank.problem and rank.session != self.id:
             rank.problem = (
-                f"this node actor serves session {self.session}, not {rank.session}: another simulation has "
+                f"this node actor serves session {self.id}, not {rank.session}: another simulation has "
                 "started on this node. Run one simulation at a time on a Ray cluster."
             )
         elif not rank.problem and other is not None and not other.gone:
@@ -288,13 +218,13 @@ class Service:
         rank.welcomed = True
         self.ranks[rank.bridge] = rank
         self.gather.add_bridge(rank.bridge, rank.data_arrays, rank.step_timeout)
-        self.admitting.gate.add_rank(rank.bridge, rank.step_bytes, rank.max_in_flight)
+        self.gate.add_rank(rank.bridge, rank.step_bytes, rank.max_in_flight)
         self.receiver.welcome(rank.connection, event.sequence)
 
     def _gone(self, rank: Rank, how: str, reason: str = "") -> None:
         rank.gone = how
         # Its memory stays mapped as long as a put reads it: the chunks keep it.
-        del self._connections[rank.connection]
+        del self.connections[rank.connection]
         self.receiver.release(rank.connection)
         if not rank.welcomed:
             return
@@ -302,9 +232,9 @@ class Service:
             logger.warning("rank %d (process %s) %s %s", rank.bridge, rank.pid, how, reason)
         self._feedback.forget(rank.connection)
         self.gather.gone(rank.bridge, how)
-        self.admitting.gate.gone(rank.bridge)
+        self.gate.gone(rank.bridge)
         if rank.bridge == 0:
-            self.ending.bridge_0_gone(how)
+            self.shutdown.bridge_0_gone(how)
 
     # ---- Chunks ----------------------------------------------------------------------------------------
 
@@ -321,7 +251,7 @@ class Service:
             wanted.append((array.name, where))
             chunks[where] = chunk
         accepted = self.gather.step(rank.bridge, event.timestep, wanted, event.last_of_step, time.monotonic())
-        gate = self.admitting.gate
+        gate = self.gate
         gate.progress(rank.bridge, event.timestep)
         for _, where in accepted:
             gate.received(rank.bridge, event.timestep, chunks[where].bytes)
@@ -329,7 +259,7 @@ class Service:
             gate.progress(rank.bridge, event.timestep + 1)
         # The rank must hear that the gate has closed before it hears that a slot is free, with which it would
         # begin the next timestep. The put may be over already.
-        self.admitting.settle()
+        self.back_pressure.settle()
         for name, where in accepted:
             put = puts[where] or self._pool.submit(self._put, rank, event.timestep, chunks[where])
             put.add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
@@ -338,7 +268,7 @@ class Service:
         """In a put thread: from the slot into the object store. If the chunk is refused, nobody takes it."""
         array = rank.arrays[chunk.array]
         begin = time.monotonic_ns()
-        reference = self.admitting.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
+        reference = self.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
         if self.receiver.traces:
             self.receiver.span("put", rank.bridge, array.name, timestep, begin)
         return reference
@@ -359,10 +289,10 @@ class Service:
     def _put_done(self, rank: Rank, name: str, timestep: int, reference: Any, problem: str) -> None:
         nbytes = rank.array(name).nbytes
         if reference is None:
-            self.admitting.gate.lost(nbytes)
+            self.gate.lost(nbytes)
             self.gather.put_failed(rank.bridge, name, timestep, Status.RESOURCE, problem)
         else:
-            self.admitting.gate.stored(nbytes)
+            self.gate.stored(nbytes)
             self.counters["chunks_stored"] += 1
             self.gather.stored(rank.bridge, name, timestep, reference)
         self.settle()
@@ -378,7 +308,7 @@ class Service:
     ) -> None:
         if status != Status.TIMEOUT:
             self.counters["chunks_failed"] += 1
-            self.admitting.gate.broken(timestep)
+            self.gate.broken(timestep)
         slot = where.slot if frees_slot else NO_SLOT
         try:
             self.receiver.failed(
@@ -420,21 +350,7 @@ class Service:
 
     def status(self) -> dict:
         """For people and tests."""
-        return {
-            "session": self.session,
-            "ranks": sorted(self.ranks),
-            "live": sorted(rank.bridge for rank in self.live()),
-            "pending": len(self.gather.pending),
-            "waits_for": self.gather.explain(),
-            "newest": self.gather.newest,
-            "bound": None if self.gather.bound in (ANYTHING, NEVER) else self.gather.bound,
-            "ended": self.ending.done,
-            "begun": self.head is not None,
-            "lost": self.lost,
-            "feedback_lookups": self._feedback.lookups,
-            **self.counters,
-            **self.admitting.status(),
-        }
+        return super().status() | {"feedback_lookups": self._feedback.lookups}
 
 
 def _status_of(error: Exception) -> Status:

@@ -22,7 +22,7 @@ from typing import Any
 import ray
 from ray._private import internal_api
 
-from deisa_bridge.gate import Usage
+from deisa_bridge.node.gate import Usage
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The node actor: one for each Ray node that has ranks."""
