@@ -67,7 +67,11 @@ def ray_address():
     command += ["--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=false"]
     command += ["--disable-usage-stats", f"--temp-dir={folder}", "--object-store-memory=300000000"]
     # What Ray waits for its own parts is too short when the machine is busy.
-    patient = {"RAY_raylet_start_wait_time_s": "60", "RAY_gcs_server_port_wait_time_s": "60", "RAY_worker_niceness": "0"}
+    patient = {
+        "RAY_raylet_start_wait_time_s": "60",
+        "RAY_gcs_server_port_wait_time_s": "60",
+        "RAY_worker_niceness": "0",
+    }
     log = open(os.path.join(folder, "start.log"), "wb")  # noqa: SIM115
     cluster = subprocess.Popen(
         command, env=clean_environment() | patient, stdout=log, stderr=log, start_new_session=True
