@@ -85,5 +85,5 @@ def test_the_analytics_see_every_tenth_timestep(built, ray, start, tmp_path):
             np.testing.assert_array_equal(seen[fields.timestep], fields.temperature)
     left_out = 2 * STEPS - 3
     counted = "3 sent, 3 stored, 3 announced, 0 failed, 0 lost, 0 in flight, "
-    counted += f"{left_out} left out by the settings"
+    counted += f"{left_out} filtered"
     assert done.stdout.count(counted) == RANKS
