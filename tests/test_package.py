@@ -105,7 +105,7 @@ def project(folder: Path, find: str, languages: str = "C") -> Path:
         ("COMPONENTS tensors", "'tensors' is not part of .* has: core, mpi, gloo"),
         ("COMPONENTS mpi gloo missing", "'missing' is not part of"),
         ("9.0", "9.0"),
-        ("0.2", "0.2"),
+        ("0.3", "0.3"),
     ],
 )
 def test_what_is_not_there_is_named(package, tmp_path, find, message):
