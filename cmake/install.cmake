@@ -6,7 +6,8 @@
 #   include/deisa/       the headers
 #   bin/deisa-info       what is there, and what is missing
 #   <libdir>/deisa/modules  Fortran's module files
-#   share/deisa/         LICENSE, deisa-bridge.jar, maven: a repository, python/deisa_bridge, fortran: sources of the module
+#   share/deisa/         LICENSE, deisa-bridge.jar, maven: a repository, python/deisa_bridge, fortran: sources of the module,
+#                        modulefiles: for Environment Modules and Lmod
 include(CMakePackageConfigHelpers)
 
 set(DEISA_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/deisa)
@@ -65,6 +66,9 @@ if(TARGET deisa_fortran)
 endif()
 
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa)
+configure_file(dev/packaging/modulefile.in ${PROJECT_BINARY_DIR}/cmake/modulefile @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/cmake/modulefile DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa/modulefiles/deisa
+  RENAME ${PROJECT_VERSION})
 if(TARGET deisa_info)
   install(TARGETS deisa_info)
 endif()

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zipfile
@@ -14,42 +12,20 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
+from installed import BUILD, DISABLED, build_java_consumer, java_consumer
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(600)]
 NAMESPACE = {"m": "http://maven.apache.org/POM/4.0.0"}
-
-
-def local_repository(folder: Path) -> Path:
-    """A local repository that has what the user's has, but nothing of this project, and leaves that alone."""
-    theirs = Path.home() / ".m2" / "repository"
-    (folder / "io").mkdir(parents=True)
-    for group in theirs.iterdir():
-        if group.name != "io" and group.is_dir():
-            (folder / group.name).symlink_to(group)
-    for group in (theirs / "io").iterdir():
-        if group.name != "deisa":
-            (folder / "io" / group.name).symlink_to(group)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project, built against an installation that was moved after it was installed."""
     folder = tmp_path_factory.mktemp("java")
-    build = Path(os.environ.get("DEISA_BUILD") or ROOT / "build")
-    done = run(["cmake", "--install", str(build), "--prefix", str(folder / "first")], timeout=120)
+    done = run(["cmake", "--install", str(BUILD), "--prefix", str(folder / "first")], timeout=120)
     assert done.returncode == 0, done.stdout
     installed = (folder / "first").rename(folder / "installed")
-    consumer = folder / "consumer"
-    shutil.copytree(ROOT / "tests" / "consumers" / "java", consumer)
-    shutil.copytree(ROOT / "examples" / "java" / "src" / "main", consumer / "src" / "main")
-    command = ["mvn", "-q", "-B", f"-Dmaven.repo.local={local_repository(folder / 'repository')}"]
-    command += [f"-Ddeisa.repository={(installed / 'share' / 'deisa' / 'maven').as_uri()}", "package"]
-    done = subprocess.run(
-        command, cwd=consumer, timeout=200, text=True, capture_output=True, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return consumer
+    return build_java_consumer(folder, installed / "share" / "deisa" / "maven")
 
 
 def test_one_dependency_brings_what_it_needs(project):
@@ -75,13 +51,8 @@ def test_sources_and_documentation_are_beside_the_classes(project):
 
 
 def test_disabled_it_needs_nothing_else(project, tmp_path, bare_environment):
-    java = Path(shutil.which("java") or "java").resolve()
-    environment = bare_environment | {"DEISA_DISABLE": "1"}
-    # The second option keeps the unpacked libraries out of the user's cache.
-    command = [str(java), "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-    command += [f"-Dorg.bytedeco.javacpp.cachedir={tmp_path / 'cache'}"]
-    command += ["-cp", f"{project}/target/consumer-1.jar:{project}/target/lib/*", "io.deisa.examples.Heat"]
-    done = run([*command, "--steps", "2", "--size", "8"], environment, timeout=60)
+    command = java_consumer(project, tmp_path / "cache")
+    done = run([*command, "--steps", "2", "--size", "8"], bare_environment | DISABLED, timeout=60)
     assert done.returncode == 0, done.stdout
     assert done.stdout == "timestep 0 sent, source on\ntimestep 1 sent, source on\n"
 

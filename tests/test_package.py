@@ -3,7 +3,6 @@ outside of this tree."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,46 +11,20 @@ from pathlib import Path
 
 import pytest
 from conftest import ANALYTICS, ROOT, mpirun, run
+from installed import BUILD, CONSUMERS, DISABLED, analysed, build_consumer, configure, missing, succeed
 from local_ray import LocalRay
 
-CONSUMERS = ROOT / "tests" / "consumers"
-DISABLED = {"DEISA_DISABLE": "1"}
-
-pytestmark = [pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation that was moved after it was installed."""
     folder = tmp_path_factory.mktemp("package")
-    build = Path(os.environ.get("DEISA_BUILD") or ROOT / "build")
-    done = run(["cmake", "--install", str(build), "--prefix", str(folder / "installed")], timeout=120)
+    done = run(["cmake", "--install", str(BUILD), "--prefix", str(folder / "installed")], timeout=120)
     assert done.returncode == 0, done.stdout
     assert "deisa-bridge.jar" in done.stdout
     return (folder / "installed").rename(folder / "moved")
-
-
-def succeed(
-    command: list[str | Path], environment: dict[str, str] | None = None, timeout: float = 90.0
-) -> str:
-    """Runs to the end, which must be a good one; returns what it said."""
-    variables = {**os.environ, **(environment or {})}
-    done = run([str(part) for part in command], variables, timeout)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def configure(source: Path, build: Path, prefix: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(build), f"-DCMAKE_PREFIX_PATH={prefix}"]
-    return run([*command, *options], timeout=90)
-
-
-def build_consumer(name: str, tmp_path: Path, package: Path) -> Path:
-    """Builds a project that finds the package by CMake; returns its program."""
-    done = configure(CONSUMERS / name, tmp_path / name, package)
-    assert done.returncode == 0, done.stdout
-    succeed(["cmake", "--build", tmp_path / name])
-    return tmp_path / name / "consumer"
 
 
 def test_c_project_by_cmake(package, tmp_path):
@@ -82,6 +55,27 @@ def test_c_project_by_pkg_config_and_make(package, tmp_path):
     found = {"PKG_CONFIG_PATH": str(next(package.glob("**/pkgconfig")))}
     succeed(["make", "-C", tmp_path / "consumers" / "make"], found)
     assert succeed([tmp_path / "consumers" / "make" / "consumer"], DISABLED) == "done\n"
+
+
+def test_a_module_makes_compilers_and_shells_find_it(package, tmp_path):
+    """A program is compiled without any option that names the folder."""
+    shutil.copy(CONSUMERS / "c" / "main.c", tmp_path)
+    script = f"""
+      set -e
+      eval "$(/usr/bin/modulecmd bash use {package}/share/deisa/modulefiles)"
+      eval "$(/usr/bin/modulecmd bash load deisa/0.1.0)"
+      cd {tmp_path}
+      cc main.c -ldeisa -o consumer
+      DEISA_DISABLE=1 ./consumer
+      command -v deisa-info
+      pkg-config --modversion deisa
+      echo "$CMAKE_PREFIX_PATH"
+      eval "$(/usr/bin/modulecmd bash unload deisa)"
+      echo "[$CMAKE_PREFIX_PATH]"
+    """
+    variables = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = run(["bash", "-c", script], variables)
+    assert done.stdout.splitlines() == ["done", f"{package}/bin/deisa-info", "0.1.0", str(package), "[]"]
 
 
 def test_pkg_config_knows_every_component(package):
@@ -160,14 +154,6 @@ def info(package: Path, environment: dict[str, str], *options: str) -> subproces
     return run([str(package / "bin" / "deisa-info"), *options], environment)
 
 
-def missing(done: subprocess.CompletedProcess[str]) -> set[str]:
-    """What deisa-info misses, but for room in /dev/shm, which is this machine's business."""
-    last = done.stdout.splitlines()[-1]
-    names = set(last.removeprefix("missing: ").split(", ")) if last != "all is there" else set()
-    assert done.returncode == (1 if names else 0), done.stdout
-    return names - {"object store"}
-
-
 def test_info_names_what_is_missing(package, bare_environment):
     environment = {**bare_environment, "DEISA_JAVA_HOME": "/var/empty", "DEISA_SECRET": "hush"}
     done = info(package, environment)
@@ -205,9 +191,4 @@ def test_the_moved_package_reaches_ray(package, tmp_path, start):
         assert f"{ray.address} answers" in done.stdout
 
         analytics = start("analytics", ANALYTICS, ray.environment)
-        consumer = build_consumer("c", tmp_path, package)
-        assert succeed([consumer], ray.environment) == "done\n"
-        assert analytics.wait(60) == 0, analytics.lines
-    timesteps = [line for line in analytics.lines if line.startswith("timestep")]
-    assert len(timesteps) == 3 and all("right=True" in line for line in timesteps), analytics.lines
-    assert analytics.lines[-1] == "end: [0, 1, 2]"
+        analysed(build_consumer("c", tmp_path, package), analytics, ray.environment)

@@ -33,5 +33,14 @@ def test_python():
     assert f'__version__ = "{VERSION}"\n' in (ROOT / "python" / "deisa_bridge" / "__init__.py").read_text()
 
 
+def test_spack():
+    """Its options are CMake's, too."""
+    recipe = (ROOT / "dev/packaging/spack/spack_repo/deisa/packages/deisa_bridge/package.py").read_text()
+    assert f'version("{VERSION}")\n' in recipe
+    options = set(re.findall(r'"(DEISA_[A-Z_]+)"', recipe))
+    known = set(re.findall(r"^option\((\w+)", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE))
+    assert len(options) == 4 and options <= known
+
+
 def test_documentation():
     assert f"<version>{VERSION}</version>" in (ROOT / "docs" / "java.md").read_text()

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char mpi_library[] = "libdeisa_mpi.so";
+static const char mpi_library[] = "libdeisa_mpi.so.0";
 
 /* deisa_mpi_open_fortran of deisa_mpi.h, without MPI's header. */
 typedef deisa_status (*open_communicator)(int comm, deisa_communicator* out, deisa_error* error);
@@ -40,7 +40,7 @@ static deisa_status open_mpi(int comm, deisa_communicator* out, deisa_error* err
   memcpy(&open, &symbol, sizeof(open));
   if (open == NULL) {
     return deisa_fortran_fail(DEISA_ERROR_UNSUPPORTED, "",
-                              "libdeisa_mpi.so has no function deisa_mpi_open_fortran: it is not "
+                              "libdeisa_mpi.so.0 has no function deisa_mpi_open_fortran: it is not "
                               "that of this project",
                               error);
   }
