@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made of what is built already."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, ROOT / "dev" / "packaging" / "wheel.py", "--build", BUILD, "--output", folder]
-    return Path(succeed(command, timeout=500).strip())
+    return Path(succeed(command, timeout=500).splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
