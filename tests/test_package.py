@@ -63,7 +63,7 @@ def test_a_module_makes_compilers_and_shells_find_it(package, tmp_path):
     script = f"""
       set -e
       eval "$(/usr/bin/modulecmd bash use {package}/share/deisa/modulefiles)"
-      eval "$(/usr/bin/modulecmd bash load deisa/0.1.0)"
+      eval "$(/usr/bin/modulecmd bash load deisa/0.2.0)"
       cd {tmp_path}
       cc main.c -ldeisa -o consumer
       DEISA_DISABLE=1 ./consumer
@@ -75,7 +75,7 @@ def test_a_module_makes_compilers_and_shells_find_it(package, tmp_path):
     """
     variables = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     done = run(["bash", "-c", script], variables)
-    assert done.stdout.splitlines() == ["done", f"{package}/bin/deisa-info", "0.1.0", str(package), "[]"]
+    assert done.stdout.splitlines() == ["done", f"{package}/bin/deisa-info", "0.2.0", str(package), "[]"]
 
 
 def test_pkg_config_knows_every_component(package):

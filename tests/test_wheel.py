@@ -68,7 +68,7 @@ def test_metadata(wheel):
         about = Parser().parsestr(archive.read(next(n for n in names if n.endswith("/METADATA"))).decode())
     assert about["Name"] == "deisa-bridge" and about["License-Expression"] == "Apache-2.0"
     assert about["License-File"] == "LICENSE"
-    assert re.fullmatch(r"deisa_bridge-0\.1\.0-py3-none-manylinux_2_\d+_x86_64\.whl", wheel.name)
+    assert re.fullmatch(r"deisa_bridge-0\.2\.0-py3-none-manylinux_2_\d+_x86_64\.whl", wheel.name)
 
 
 def test_the_package_says_where_everything_lies(environment, prefix):
@@ -78,7 +78,7 @@ def test_the_package_says_where_everything_lies(environment, prefix):
     assert ask(environment, "--jar").name == "deisa-bridge.jar"
     assert (ask(environment, "--fortran-dir") / "deisa.F90").exists()
     assert (ask(environment, "--maven-dir") / "io" / "deisa").is_dir()
-    assert str(ask(environment, "--version")) == "0.1.0"
+    assert str(ask(environment, "--version")) == "0.2.0"
 
 
 def test_the_node_actor_alone_says_that_there_are_no_libraries():
@@ -207,7 +207,7 @@ def test_info(environment, prefix, bare_environment):
         "lib/libdeisa_gloo.so",
     ):
         assert re.search(rf"ok .* {prefix}/{path}\n", done.stdout), done.stdout
-    assert info(environment, bare_environment, "--version").stdout == "0.1.0\n"
+    assert info(environment, bare_environment, "--version").stdout == "0.2.0\n"
 
 
 @pytest.mark.ray

@@ -11,7 +11,7 @@ class DeisaBridge(CMakePackage):
 
     license("Apache-2.0")
 
-    version("0.1.0")
+    version("0.2.0")
 
     variant("mpi", default=True, description="The MPI communicator")
     variant("gloo", default=True, description="The communicator for ranks without MPI")
