@@ -98,7 +98,7 @@ def test_libraries_find_each_other_and_need_only_what_every_machine_has(prefix, 
     for folder in (prefix / "lib", next(tmp_path.glob("jar/io/deisa/bridge/linux-x86_64"))):
         libraries = [path for path in folder.glob("*.so*") if path.read_bytes()[:4] == b"\x7fELF"]
         names = {path.name for path in libraries}
-        assert {"libdeisa.so.0", "libdeisa_gloo.so", "libdeisa_node.so", "libdeisa_yaml.so"} <= names
+        assert {"libdeisa.so.0.2", "libdeisa_gloo.so", "libdeisa_node.so", "libdeisa_yaml.so"} <= names
         for name in ("gloo", "yaml-cpp"):
             assert [library for library in names if library.startswith(f"lib{name}-")], names
         for library in libraries:

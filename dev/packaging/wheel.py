@@ -42,11 +42,11 @@ def run(*command: str | Path) -> None:
 
 
 def replace_links(libraries: Path) -> None:
-    """A wheel has no symbolic links: libdeisa.so.0 is the file, libdeisa.so a text that linkers follow."""
+    """A wheel has no symbolic links: libdeisa.so.0.2 is the file, libdeisa.so a text that linkers follow."""
     for link in sorted(libraries.glob("lib*.so")):
         if not link.is_symlink():
             continue
-        soname = libraries / f"{link.name}.0"
+        soname = libraries / link.readlink()
         file = soname.resolve()
         link.unlink()
         soname.unlink()

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char mpi_library[] = "libdeisa_mpi.so.0";
+#define TEXT_OF(number) #number
+#define SONAME(major, minor) "libdeisa_mpi.so." TEXT_OF(major) "." TEXT_OF(minor)
+static const char mpi_library[] = SONAME(DEISA_VERSION_MAJOR, DEISA_VERSION_MINOR);
 
 /* deisa_mpi_open_fortran of deisa_mpi.h, without MPI's header. */
 typedef deisa_status (*open_communicator)(int comm, deisa_communicator* out, deisa_error* error);
@@ -40,7 +42,7 @@ static deisa_status open_mpi(int comm, deisa_communicator* out, deisa_error* err
   memcpy(&open, &symbol, sizeof(open));
   if (open == NULL) {
     return deisa_fortran_fail(DEISA_ERROR_UNSUPPORTED, "",
-                              "libdeisa_mpi.so.0 has no function deisa_mpi_open_fortran: it is not "
+                              "libdeisa_mpi has no function deisa_mpi_open_fortran: it is not "
                               "that of this project",
                               error);
   }

@@ -25,7 +25,7 @@ typedef struct deisa_fortran_options {
 } deisa_fortran_options;
 
 /* As deisa_open. An empty text keeps the default. `comm` is NULL, or the integer handle of an MPI
- * communicator; then libdeisa_mpi.so.0 is loaded. */
+ * communicator; then libdeisa_mpi is loaded. */
 deisa_status deisa_fortran_open(const deisa_fortran_options* given, const char* master_address,
                                 const char* ray_address, const char* node_id,
                                 const char* node_actor, const int* comm, deisa_bridge** bridge,

@@ -145,7 +145,7 @@ TEST(CheckLibraries, LooksBesideLibdeisa) {
 
 TEST(CheckLibraries, TriesToLoadThem) {
   Machine machine;
-  machine.file("install/lib/libdeisa_mpi.so.0", "not a library");
+  machine.file("install/lib/libdeisa_mpi.so." DEISA_SOVERSION, "not a library");
   machine.variables["DEISA_NODE_LIBRARY"] = loaded_library();  // any library will do
   const auto findings =
       check_libraries(machine.places, machine.path("install/lib/libdeisa.so.0.2"));

@@ -31,7 +31,7 @@ constexpr Library kLibraries[] = {
      "(Debian: "
      "libyaml-cpp-dev).",
      "Install yaml-cpp (Debian: libyaml-cpp0.7)."},
-    {"MPI", "libdeisa_mpi.so.0", nullptr, true,
+    {"MPI", "libdeisa_mpi.so." DEISA_SOVERSION, nullptr, true,
      "Simulations with MPI use it. Build deisa with -DDEISA_BUILD_MPI=ON (Debian: libopenmpi-dev).",
      "Install or load the MPI that deisa was built with (Debian: libopenmpi3)."},
 };
