@@ -65,8 +65,8 @@ def stage(build: Path, folder: Path) -> None:
     if not (prefix / "lib").is_dir():
         sys.exit(f"dev/wheel: {build} does not install into lib. Configure with -DCMAKE_INSTALL_LIBDIR=lib")
     replace_links(prefix / "lib")
-    for file in (ROOT / "python" / PACKAGE).glob("*.py"):
-        shutil.copy(file, folder / PACKAGE)
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "python" / PACKAGE, folder / PACKAGE, ignore=without, dirs_exist_ok=True)
     shutil.copy(ROOT / "python" / "pyproject.toml", folder)
     shutil.copy(ROOT / "LICENSE", folder)
 
