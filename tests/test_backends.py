@@ -24,7 +24,7 @@ STATUS = "{0} sent, {0} stored, {0} announced, 0 failed, 0 lost, 0 in flight, {1
 def no_ray(tmp_path: Path) -> dict[str, str]:
     """An environment in which nothing of Ray would be found."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME") if name in os.environ}
-    return kept | {"RAY_TMPDIR": str(tmp_path), "DEISA_STATISTICS": "1"}
+    return kept | {"RAY_TMPDIR": str(tmp_path), "DEISA_STATUS": "1"}
 
 
 def heat(language: str, environment: dict[str, str], report: Path) -> str:

@@ -73,7 +73,7 @@ def test_the_analytics_see_every_tenth_timestep(built, ray, start, tmp_path):
     arguments = Namespace(
         language="c", comm="mpi", size=SIZE, steps=STEPS, pace=0.0, ranks=RANKS, nodes=1, delay_node=0.0
     )
-    environment = ray.environment | {"DEISA_CONFIG": str(settings), "DEISA_STATISTICS": "1"}
+    environment = ray.environment | {"DEISA_CONFIG": str(settings), "DEISA_STATUS": "1"}
     done = run(mpi_command(arguments, place_ranks(arguments), tmp_path / "report"), environment, timeout=150)
     assert done.returncode == 0, done.stdout
     assert analytics.wait(60) == 0, analytics.lines

@@ -16,7 +16,8 @@ REFERENCE = ROOT / "build/docs"
 def python_reference() -> str:
     """A section for each module of deisa_bridge."""
     folder = ROOT / "python/deisa_bridge"
-    modules = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    paths = [path.relative_to(folder) for path in folder.rglob("*.py") if not path.stem.startswith("_")]
+    modules = sorted(".".join(path.with_suffix("").parts) for path in paths)
     text = (Path(__file__).parent / "python.md").read_text()
     return text + "".join(f"\n::: deisa_bridge.{module}\n" for module in modules)
 

@@ -39,7 +39,8 @@
  *    number is reported when the bridge ends.
  *  - **Structs** with a member `struct_size` start from their DEISA_..._INIT, so that a program can be run
  *    with a newer library.
- *  - **DEISA_DISABLE=1** in the environment makes every function a no-op that returns DEISA_OK.
+ *  - **DEISA_DISABLE=1** in the environment makes every function a no-op that returns DEISA_OK; reading
+ *    feedback finds nothing (DEISA_NOT_FOUND).
  */
 #ifndef DEISA_DEISA_H
 #define DEISA_DEISA_H
@@ -372,7 +373,8 @@ typedef struct deisa_source {
   /** An Arrow array and its `schema`: a primitive array of the chunk's elements, or a fixed-shape tensor
    * (fixed-size lists) of its shape. bool is arrow.bool8, a complex number a list of two. Offsets are
    * honoured; nulls, dictionaries and other types are DEISA_ERROR_CONTRACT. The memory is viewed, and copied
-   * once. The call takes ownership of both structs: they are released on return, also after an error. */
+   * once. The call takes ownership of both structs: they are released on return, also after an error, but for
+   * that of a wrong struct_size. */
   struct ArrowArray* array;
   struct ArrowSchema* schema;
 } deisa_source;

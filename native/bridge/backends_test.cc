@@ -446,7 +446,7 @@ TEST_F(BackendsTest, TheLimitOfFileSizesIsAnError) {
 
 TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
   choose("file");
-  ::setenv("DEISA_STATISTICS", "1", 1);
+  ::setenv("DEISA_STATUS", "1", 1);
   const OtherLocale locale("de_DE");
   ASSERT_TRUE(locale.is_there());
   ::testing::internal::CaptureStderr();
@@ -457,7 +457,7 @@ TEST_F(BackendsTest, NumbersAreWrittenWhateverTheLocale) {
     EXPECT_EQ(rank.close(1234568), DEISA_OK) << rank.message();
   });
   EXPECT_TRUE(contains(::testing::internal::GetCapturedStderr(), "0.0 MiB sent, 0.0 MiB copied"));
-  ::unsetenv("DEISA_STATISTICS");
+  ::unsetenv("DEISA_STATUS");
   EXPECT_EQ(files(), (std::set<std::string>{"closed", "deisa.json", "t/001234567.npy"}));
   EXPECT_EQ(read(folder + "/closed"), "1234568\n");
 }

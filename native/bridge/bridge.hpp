@@ -148,7 +148,7 @@ class Bridge {
   void filter_chunk(uint32_t array, const Source& source, int64_t timestep);
   // The arrays of this rank that are sent at this timestep.
   std::vector<uint32_t> due_arrays(int64_t timestep) const;
-  // On stderr, with DEISA_STATISTICS=1.
+  // On stderr, with DEISA_STATUS=1.
   void print_statistics() noexcept;
   void check_order(uint32_t array, int64_t timestep) const;
   void check_step_order(int64_t timestep) const;

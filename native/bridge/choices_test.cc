@@ -201,9 +201,9 @@ TEST_F(ChoicesTest, RanksWithOtherArraysSayHowFarTheyAre) {
 }
 
 TEST_F(ChoicesTest, TheStatusIsPrintedAtTheEnd) {
-  ::setenv("DEISA_STATISTICS", "1", 1);
+  ::setenv("DEISA_STATUS", "1", 1);
   start(R"({"u": {"send": false}})");
-  ::unsetenv("DEISA_STATISTICS");
+  ::unsetenv("DEISA_STATUS");
   for (int64_t step = 0; step < 3; ++step) {
     ASSERT_EQ(rank.send("t", 1.0, step), DEISA_OK);
     ASSERT_EQ(rank.send("u", 1.0, step), DEISA_OK);

@@ -48,7 +48,9 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
         throw;
       }
       if (resolved.bridge_id == 0) deisa::keep_refusal(nullptr);
-    } else if (options != nullptr && options->communicator != nullptr) {
+    } else if (options != nullptr && options->struct_size >= sizeof(*options) &&
+               options->communicator != nullptr &&
+               options->communicator->struct_size >= sizeof(deisa_communicator)) {
       handle->unused_communicator = *options->communicator;
     }
     *out = handle.release();

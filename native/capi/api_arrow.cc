@@ -28,6 +28,7 @@ extern "C" {
 deisa_status deisa_export_memory(const void* data, const deisa_layout* layout,
                                  struct ArrowArray* array, struct ArrowSchema* schema,
                                  deisa_error* error) {
+  mark_released(array, schema);
   return guarded(error, [&] {
     require(data, "data");
     require(layout, "layout");

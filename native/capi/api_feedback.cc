@@ -7,9 +7,11 @@
 
 using deisa::Bridge;
 using deisa::Error;
+using deisa::guarded;
 using deisa::is_disabled;
 using deisa::on_bridge;
 using deisa::reported;
+using deisa::reported_alone;
 using deisa::require;
 using deisa::require_size;
 
@@ -43,7 +45,13 @@ std::string not_found(const std::string& key, int64_t timestep) {
 template <typename Use>
 deisa_status read_feedback(deisa_bridge* bridge, const char* key, const deisa_get_options* options,
                            const void* value, deisa_error* error, const Use& use) noexcept {
-  if (is_disabled(bridge)) return DEISA_NOT_FOUND;
+  if (is_disabled(bridge)) {
+    return guarded(error, [&] {
+      const int64_t timestep = options != nullptr ? options->timestep : DEISA_LATEST;
+      return deisa::write_error(
+          Error(DEISA_NOT_FOUND, not_found(key != nullptr ? key : "", timestep)), error);
+    });
+  }
   deisa_get_options given = DEISA_GET_OPTIONS_INIT;
   // The caller's fault, in every error mode.
   const deisa_status valid = on_bridge(bridge, error, [&](Bridge&) {
@@ -57,7 +65,8 @@ deisa_status read_feedback(deisa_bridge* bridge, const char* key, const deisa_ge
     return DEISA_OK;
   });
   if (valid != DEISA_OK) return valid;
-  return reported(bridge, error, [&](Bridge& open) {
+  // Alone: a failure of an earlier call must not hide the value. The next call reports it.
+  return reported_alone(bridge, error, [&](Bridge& open) {
     const deisa::Client::Value& found = open.get(key, given);
     if (!found.found) {
       return deisa::write_error(Error(DEISA_NOT_FOUND, not_found(key, given.timestep)), error);

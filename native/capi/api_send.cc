@@ -140,7 +140,8 @@ deisa_status deisa_send_from(deisa_bridge* bridge, const char* name, const deisa
 }
 
 deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_error* error) {
-  // Failures of earlier calls first: in mode RETURN no step is open after them.
+  // Failures of earlier calls first: in mode RETURN no step is open after them. In mode REPORT the
+  // handler gets them, and the step begins: what this returns is about the step alone.
   const deisa_status late = reported(bridge, error, [](Bridge& open) {
     open.look_for_late_failures();
     return DEISA_OK;
@@ -152,7 +153,7 @@ deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_erro
     });
     return late;
   }
-  const deisa_status status = reported_alone(bridge, error, [&](Bridge& open) {
+  return reported_alone(bridge, error, [&](Bridge& open) {
     try {
       return open.begin_step(timestep) ? DEISA_OK : DEISA_SKIPPED;
     } catch (const Error& failure) {
@@ -162,7 +163,6 @@ deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_erro
       throw;
     }
   });
-  return status == DEISA_OK ? late : status;
 }
 
 deisa_status deisa_put(deisa_bridge* bridge, const char* name, const void* data,

@@ -183,14 +183,10 @@ TEST_F(ApiTest, AbandonSaysSo) {
 
 TEST_F(ApiTest, AcknowledgeLevels) {
   for (const auto level : {DEISA_ACK_RECEIVED, DEISA_ACK_STORED, DEISA_ACK_ANNOUNCED}) {
-    // The node actor holds the next level back, until the test lets it go on.
-    std::mutex mutex;
-    std::vector<FakeNode::Step> kept;
-    node.on_step([&, level](FakeNode& self, const FakeNode::Step& step) {
-      std::lock_guard<std::mutex> lock(mutex);
+    // The node actor never reaches the next level.
+    node.on_step([level](FakeNode& self, const FakeNode::Step& step) {
       if (level == DEISA_ACK_STORED) self.store(step);
       if (level == DEISA_ACK_ANNOUNCED) self.store_and_announce(step);
-      kept.push_back(step);
     });
     Rank one;
     one.options.acknowledge = level;
@@ -325,6 +321,28 @@ TEST_F(ApiTest, InModeReportTheHandlerGetsEachThatFailedSince) {
     EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_REPORTED);
     EXPECT_EQ(seen, (std::vector<int64_t>{1, 2}));
     EXPECT_EQ(rank.error.timestep, 1);
+  });
+}
+
+TEST_F(ApiTest, InModeReportAStepBeginsAndAValueIsFoundWhateverFailedBefore) {
+  std::vector<int64_t> seen;
+  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  rank.options.error_handler = [](void* data, const deisa_error* error) {
+    static_cast<std::vector<int64_t>*>(data)->push_back(error->timestep);
+  };
+  rank.options.error_handler_data = &seen;
+  start();
+  node.set_value("gain", "\x07");
+  fail_two_late(node, rank, [&] {
+    node.on_step([](FakeNode& self, const FakeNode::Step& step) { self.store_and_announce(step); });
+    for (int64_t t = 3; seen.size() < 2 && t < 100000; ++t) {
+      int64_t gain = 0;
+      ASSERT_EQ(deisa_get_int64(rank.bridge, "gain", nullptr, &gain, &rank.error), DEISA_OK);
+      ASSERT_EQ(gain, 7);
+      ASSERT_EQ(rank.begin(t), DEISA_OK) << rank.message();
+      ASSERT_EQ(deisa_abandon_step(rank.bridge, nullptr) < 0, false);
+    }
+    EXPECT_EQ(seen, (std::vector<int64_t>{1, 2}));
   });
 }
 
@@ -492,10 +510,10 @@ TEST_F(ApiTest, TheLossOfTheNodeActorNamesWhatIsLost) {
     if (step.timestep <= 2) self.announce(step);
     if (step.timestep == 6) came.set_value();
   });
-  ::setenv("DEISA_STATISTICS", "1", 1);
+  ::setenv("DEISA_STATUS", "1", 1);
   rank.options.max_in_flight = 8;
   start();
-  ::unsetenv("DEISA_STATISTICS");
+  ::unsetenv("DEISA_STATUS");
   for (const int64_t t : {0, 1, 2, 3, 4, 6}) ASSERT_EQ(rank.send("t", 0, t), DEISA_OK);
   came.get_future().wait();
   node.close_all();

@@ -176,6 +176,32 @@ TEST_F(CppBridge, AStepIsOneMessage) {
   EXPECT_THROW(step.end(), deisa::ContractError);
 }
 
+TEST_F(CppBridge, ASkippedStepDoesNotAbandonTheOneAfterIt) {
+  deisa::Options options = raising();
+  options.when_full = DEISA_WHEN_FULL_SKIP;
+  Bridge bridge = open(std::move(options));
+  node.on_ask([](FakeNode& fake, const FakeNode::Ask& ask) {
+    fake.answer(ask, false, ask.timestep - 1, "full");
+  });
+  node.close_gate(0, "full");
+  std::int64_t t = 1;
+  deisa::Step step = bridge.begin_step(t);
+  while (step) {  // the gate's news may be on its way
+    step.end();
+    step = bridge.begin_step(++t);
+  }
+  ASSERT_EQ(step.status(), Status::skipped);
+  node.open_gate();
+  node.on_ask([](FakeNode& fake, const FakeNode::Ask& ask) {
+    fake.answer(ask, true, DEISA_NO_TIMESTEP, "");
+  });
+  step = bridge.begin_step(++t);
+  ASSERT_TRUE(step);
+  step.put("t", values);
+  EXPECT_EQ(step.end(), Status::ok);
+  EXPECT_EQ(arrived(bridge).size(), 1u);
+}
+
 TEST_F(CppBridge, AStepThatGoesOutOfScopeIsAbandoned) {
   Bridge bridge = open();
   {

@@ -97,7 +97,11 @@ deisa_status deisa_fortran_open(const deisa_fortran_options* given, const char* 
     if (status < 0) return status;
     options.communicator = &communicator;
   }
-  return deisa_open(&options, bridge, error);
+  {
+    const deisa_status status = deisa_open(&options, bridge, error);
+    if (status < 0 && comm != NULL) communicator.release(communicator.self);
+    return status;
+  }
 }
 
 deisa_status deisa_fortran_fail(deisa_status status, const char* array, const char* message,

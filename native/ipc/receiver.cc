@@ -514,6 +514,21 @@ deisa_status Receiver::changed(uint64_t connection, int32_t status, std::string_
   const Lock lock(mutex_);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
+  // A rank that reads nothing meanwhile gets the newest value only: one message waits for each key.
+  for (Outgoing& waiting : peer->out) {
+    wire::Header earlier;
+    std::memcpy(&earlier, waiting.bytes.data(), sizeof(earlier));
+    const std::string_view carried(
+        reinterpret_cast<const char*>(waiting.bytes.data()) + sizeof(earlier), earlier.payload);
+    if (earlier.kind != wire::Kind::kChanged || carried.substr(0, earlier.value) != key) continue;
+    header.payload = static_cast<uint32_t>(payload.size());
+    peer->out_bytes -= waiting.bytes.size();
+    waiting.bytes.resize(sizeof(header) + payload.size());
+    std::memcpy(waiting.bytes.data(), &header, sizeof(header));
+    std::memcpy(waiting.bytes.data() + sizeof(header), payload.data(), payload.size());
+    peer->out_bytes += waiting.bytes.size();
+    return DEISA_OK;
+  }
   send(*peer, header, payload);
   return DEISA_OK;
 }

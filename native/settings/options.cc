@@ -84,7 +84,7 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
   options.backend = resolve.choice("backend", BackendKind::kRay);
   options.control = resolve.choice("control", ControlKind::kAuto);
   options.file_folder = resolve.text("file_folder", nullptr, "deisa-files");
-  options.statistics = resolve.on("statistics", false);
+  options.statistics = resolve.on("status", false);
   options.wait_notice = resolve.number("wait_notice", 5);
   options.announce_delay = resolve.number("announce_delay", 0);
   options.places = resolve.places();

@@ -127,7 +127,7 @@ std::vector<Setting> make_table() {
        "are found, else Python. See [control.md](control.md)"},
       {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
        "the folder of `backend: file`, empty or not there yet"},
-      {Group::kBeyond, Type::kSwitch, "statistics", "DEISA_STATISTICS",
+      {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",
        "true, yes, on, 1, false, no, off or 0", "false",
        "print the counters of each rank on stderr when it closes"},
       {Group::kBeyond, Type::kNumber, "wait_notice", "DEISA_WAIT_NOTICE", "0 ... 86400", "5",

@@ -274,20 +274,18 @@ TEST_F(SettingsTest, Yaml) {
 
 TEST_F(SettingsTest, TheSameWordsOfTruthEverywhere) {
   for (const char* yes : {"\"yes\"", "\"On\"", "1", "true", "\"TRUE\""}) {
-    write("{\"statistics\": " + std::string(yes) + ", \"arrays\": {\"t\": {\"send\": " + yes +
-          "}}}");
+    write("{\"status\": " + std::string(yes) + ", \"arrays\": {\"t\": {\"send\": " + yes + "}}}");
     EXPECT_TRUE(resolve().statistics) << yes;
     EXPECT_TRUE(resolve().arrays.of("t").send) << yes;
   }
-  write("statistics: off\nray_any: yes\narrays: {t: {send: no}}\n", "settings.yaml");
-  variables()["DEISA_STATISTICS"] = "oN";
+  write("status: off\nray_any: yes\narrays: {t: {send: no}}\n", "settings.yaml");
+  variables()["DEISA_STATUS"] = "oN";
   EXPECT_TRUE(resolve().statistics);
   EXPECT_EQ(resolve().place("DEISA_RAY_ANY"), "1");
   EXPECT_FALSE(resolve().arrays.of("t").send);
   for (const char* none : {"\"maybe\"", "2", "1.0", "[true]"}) {
-    expect_refused(
-        "{\"statistics\": " + std::string(none) + "}",
-        "statistics = " + std::string(none) + " (from FILE): expected true, yes, on, 1, ");
+    expect_refused("{\"status\": " + std::string(none) + "}",
+                   "status = " + std::string(none) + " (from FILE): expected true, yes, on, 1, ");
   }
 }
 

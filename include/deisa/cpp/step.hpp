@@ -42,6 +42,7 @@ struct Handle {
   deisa_bridge* bridge = nullptr;
   std::function<void(const Exception&)> error_handler;
   std::map<std::string, Definition> arrays;
+  std::uint64_t steps = 0;  // that were begun: the newest has this number
 
   Handle() = default;
   Handle(const Handle&) = delete;
@@ -111,8 +112,12 @@ auto with_source(const Source& source, const Call& call) {
     try {
       return call(&given);
     } catch (...) {  // perhaps before deisa.h was called
-      if (source.array->release != nullptr) source.array->release(source.array);
-      if (source.schema->release != nullptr) source.schema->release(source.schema);
+      if (source.array != nullptr && source.array->release != nullptr) {
+        source.array->release(source.array);
+      }
+      if (source.schema != nullptr && source.schema->release != nullptr) {
+        source.schema->release(source.schema);
+      }
       throw;
     }
   } else {
@@ -223,6 +228,7 @@ class Step {
     abandon();
     handle_ = std::move(other.handle_);
     status_ = other.status_;
+    number_ = other.number_;
     return *this;
   }
   // A step that was not ended is abandoned, also when an exception passes.
@@ -271,6 +277,7 @@ class Step {
   void abandon() noexcept {
     const detail::Shared handle = std::move(handle_);
     if (handle == nullptr || handle->bridge == nullptr) return;
+    if (handle->steps != number_) return;  // a skipped one, after which another was begun
     deisa_abandon_step(handle->bridge, nullptr);
     detail::thrown_by_handler() = nullptr;
   }
@@ -283,7 +290,9 @@ class Step {
 
  private:
   friend class Bridge;
-  Step(detail::Shared handle, Status status) : handle_(std::move(handle)), status_(status) {}
+  Step(detail::Shared handle, Status status) : handle_(std::move(handle)), status_(status) {
+    if (handle_ != nullptr) number_ = ++handle_->steps;
+  }
   deisa_bridge* bridge() const {
     if (handle_ == nullptr) {
       detail::raise(detail::make_error(DEISA_ERROR_CONTRACT,
@@ -294,6 +303,7 @@ class Step {
 
   detail::Shared handle_;  // empty: ended
   Status status_;
+  std::uint64_t number_ = 0;
 };
 
 }  // namespace v0

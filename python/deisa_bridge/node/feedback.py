@@ -36,7 +36,7 @@ def _newest_reader() -> Any:
         news = {}
         for key, version in known.items():
             queue = head.feedback_queues.get(key)
-            now = (len(queue), id(queue[-1])) if queue else ()
+            now = (queue[-1][0],) if queue else ()  # timesteps rise: deisa-ray sees to it
             if now != version:
                 news[key] = (now, *(queue[-1] if queue else (None, None)))
         return news
@@ -118,27 +118,26 @@ class Feedback:
         """Looks for changes, for ever. Its caller cancels it."""
         while True:
             await asyncio.sleep(self._interval or 1.0)
-            known = {key: kept.version for key, kept in self._kept.items()}
-            if not known:
+            asked = dict(self._kept)
+            if not asked:
                 continue
             try:
-                news = await self._news(head, known)
-            except BridgeError as error:
+                news = await self._news(head, {key: kept.version for key, kept in asked.items()})
+            except Exception as error:  # said to whoever asks
                 logger.info("feedback: %s", error)
-                for key in known:
+                for key in asked:
                     self._give_up(key)
                 continue
             for key, new in news.items():
-                if (kept := self._kept.get(key)) is None:
-                    continue
+                if (kept := asked[key]) is not self._kept.get(key):
+                    continue  # nobody keeps it any more, or somebody anew
                 try:
                     await self._take_in(key, kept, new)
-                except Exception as error:  # said to whoever asks
+                    # Those that cannot be told have left.
+                    kept.ranks = {one for one in kept.ranks if self._receiver.changed(one, key, kept.packed)}
+                except Exception as error:
                     logger.info("feedback %r: %s", key, error)
                     self._give_up(key)
-                    continue
-                for rank in kept.ranks:
-                    self._receiver.changed(rank, key, kept.packed)
 
     def forget(self, connection: int) -> None:
         """The rank has left. What nobody keeps is not asked for any more."""

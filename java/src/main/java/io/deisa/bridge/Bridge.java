@@ -295,7 +295,7 @@ public final class Bridge implements AutoCloseable {
         session.enter();
         try {
             Status status = session.check(Deisa.deisa_begin_step(session.handle(), timestep, session.error()));
-            return new Step(this, timestep, status);
+            return new Step(this, timestep, status, session.countStep());
         } finally {
             session.exit();
         }
@@ -374,8 +374,8 @@ public final class Bridge implements AutoCloseable {
     }
 
     // Nothing when the bridge has ended. What fails is no concern of whoever leaves a scope.
-    void abandonStep() {
-        session.abandonStep();
+    void abandonStep(long number) {
+        session.abandonStep(number);
     }
 
     Session session() {

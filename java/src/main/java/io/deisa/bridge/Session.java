@@ -47,6 +47,7 @@ final class Session {
     private final SourceMemory source;
     private final Map<String, Chunk> chunks = new LinkedHashMap<>();
     private boolean closed;
+    private long steps; // that were begun
 
     // Beside the lock, so that reading counters does not wait for close(timestep).
     private final Object countersLock = new Object();
@@ -318,11 +319,16 @@ final class Session {
         }
     }
 
-    /** deisa_abandon_step; nothing when the bridge has ended. */
-    void abandonStep() {
+    /** The number of a step that has just been begun. */
+    long countStep() {
+        return ++steps;
+    }
+
+    /** deisa_abandon_step, unless another step was begun after this one, or the bridge has ended. */
+    void abandonStep(long number) {
         enterClosing();
         try {
-            if (!closed) {
+            if (!closed && number == steps) {
                 Deisa.deisa_abandon_step(handle(), error);
                 callbacks.takeHandlerFailure();
             }

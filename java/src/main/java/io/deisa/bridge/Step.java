@@ -28,12 +28,14 @@ public final class Step implements AutoCloseable {
     private final Bridge bridge;
     private final long timestep;
     private final Status begun;
+    private final long number;
     private boolean ended;
 
-    Step(Bridge bridge, long timestep, Status begun) {
+    Step(Bridge bridge, long timestep, Status begun, long number) {
         this.bridge = bridge;
         this.timestep = timestep;
         this.begun = begun;
+        this.number = number;
     }
 
     /** The timestep. */
@@ -145,7 +147,7 @@ public final class Step implements AutoCloseable {
     public synchronized void abandon() {
         if (!ended) {
             ended = true;
-            bridge.abandonStep();
+            bridge.abandonStep(number);
         }
     }
 

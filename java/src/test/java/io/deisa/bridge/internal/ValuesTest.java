@@ -17,7 +17,7 @@ import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
 
-/** Values as the native library would have made them. What it makes of MessagePack: native/bridge/feedback_test.cc. */
+/** Values as the native library would have made them. What it makes of MessagePack: native/capi/feedback_test.cc. */
 class ValuesTest {
     private static final long SIZEOF = Loader.sizeof(Deisa.Value.class);
 
