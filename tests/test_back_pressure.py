@@ -191,7 +191,7 @@ def test_nothing_is_spilled_with_default_settings(simulation: Simulation):
 @pytest.mark.parametrize("nodes", ["", "ab"], ids=["one node", "two nodes"])
 def test_skip(simulation: Simulation, nodes: str):
     """The steps that were skipped were so on both ranks, and the analytics saw exactly the others."""
-    # `stored`: what is in flight is no reason to drop.
+    # `stored`: what is in flight is no reason to skip.
     options = {"when_full": "skip", "acknowledge": "stored", "store_threshold": threshold(24)}
     analytics, ranks = start(simulation, window=3, nodes=nodes, **options)
     succeed(simulation.ready(ranks))

@@ -136,11 +136,11 @@ def test_a_death_is_known_on_every_node(simulate, tmp_path, nodes):
     assert complete == set(range(len(complete))) and died <= max(complete) <= died + 1
 
 
-@pytest.mark.parametrize("options", [{}, {"step": 1}], ids=["sends", "drop"])
+@pytest.mark.parametrize("options", [{}, {"step": 1}], ids=["sends", "skip"])
 def test_a_rank_that_leaves_an_array_out_is_known_on_every_node(simulate, tmp_path, options):
     """Rank 1, alone on its node, leaves a0 out of timestep 7, and of all from 20 on."""
     hold = tmp_path / "hold"
-    variables = {"DEISA_WHEN_FULL": "drop", "DEISA_BLOCK_TIMEOUT": "60"} if options else {}
+    variables = {"DEISA_WHEN_FULL": "skip", "DEISA_BLOCK_TIMEOUT": "60"} if options else {}
     one = simulate("ABA", [[0, 1, 2], [1, 2]], steps=STEPS, hold=hold, variables=variables, **options)
     one.start_analytics()
     one.start_rank(0)

@@ -41,7 +41,7 @@ bool all_may_begin(Communicator& communicator, const std::function<std::string()
   const BlockingWaitNotice notice(communicator.rank() == 0 ? notice_after : 0, deadline, [&] {
     return WaitNotice::Text{
         "the other ranks to say whether timestep " + std::to_string(timestep) + " may begin",
-        "Does every rank call deisa_begin_step for it? With when_full = drop they decide together, "
+        "Does every rank call deisa_begin_step for it? With when_full = skip they decide together, "
         "each after block_timeout at most."};
   });
   const auto all = communicator.gather(mine ? kYes : kNo, 0, deadline);
