@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from local_ray import LocalRay
 from processes import Child
 
 ROOT = Path(__file__).resolve().parent.parent
+HEADER = (ROOT / "include" / "deisa" / "deisa.h").read_text()
+VERSION = re.search(r'^#define DEISA_VERSION "(.+)"$', HEADER, re.MULTILINE)[1]
 
 if TYPE_CHECKING:
     from simulation import Simulation
@@ -111,6 +114,16 @@ def run_example(output: Path, *options: str, timeout: float = 240.0) -> subproce
     limit = str(timeout - 20.0)
     command = [str(ROOT / "run"), *options, "--output", str(output), "--timeout", limit]
     return run(command, environment, timeout)
+
+
+def java_program(source: Path, libraries: Path, *options: str, class_path: str = "") -> list[str]:
+    """A program in one file, with what was built here: its jar, and the native libraries of a folder."""
+    home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
+    target = ROOT / "java" / "target"
+    java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
+    java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={libraries}", *options]
+    jar = target / f"deisa-bridge-{VERSION}-linux-x86_64.jar"  # those of earlier versions may lie beside it
+    return [*java, "-cp", f"{jar}:{target}/lib/*{class_path}", str(source)]
 
 
 def mpirun(ranks: int, *command: str) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, java_program
 from launch import mpi_command, place_ranks, start_analytics
 from local_ray import LocalRay
 from ports import free_port
@@ -369,15 +369,13 @@ def test_a_java_simulation_keeps_its_own_ray(simulation, start, built):
     import ray
 
     watch = simulation.analytics("t")
-    home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
-    target = ROOT / "java" / "target"
-    (jar,) = target.glob("deisa-bridge-*-linux-x86_64.jar")
-    java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED", "-Xmx256m"]
-    java += ["-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib'}"]
-    java += [f"-Dorg.bytedeco.javacpp.cachedir={simulation.folder}"]
-    java += ["-cp", f"{jar}:{target}/lib/*:{Path(ray.__file__).parent / 'jars' / 'ray_dist.jar'}"]
-    address = simulation.environment["RAY_ADDRESS"]
-    rank = start("rank", [*java, str(PROGRAMS / "OwnRay.java"), address], simulation.environment)
+    program = java_program(
+        PROGRAMS / "OwnRay.java",
+        built / "lib",
+        f"-Dorg.bytedeco.javacpp.cachedir={simulation.folder}",
+        class_path=f":{Path(ray.__file__).parent / 'jars' / 'ray_dist.jar'}",
+    )
+    rank = start("rank", [*program, simulation.environment["RAY_ADDRESS"]], simulation.environment)
     assert rank.wait(60) == 0, rank.lines
     assert "mine: 42" in rank.lines, rank.lines
     assert list(watch.finish()["t"]) == [0]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray as ray_api
-from conftest import ROOT
+from conftest import java_program
 from local_ray import LocalRay
 from processes import Child
 from programs.feedback_values import VALUES, text
@@ -184,14 +184,10 @@ def test_a_steering_loop_repeats_bit_for_bit(simulation: Simulation, start, run:
 
 def test_every_kind_of_value_in_java(simulation: Simulation, start, built):
     analytics = start_analytics(simulation, start)
-    home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
-    target = ROOT / "java" / "target"
-    java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-    java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib'}"]
     # Not the cache of the user, which another checkout may fill at the same time.
-    java += [f"-Dorg.bytedeco.javacpp.cachedir={simulation.folder}"]
-    java += ["-cp", f"{target}/deisa-bridge-0.2.0-linux-x86_64.jar:{target}/lib/*"]
-    command = [*java, "-Dfile.encoding=UTF-8", str(PROGRAMS / "ReadValues.java"), "field", *VALUES]
+    options = [f"-Dorg.bytedeco.javacpp.cachedir={simulation.folder}", "-Dfile.encoding=UTF-8"]
+    program = java_program(PROGRAMS / "ReadValues.java", built / "lib", *options)
+    command = [*program, "field", *VALUES]
     rank = start("rank", command, simulation.environment)
     assert rank.wait(120) == 0, rank.lines
     said = dict(line.split(" ", 1) for line in rank.lines if " " in line)

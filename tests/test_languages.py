@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, java_program, run
 
 PROGRAMS = ROOT / "tests" / "programs" / "languages"
 CHUNK = np.array([[0, 1, 2], [10, 11, 12]], np.float64)
@@ -33,13 +33,11 @@ def command(built: Path, tmp_path: Path):
     def of(language: str) -> list[str]:
         if language != "Java":
             return [str(built / "bin" / BINARIES[language])]
-        home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
-        target = ROOT / "java" / "target"
-        java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-        java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib' / 'fake'}"]
-        java += ["-Dslf4j.internal.verbosity=ERROR", f"-Dorg.bytedeco.javacpp.cachedir={tmp_path / 'cache'}"]
-        jar = next(target.glob("deisa-bridge-*-linux-x86_64.jar"))
-        return [*java, "-cp", f"{jar}:{target}/lib/*", str(PROGRAMS / "Rows.java")]
+        options = [
+            "-Dslf4j.internal.verbosity=ERROR",
+            f"-Dorg.bytedeco.javacpp.cachedir={tmp_path / 'cache'}",
+        ]
+        return java_program(PROGRAMS / "Rows.java", built / "lib" / "fake", *options)
 
     return of
 

@@ -3,14 +3,13 @@ where Ray's log of a Java rank goes."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, java_program
 from local_ray import LocalRay
 from ports import free_port
 
@@ -28,12 +27,7 @@ def ray() -> Iterator[LocalRay]:
 def command(built: Path, language: str) -> list[str]:
     if language != "java":
         return [str(built / "bin" / f"mixed_{language}")]
-    home = os.environ.get("DEISA_JAVA_HOME") or os.environ.get("JAVA_HOME")
-    target = ROOT / "java" / "target"
-    java = [f"{home}/bin/java" if home else "java", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
-    java += ["-Xmx256m", "-XX:-UsePerfData", f"-Ddeisa.library.path={built / 'lib'}"]
-    java += ["-cp", f"{target}/deisa-bridge-0.2.0-linux-x86_64.jar:{target}/lib/*"]
-    return [*java, str(ROOT / "tests" / "programs" / "mixed" / "Mixed.java")]
+    return java_program(ROOT / "tests" / "programs" / "mixed" / "Mixed.java", built / "lib")
 
 
 def expected(step: int, ranks: int) -> dict[str, np.ndarray]:

@@ -6,10 +6,8 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from conftest import ROOT
+from conftest import HEADER, ROOT, VERSION
 
-HEADER = (ROOT / "include" / "deisa" / "deisa.h").read_text()
-VERSION = re.search(r'^#define DEISA_VERSION "(.+)"$', HEADER, re.MULTILINE)[1]
 PARTS = ("MAJOR", "MINOR", "PATCH")
 MAVEN = "{http://maven.apache.org/POM/4.0.0}"
 

@@ -77,10 +77,7 @@ def declaration(found: list[list], index: int) -> tuple[str, bool]:
 
 
 def marked(kind: str, text: str, mark: str) -> str:
-    """The comment, for Doxygen: indented lines are code, and nothing else in it is a command or a tag.
-    A comment of Doxygen's own stays as it is."""
-    if text.startswith("/**"):
-        return text
+    """The comment, for Doxygen: indented lines are code, and nothing else in it is a command or a tag."""
     lines = text.split("\n")
     margin = r" *\*" if kind == "block" else r" *//"
     code = False
@@ -146,9 +143,7 @@ def filtered(source: str) -> str:
         if text.startswith(("/**", "/*!", "///", "//!")):
             first, shared, statement, documented = False, "", "", True
             continue
-        if text.startswith("/**"):
-            first, shared, documented = False, "", True
-        elif first:
+        if first:
             token[1] = re.sub(r"(\S+) - ", r"@file \1 @brief ", marked(kind, text, ""), count=1)
             first = False
         elif SECTION.match(text):

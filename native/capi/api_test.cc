@@ -30,6 +30,19 @@ class ApiTest : public ::testing::Test {
     ASSERT_EQ(rank.define("u"), DEISA_OK) << rank.message();
     ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
   }
+  // Failures go to a handler, which keeps them.
+  void report_to(std::vector<deisa_error>& seen) {
+    rank.options.error_mode = DEISA_ERRORS_REPORT;
+    rank.options.error_handler = [](void* data, const deisa_error* error) {
+      static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
+    };
+    rank.options.error_handler_data = &seen;
+  }
+  static std::vector<int64_t> timesteps_of(const std::vector<deisa_error>& errors) {
+    std::vector<int64_t> timesteps;
+    for (const deisa_error& error : errors) timesteps.push_back(error.timestep);
+    return timesteps;
+  }
   void expect_contract(deisa_status status, const std::string& text) const {
     EXPECT_EQ(status, DEISA_ERROR_CONTRACT);
     EXPECT_TRUE(contains(rank.error.message, text));
@@ -310,27 +323,19 @@ TEST_F(ApiTest, InModeReturnOneErrorSaysAllThatFailedSince) {
 }
 
 TEST_F(ApiTest, InModeReportTheHandlerGetsEachThatFailedSince) {
-  std::vector<int64_t> seen;
-  rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.error_handler = [](void* data, const deisa_error* error) {
-    static_cast<std::vector<int64_t>*>(data)->push_back(error->timestep);
-  };
-  rank.options.error_handler_data = &seen;
+  std::vector<deisa_error> seen;
+  report_to(seen);
   start();
   fail_two_late(node, rank, [&] {
     EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_REPORTED);
-    EXPECT_EQ(seen, (std::vector<int64_t>{1, 2}));
+    EXPECT_EQ(timesteps_of(seen), (std::vector<int64_t>{1, 2}));
     EXPECT_EQ(rank.error.timestep, 1);
   });
 }
 
 TEST_F(ApiTest, InModeReportAStepBeginsAndAValueIsFoundWhateverFailedBefore) {
-  std::vector<int64_t> seen;
-  rank.options.error_mode = DEISA_ERRORS_REPORT;
-  rank.options.error_handler = [](void* data, const deisa_error* error) {
-    static_cast<std::vector<int64_t>*>(data)->push_back(error->timestep);
-  };
-  rank.options.error_handler_data = &seen;
+  std::vector<deisa_error> seen;
+  report_to(seen);
   start();
   node.set_value("gain", "\x07");
   fail_two_late(node, rank, [&] {
@@ -342,7 +347,7 @@ TEST_F(ApiTest, InModeReportAStepBeginsAndAValueIsFoundWhateverFailedBefore) {
       ASSERT_EQ(rank.begin(t), DEISA_OK) << rank.message();
       ASSERT_EQ(deisa_abandon_step(rank.bridge, nullptr) < 0, false);
     }
-    EXPECT_EQ(seen, (std::vector<int64_t>{1, 2}));
+    EXPECT_EQ(timesteps_of(seen), (std::vector<int64_t>{1, 2}));
   });
 }
 
@@ -382,12 +387,8 @@ TEST_F(ApiTest, TheHandlerGetsFailuresAndTheSimulationGoesOn) {
     self.fail(step, DEISA_ERROR_RESOURCE, "full", true);
   });
   std::vector<deisa_error> seen;
-  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  report_to(seen);
   rank.options.acknowledge = DEISA_ACK_STORED;
-  rank.options.error_handler = [](void* data, const deisa_error* error) {
-    static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
-  };
-  rank.options.error_handler_data = &seen;
   start();
   EXPECT_EQ(rank.send("t", 0, 3), DEISA_REPORTED);
   ASSERT_EQ(seen.size(), 1u);
@@ -406,12 +407,8 @@ TEST_F(ApiTest, TheHandlerGetsEachCauseOnce) {
               true);
   });
   std::vector<deisa_error> seen;
-  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  report_to(seen);
   rank.options.acknowledge = DEISA_ACK_STORED;
-  rank.options.error_handler = [](void* data, const deisa_error* error) {
-    static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
-  };
-  rank.options.error_handler_data = &seen;
   start();
   for (int64_t t = 3; t < 7; ++t) {
     EXPECT_EQ(rank.send("t", 0, t), DEISA_REPORTED);
@@ -555,12 +552,8 @@ TEST_F(ApiTest, WhatFailsForGoodIsReportedOnceAndCounted) {
     }
   });
   std::vector<deisa_error> seen;
-  rank.options.error_mode = DEISA_ERRORS_REPORT;
+  report_to(seen);
   rank.options.acknowledge = DEISA_ACK_STORED;
-  rank.options.error_handler = [](void* data, const deisa_error* error) {
-    static_cast<std::vector<deisa_error>*>(data)->push_back(*error);
-  };
-  rank.options.error_handler_data = &seen;
   start();
   ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
   node.notice(first.get_future().get(), "the analytics have ended", true);

@@ -179,12 +179,14 @@ contains
     elements = read%data
   end subroutine
 
-  subroutine read_all_real64(handle, key, options, timesteps, values, status, error)
+  !> The pairs of timestep and value of all kept values, each of one of these kinds.
+  subroutine read_pairs(handle, key, options, kinds, timesteps, values, status, error)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key
     type(c_get_options), intent(in) :: options
+    integer(c_int), intent(in) :: kinds(:)
     integer(int64), allocatable, intent(inout) :: timesteps(:)
-    real(real64), allocatable, intent(inout) :: values(:)
+    type(c_value), allocatable, intent(out) :: values(:)
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
     type(c_value), pointer :: read, pairs(:), pair(:)
@@ -193,20 +195,31 @@ contains
     if (status /= deisa_ok) return
     call c_f_pointer(read%items, pairs, [read%size])
     if (allocated(timesteps)) deallocate (timesteps)
-    if (allocated(values)) deallocate (values)
     allocate (timesteps(size(pairs)), values(size(pairs)))
     do i = 1, size(pairs)
       call c_f_pointer(pairs(i)%items, pair, [2])
       timesteps(i) = pair(1)%integer
-      if (pair(2)%kind < value_bool .or. pair(2)%kind > value_number .or. pair(2)%kind == value_unsigned) then
+      values(i) = pair(2)
+      if (all(kinds /= values(i)%kind)) then
         status = refuse(deisa_error_argument, 'feedback ''' // trim(key) // ''' has a value that is no number of this type', &
           error)
         return
-      else
-        values(i) = pair(2)%number
-        if (pair(2)%kind /= value_number) values(i) = real(pair(2)%integer, real64)
       end if
     end do
+  end subroutine
+
+  subroutine read_all_real64(handle, key, options, timesteps, values, status, error)
+    type(c_ptr), intent(in) :: handle
+    character(*), intent(in) :: key
+    type(c_get_options), intent(in) :: options
+    integer(int64), allocatable, intent(inout) :: timesteps(:)
+    real(real64), allocatable, intent(inout) :: values(:)
+    integer(c_int), intent(out) :: status
+    type(c_error), intent(inout) :: error
+    type(c_value), allocatable :: read(:)
+    call read_pairs(handle, key, options, [value_bool, value_integer, value_number], timesteps, read, status, error)
+    if (status /= deisa_ok) return
+    values = merge(read%number, real(read%integer, real64), read%kind == value_number)
   end subroutine
 
   subroutine read_all_int64(handle, key, options, timesteps, values, status, error)
@@ -217,25 +230,10 @@ contains
     integer(int64), allocatable, intent(inout) :: values(:)
     integer(c_int), intent(out) :: status
     type(c_error), intent(inout) :: error
-    type(c_value), pointer :: read, pairs(:), pair(:)
-    integer :: i
-    call read_any(handle, key, options, read, status, error)
+    type(c_value), allocatable :: read(:)
+    call read_pairs(handle, key, options, [value_bool, value_integer], timesteps, read, status, error)
     if (status /= deisa_ok) return
-    call c_f_pointer(read%items, pairs, [read%size])
-    if (allocated(timesteps)) deallocate (timesteps)
-    if (allocated(values)) deallocate (values)
-    allocate (timesteps(size(pairs)), values(size(pairs)))
-    do i = 1, size(pairs)
-      call c_f_pointer(pairs(i)%items, pair, [2])
-      timesteps(i) = pair(1)%integer
-      if (pair(2)%kind < value_bool .or. pair(2)%kind > value_integer) then
-        status = refuse(deisa_error_argument, 'feedback ''' // trim(key) // ''' has a value that is no number of this type', &
-          error)
-        return
-      else
-        values(i) = pair(2)%integer
-      end if
-    end do
+    values = read%integer
   end subroutine
 
 end module deisa_feedback
