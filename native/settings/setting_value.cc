@@ -20,7 +20,7 @@ using Type = Setting::Type;
 bool allows(const Setting& setting, double value) {
   if (!std::isfinite(value)) return false;
   if (setting.type == Type::kSeconds) return value > 0;
-  if (setting.type == Type::kPatience) return value >= 0 || value == -1;
+  if (setting.type == Type::kTimeout) return value >= 0 || value == -1;
   if (setting.type == Type::kPart) return value > 0 && value <= 1;
   return value >= setting.least && value <= setting.most &&
          (setting.type != Type::kInteger || value == std::trunc(value));

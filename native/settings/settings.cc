@@ -21,18 +21,18 @@ std::vector<Setting> make_table() {
        "at least 1, or -1 for the communicator's size", "the communicator's size, else 1",
        "number of ranks that send", -1, kMostInteger},
       {Group::kOption, Type::kText, "master_address", "DEISA_MASTER_ADDRESS", "text", "127.0.0.1",
-       "host of bridge 0, where ranks without a communicator meet"},
+       "host of bridge 0, for the rendezvous of ranks without a communicator"},
       {Group::kOption, Type::kInteger, "master_port", "DEISA_MASTER_PORT", "1 ... 65535", "29400",
-       "its port", 1, 65535},
+       "port of the rendezvous on that host", 1, 65535},
       {Group::kOption, Type::kAddress, "ray_address", "DEISA_RAY_ADDRESS",
        "host:port of a running cluster, such as 192.0.2.1:6379, or auto",
        "`RAY_ADDRESS`, else the cluster that runs here", "`host:port` of Ray"},
       {Group::kOption, Type::kSeconds, "comm_timeout", "DEISA_COMM_TIMEOUT", "seconds, more than 0",
-       "120", "for the rendezvous and a barrier of all ranks"},
+       "120", "for the rendezvous, and for a barrier of all ranks"},
       {Group::kOption, Type::kSeconds, "ready_timeout", "DEISA_READY_TIMEOUT",
        "seconds, more than 0", "600",
-       "for `deisa_ready` once all ranks have met, the wait for the analytics included; the least "
-       "of all ranks' counts"},
+       "for `deisa_ready` after the rendezvous, including the wait for the analytics; the smallest "
+       "value of all ranks applies"},
       {Group::kOption, Type::kSeconds, "send_timeout", "DEISA_SEND_TIMEOUT", "seconds, more than 0",
        "120", "for one wait in a send, a step or a flush"},
       {Group::kOption, Type::kText, "node_id", "DEISA_NODE_ID", "text", "this node of Ray",
@@ -43,25 +43,25 @@ std::vector<Setting> make_table() {
        "attempts to create the node actor", 1, 1000},
       {Group::kOption, Type::kChoice, "acknowledge", "DEISA_ACKNOWLEDGE",
        "received | stored | announced", "received",
-       "when a send returns: the node actor holds the bytes; they are in the object store; the "
-       "head actor knows them"},
+       "when a send returns: the node actor has received the chunk; it is in the object store; the "
+       "head actor knows it"},
       {Group::kOption, Type::kInteger, "max_in_flight", "DEISA_MAX_IN_FLIGHT", "1 ... 1024", "2",
-       "timesteps held for a rank outside the object store; at the limit the next timestep may not "
-       "begin",
+       "timesteps of a rank that are not yet in the object store; at the limit the next timestep "
+       "may "
+       "not begin",
        1, 1024},
       {Group::kOption, Type::kChoice, "when_full", "DEISA_WHEN_FULL", "block | skip | fail",
        "block",
        "what a rank does while a timestep may not begin: wait; skip it, on every rank alike "
        "(steps only); fail. See [back-pressure.md](back-pressure.md)"},
-      {Group::kOption, Type::kPatience, "block_timeout", "DEISA_BLOCK_TIMEOUT",
+      {Group::kOption, Type::kTimeout, "block_timeout", "DEISA_BLOCK_TIMEOUT",
        "seconds, at least 0, or -1 for send_timeout with when_full = block and else 0", "-1",
-       "how long a rank waits for room before the timestep is refused or skipped; -1: "
+       "how long a rank waits for space before the timestep is refused or skipped; -1: "
        "`send_timeout` with `block`, else 0"},
       {Group::kOption, Type::kPart, "store_threshold", "DEISA_STORE_THRESHOLD",
        "more than 0, at most 1", "0.5",
-       "part of each node's object store that may be in use; Ray spills to disk from 0.8 on, and "
-       "the "
-       "analytics' results need room"},
+       "fraction of each node's object store that may be in use; Ray spills to disk from 0.8 on, "
+       "and the analytics' results need space"},
       {Group::kOption, Type::kInteger, "max_ahead", "DEISA_MAX_AHEAD",
        "at least 1, or 0 for no limit", "0", "timesteps that may wait for the analytics", 0,
        kMostInteger},
@@ -71,8 +71,8 @@ std::vector<Setting> make_table() {
        1, kMostInteger},
       {Group::kOption, Type::kNumber, "feedback_interval", "DEISA_FEEDBACK_INTERVAL", "0 ... 3600",
        "0.1",
-       "seconds that a feedback value may be old which is read without waiting; the node leader's "
-       "counts; 0: each read asks the head actor",
+       "maximum age, in seconds, of a feedback value that is read without waiting; the node "
+       "leader's value applies; 0: each read asks the head actor",
        0, 3600},
       {Group::kOption, Type::kChoice, "error_mode", "DEISA_ERRORS", "report | return", "report",
        "a failure that is not the caller's fault goes to the error handler (default: on stderr), "
@@ -88,12 +88,12 @@ std::vector<Setting> make_table() {
        "Ray's `ray_dist.jar`"},
       {Group::kPlace, Type::kSwitch, "ray_any", "DEISA_RAY_ANY",
        "true, yes, on, 1, false, no, off or 0", "false",
-       "also a Ray outside of the supported versions, which is refused otherwise; `./run` and "
+       "accept a Ray outside the supported versions, which is refused otherwise; `./run` and "
        "`./test` understand `DEISA_RAY_ANY=1` too"},
       {Group::kPlace, Type::kText, "jar", "DEISA_JAR", "text", "beside the library",
        "`deisa-bridge.jar`"},
       {Group::kPlace, Type::kText, "python_path", "DEISA_PYTHON_PATH", "text", "beside the library",
-       "the folder that holds the Python package `deisa_bridge`"},
+       "the folder that contains the Python package `deisa_bridge`"},
       {Group::kPlace, Type::kText, "node_library", "DEISA_NODE_LIBRARY", "text",
        "beside `libdeisa.so`", "`libdeisa_node.so`"},
       {Group::kPlace, Type::kText, "", "DEISA_GLOO_LIBRARY", "text", "beside `libdeisa.so`",
@@ -110,11 +110,10 @@ std::vector<Setting> make_table() {
        "file that gets all that the control process prints"},
       {Group::kPlace, Type::kText, "cache", "DEISA_CACHE", "text",
        "`deisa` in `XDG_CACHE_HOME`, else in `~/.cache`",
-       "folder for what makes the next start shorter: Ray's native library, Java's classes; "
-       "`none`: "
-       "nothing is kept"},
+       "folder for what makes the next start faster: Ray's native library, Java's classes; "
+       "`none`: nothing is kept"},
       {Group::kPlace, Type::kPath, "trace", "DEISA_TRACE", "a path", "none: nothing is recorded",
-       "file for what every process did when, in Chrome's trace format; see `docs/performance.md`"},
+       "file for a trace of all processes, in Chrome's trace format; see `docs/performance.md`"},
 
       {Group::kBeyond, Type::kSwitch, "", "DEISA_DISABLE", "true, yes, on, 1, false, no, off or 0",
        "false", "`1`: every call is a no-op that succeeds, and the settings file is not read"},
@@ -126,22 +125,21 @@ std::vector<Setting> make_table() {
        "what the control process runs: Java; the Python of Ray; `auto`: Java if it and both jars "
        "are found, else Python. See [control.md](control.md)"},
       {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
-       "the folder of `backend: file`, empty or not there yet"},
+       "the folder of `backend: file`, which must be empty or not exist"},
       {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",
        "true, yes, on, 1, false, no, off or 0", "false",
-       "print the counters of each rank on stderr when it closes"},
+       "print the statistics of each rank on stderr when it closes"},
       {Group::kBeyond, Type::kNumber, "wait_notice", "DEISA_WAIT_NOTICE", "0 ... 86400", "5",
-       "seconds of a wait after which rank 0 says on stderr for whom it waits, how long still and "
-       "what "
-       "to do, in one line; 0: never",
+       "seconds after which rank 0 reports a wait on stderr, in one line: for whom it waits, for "
+       "how much longer, and what to do; 0: never",
        0, 86400},
       {Group::kBeyond, Type::kText, "", "DEISA_SECRET", "text", "none",
-       "refuse ranks that do not have the same one, at most 256 bytes; it travels in the clear"},
+       "refuse ranks that do not have the same secret (at most 256 bytes); it is sent unencrypted"},
 
       {Group::kTest, Type::kNumber, "announce_delay", "DEISA_ANNOUNCE_DELAY", "0 ... 3600", "0",
        "seconds that a node actor waits before it announces", 0, 3600},
       {Group::kTest, Type::kText, "", "DEISA_GLOO_NODE", "text", "none",
-       "ranks with different values meet as if on different nodes"},
+       "ranks with different values communicate as if on different nodes"},
   };
 }
 
@@ -165,7 +163,7 @@ const char* type_name(Type type) {
       return "number";
     case Type::kSeconds:
       return "seconds, > 0";
-    case Type::kPatience:
+    case Type::kTimeout:
       return "seconds, >= 0, or -1";
     case Type::kPart:
       return "number, > 0, <= 1";
@@ -243,7 +241,7 @@ std::string settings_markdown() {
     const char* title;
   } groups[] = {
       {Group::kOption, "Options of a bridge"},
-      {Group::kBeyond, "From outside of the program only"},
+      {Group::kBeyond, "From outside the program only"},
       {Group::kPlace, "Where things are found"},
       {Group::kTest, "For tests"},
   };

@@ -11,7 +11,7 @@ namespace deisa {
 struct Setting {
   enum class Group {
     kOption,  // a member of deisa_options of the same name
-    kBeyond,  // of a bridge, too, but only from outside of the program
+    kBeyond,  // of a bridge, too, but only from outside the program
     kPlace,   // where something is found
     kTest,    // for this project's tests
   };
@@ -24,9 +24,9 @@ struct Setting {
     kSwitch,
     kInteger,
     kNumber,
-    kSeconds,   // > 0
-    kPatience,  // seconds, >= 0, or -1
-    kPart,      // > 0, <= 1
+    kSeconds,  // > 0
+    kTimeout,  // seconds, >= 0, or -1
+    kPart,     // > 0, <= 1
     kChoice,
   };
 

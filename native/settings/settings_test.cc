@@ -94,7 +94,7 @@ std::string good_value(const Setting& one) {
       return "0.5";
     case Setting::Type::kInteger:
     case Setting::Type::kSeconds:
-    case Setting::Type::kPatience:
+    case Setting::Type::kTimeout:
       break;
   }
   return std::string(one.name) == "bridge_id" ? "0" : "7";
