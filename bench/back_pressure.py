@@ -236,8 +236,8 @@ def main() -> None:
         fail(str(error))
     finally:
         end_children()
-    titles = ["when_full", "analysed", "skipped", "time", "blocked", "store, most", "node actor (growth)"]
-    titles += ["rank, most", "spills"]
+    titles = ["when_full", "analysed", "skipped", "time", "blocked", "store, maximum", "node actor (growth)"]
+    titles += ["rank, maximum", "spills"]
     print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
     for samples in runs:
         print(row(samples, arguments.steps))
