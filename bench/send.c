@@ -10,13 +10,13 @@
  * - send: blocking sends, each timed
  * - copy: the same, and a memcpy of the same bytes after each, timed as well
  * - trip: the same, and a bare round trip to another process after each, timed as well
- * - lent: blocking sends of a lent buffer, each timed; and, with as much computed before, blocking
+ * - loan: blocking sends of a loan, each timed; and, with as much computed before, blocking
  *   sends of 4 KiB of the array "small", timed as well
  * - rate: blocking sends without a pause, timed together, until all have been announced; the time
  *   includes that of writing the chunks
  * - stream: asynchronous sends of one chunk without a pause, timed together, until all have reached
  *   LEVEL
- * - lean: the same from lent buffers
+ * - lean: the same from loans
  * - eight: eight arrays ARRAY0 ... ARRAY7, in turn by eight sends and in one step, each timed
  *
  * FOLDER is where the ranks meet bench/compare: they say {"mark": "sent"} and wait for
@@ -149,7 +149,7 @@ static void run_sends(phase* one) {
   free(chunk);
 }
 
-static void run_lent(phase* one) {
+static void run_loan(phase* one) {
   void* buffer = NULL;
   deisa_source source = DEISA_SOURCE_INIT;
   source.loan = &buffer;
@@ -187,15 +187,15 @@ static void run_rate(phase* one) {
 
 static void run_stream(phase* one) {
   deisa_request* requests = memory((size_t)one->steps * sizeof(deisa_request));
-  const int lent = strcmp(one->how, "lean") == 0;
+  const int loaned = strcmp(one->how, "lean") == 0;
   void* chunk = NULL;
   deisa_source source = DEISA_SOURCE_INIT;
-  if (lent) {
+  if (loaned) {
     check(deisa_loan(bridge, one->array, &chunk, NULL, &error));
   } else {
     chunk = memory(one->bytes);
   }
-  if (lent) {
+  if (loaned) {
     source.loan = &chunk;
   } else {
     source.data = chunk;
@@ -208,7 +208,7 @@ static void run_stream(phase* one) {
   for (int64_t i = 0; i < one->steps; ++i) check(deisa_wait(bridge, &requests[i], &error));
   MPI_Barrier(MPI_COMM_WORLD);
   one->seconds[0] = MPI_Wtime() - start;
-  if (!lent) free(chunk);
+  if (!loaned) free(chunk);
   free(requests);
 }
 
@@ -237,8 +237,8 @@ static void run(phase* one) {
   if (strcmp(one->how, "send") == 0 || strcmp(one->how, "copy") == 0 ||
       strcmp(one->how, "trip") == 0) {
     run_sends(one);
-  } else if (strcmp(one->how, "lent") == 0) {
-    run_lent(one);
+  } else if (strcmp(one->how, "loan") == 0) {
+    run_loan(one);
   } else if (strcmp(one->how, "rate") == 0) {
     run_rate(one);
   } else if (strcmp(one->how, "stream") == 0 || strcmp(one->how, "lean") == 0) {

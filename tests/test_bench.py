@@ -16,7 +16,7 @@ PARTS = [
     *("pack/contiguous_2MiB", "memcpy/contiguous_2MiB", "pack/strided_2MiB", "pack/halo_2d_512B"),
     *("pack/halo_3d_512B", "pack/fortran_3d_2MiB", "slots_acquire_release", "socket_round_trip/real_time"),
     *("handoff_round_trip/real_time", "get_round_trip/real_time", "send/bytes:2097152/level:0/real_time"),
-    *("send_lent/bytes:67108864/real_time", "step_of_eight/real_time", "validate_metadata"),
+    *("send_loan/bytes:67108864/real_time", "step_of_eight/real_time", "validate_metadata"),
     *("gloo_barrier/ranks:4/real_time", "rendezvous/ranks:16/real_time", "c_abi_disabled", "jni_disabled"),
 ]
 

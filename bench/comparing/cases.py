@@ -91,7 +91,7 @@ def runs(quick: bool) -> dict[str, Run]:
         Phase("small", 4 * KIB, many, "trip"),
         Phase("steps", 4 * KIB, many, "eight"),
         Phase("large", 64 * MIB, few // 2, "copy"),
-        Phase("large", 64 * MIB, few // 2, "lent"),
+        Phase("large", 64 * MIB, few // 2, "loan"),
     )
     four = (Phase("chunk", 2 * MIB, few),)
     sixteen = (Phase("chunk", 256 * KIB, few),)
@@ -170,11 +170,11 @@ def halo_records(seconds: float) -> list[Record]:
     ]
 
 
-def lent_records(results: Results) -> list[Record]:
+def loan_records(results: Results) -> list[Record]:
     run = results.get("1-received")
-    times = (1e6 * median(of(run, "large", "lent")), 1e6 * median(beside(run, "large", "lent")))
+    times = (1e6 * median(of(run, "large", "loan")), 1e6 * median(beside(run, "large", "loan")))
     what, against = "blocking send, median", "a 4 KiB send"
-    return [compare("send-64MiB-allocated", what, "us", *times, against=against, at_most=1.5)]
+    return [compare("send-64MiB-loan", what, "us", *times, against=against, at_most=1.5)]
 
 
 def small_records(results: Results) -> list[Record]:
@@ -192,10 +192,10 @@ def sustained_records(results: Results) -> list[Record]:
         peer = median([run.extra[when]["rate"] for when in ("before", "after")]) / 1e9
         for phase, seconds in list(zip(run.phases, run.seconds, strict=True))[1:]:
             rate = phase.bytes * phase.steps * ranks / seconds[0] / 1e9
-            how = "asynchronous sends" if phase.how == "stream" else "asynchronous sends of lent buffers"
+            how = "asynchronous sends" if phase.how == "stream" else "asynchronous sends of loans"
             what = f"rate, {ranks} rank{'s' if ranks > 1 else ''}, {how}"
             found.append(compare(case, what, "GB/s", rate, peer, against="ray.put", at_least=0.9))
-    asked = [one for one in found if "lent" not in one.figure]
+    asked = [one for one in found if "loans" not in one.figure]
     worst = min(asked, key=lambda one: one.ratio or 0.0)
     decisive = compare(
         case, f"worse of 1 and 4 ranks ({worst.figure.split(', ')[1]})", "GB/s",
@@ -266,7 +266,7 @@ TARGETS: list[tuple[str, Callable[[Results], list[Record]]]] = [
     sends("send-256KiB-16ranks-received", "16-received", "16-peer", 25.0),
     ("copy-64MiB", copy_records),
     ("pack-halo", lambda _: halo_records(0.05)),
-    ("send-64MiB-allocated", lent_records),
+    ("send-64MiB-loan", loan_records),
     ("send-4KiB-received", small_records),
     ("sustained-16MiB-stored", sustained_records),
     ("step-8arrays-4KiB", step_records),

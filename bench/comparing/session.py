@@ -47,7 +47,7 @@ class Phase:
         """How many timesteps each of its arrays gets."""
         if self.how == "eight":
             return {f"{self.array}{number}": 2 * self.steps for number in range(8)}
-        if self.how == "lent":
+        if self.how == "loan":
             return {self.array: self.steps, "small": self.steps}
         return {self.array: self.steps}
 

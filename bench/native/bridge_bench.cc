@@ -48,7 +48,7 @@ class Rank {
   void send(int array) {
     check(deisa_send(bridge_, name(array), data_.data(), timestep_, &error_));
   }
-  void send_lent(void** buffer) {
+  void send_loan(void** buffer) {
     if (*buffer == nullptr) check(deisa_loan(bridge_, name(0), buffer, nullptr, &error_));
     check(send_from(bridge_, name(0), loan(buffer), timestep_, nullptr, &error_));
   }
@@ -96,15 +96,15 @@ BENCHMARK(send)
     ->ArgsProduct({{4096, 262144, 2097152, 67108864}, {0, 1, 2}})
     ->UseRealTime();
 
-void send_lent(benchmark::State& state) {
+void send_loan(benchmark::State& state) {
   Rank rank(static_cast<size_t>(state.range(0)), 1, DEISA_ACK_RECEIVED);
   void* buffer = nullptr;
   for (auto _ : state) {
-    rank.send_lent(&buffer);
+    rank.send_loan(&buffer);
     rank.next();
   }
 }
-BENCHMARK(send_lent)->ArgName("bytes")->Arg(4096)->Arg(67108864)->UseRealTime();
+BENCHMARK(send_loan)->ArgName("bytes")->Arg(4096)->Arg(67108864)->UseRealTime();
 
 void eight_sends(benchmark::State& state) {
   Rank rank(4096, 8, DEISA_ACK_RECEIVED);

@@ -1,7 +1,7 @@
 """bench/scale: what many ranks cost, measured here, and what that means for more than this machine has.
 
     ranks         4, 16, 64 ranks with the same total bytes: start-up, step, memory, JVMs
-    meeting       thousands of simulated ranks meet through Gloo
+    rendezvous    the rendezvous of thousands of simulated ranks, with Gloo
     registration  hundreds of simulated ranks of one node register, and send a timestep
     head          deisa-ray's head actor alone: registrations and announcements
 
@@ -16,15 +16,15 @@ from pathlib import Path
 
 import head
 import many_ranks
-import meeting
 import model
 import plots
 import registration
+import rendezvous
 import report
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PARTS = ("ranks", "meeting", "registration", "head")
+PARTS = ("ranks", "rendezvous", "registration", "head")
 
 
 def main() -> None:
@@ -44,8 +44,8 @@ def main() -> None:
     found = json.loads(asked.json.read_text()) if asked.json.exists() and asked.parts else {}
     if "ranks" in parts:
         found["ranks"] = many_ranks.run(16 << 20, 20, rounds, (4, 8) if quick else many_ranks.COUNTS)
-    if "meeting" in parts:
-        found["meeting"] = meeting.run(rounds, meeting.SIZES[:2] if quick else meeting.SIZES)
+    if "rendezvous" in parts:
+        found["rendezvous"] = rendezvous.run(rounds, rendezvous.SIZES[:2] if quick else rendezvous.SIZES)
     if "registration" in parts:
         found["registration"] = registration.run(
             rounds, registration.SIZES[:2] if quick else registration.SIZES

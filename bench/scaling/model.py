@@ -30,12 +30,12 @@ def fit(points: dict[float, float]) -> tuple[float, float]:
 
 
 def constants(found: dict[str, Any]) -> dict[str, float]:
-    met = medians(found["meeting"], ("nodes", "per_node", "order"), "seconds")
-    sent = medians(found["meeting"], ("nodes", "per_node", "order"), "bytes")
+    seconds = medians(found["rendezvous"], ("nodes", "per_node", "order"), "seconds")
+    sent = medians(found["rendezvous"], ("nodes", "per_node", "order"), "bytes")
     # Nodes of 128 ranks give the cost of a rank; many small nodes, with the ranks taken off, that of a pair.
-    ranks = {n * m: s for (n, m, order), s in met.items() if order == "block" and m == 128}
+    ranks = {n * m: s for (n, m, order), s in seconds.items() if order == "block" and m == 128}
     _, per_rank = fit(ranks)
-    many = [(n, m, s) for (n, m, order), s in met.items() if order == "block" and m < 128]
+    many = [(n, m, s) for (n, m, order), s in seconds.items() if order == "block" and m < 128]
     per_pair = max((max(s - per_rank * n * m, 0.0) / (n * (n - 1) / 2) for n, m, s in many), default=0.0)
     ready = medians(found["registration"], ("ranks", "arrays"), "ready")
     step = medians(found["registration"], ("ranks", "arrays"), "step")
@@ -47,9 +47,11 @@ def constants(found: dict[str, Any]) -> dict[str, float]:
     register_call, register_chunk = fit({chunks: s for (chunks,), s in register.items()})
     largest = max(ranks)
     return {
-        "meet_rank": max(per_rank, 0.0),
-        "meet_pair": per_pair,
-        "meet_bytes": next(b / (n * m) for (n, m, order), b in sent.items() if n * m == largest and m == 128),
+        "rendezvous_rank": max(per_rank, 0.0),
+        "rendezvous_pair": per_pair,
+        "rendezvous_bytes": next(
+            b / (n * m) for (n, m, order), b in sent.items() if n * m == largest and m == 128
+        ),
         "ready": registered,
         "ready_rank": max(per_registered, 0.0),
         "node_chunk": max(per_chunk, 0.0),
@@ -68,11 +70,16 @@ def project(found: dict[str, Any], nodes: int = NODES, ranks: int = RANKS) -> st
     register = c["head_register"] + ranks * c["head_register_chunk"]
     rows = [
         ("start", "TCP connections to rank 0's rendezvous store", f"{total:,}", "its limit of open files"),
-        ("start", "ranks check in and learn the nodes", f"{total * c['meet_rank']:.1f} s", "rank 0's thread"),
+        (
+            "start",
+            "ranks register and get the list of nodes",
+            f"{total * c['rendezvous_rank']:.1f} s",
+            "rank 0's thread",
+        ),
         (
             "start",
             "bytes that the store sends and receives",
-            f"{total * c['meet_bytes'] / 1e6:.0f} MB",
+            f"{total * c['rendezvous_bytes'] / 1e6:.0f} MB",
             "rank 0's link",
         ),
         (
@@ -84,7 +91,7 @@ def project(found: dict[str, Any], nodes: int = NODES, ranks: int = RANKS) -> st
         (
             "start",
             "leaders connect (in parallel on real nodes)",
-            f"{2 * pairs / nodes * c['meet_pair']:.1f} s",
+            f"{2 * pairs / nodes * c['rendezvous_pair']:.1f} s",
             "each leader's own",
         ),
         ("start", "JVMs, Ray jobs, node actors", f"{nodes:,} each", "Ray's control store"),

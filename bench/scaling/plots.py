@@ -17,7 +17,7 @@ def draw(found: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for part, figure in (
         ("ranks", ranks),
-        ("meeting", meeting),
+        ("rendezvous", rendezvous),
         ("registration", registration),
         ("head", head),
     ):
@@ -54,10 +54,10 @@ def ranks(records: list[dict[str, Any]]) -> plt.Figure:
     return figure
 
 
-def meeting(records: list[dict[str, Any]]) -> plt.Figure:
+def rendezvous(records: list[dict[str, Any]]) -> plt.Figure:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     for axis, value, label, scale in (
-        (axes[0], "seconds", "met (s)", 1.0),
+        (axes[0], "seconds", "rendezvous (s)", 1.0),
         (axes[1], "bytes", "over TCP (MB)", 1e-6),
     ):
         for order in ("block", "cyclic"):

@@ -12,7 +12,11 @@ from model import medians, project
 def write(found: dict[str, Any], document: Path) -> None:
     """Replaces what stands between `<!-- NAME -->` and `<!-- end -->`. ValueError if one is missing."""
     text = document.read_text()
-    for name, table in (("ranks", ranks(found)), ("meeting", meeting(found)), ("projection", project(found))):
+    for name, table in (
+        ("ranks", ranks(found)),
+        ("rendezvous", rendezvous(found)),
+        ("projection", project(found)),
+    ):
         text, count = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)",
             lambda m, t=table: m[1] + t + "\n" + m[2],
@@ -26,7 +30,7 @@ def write(found: dict[str, Any], document: Path) -> None:
 
 def ranks(found: dict[str, Any]) -> str:
     records = found["ranks"]
-    heads = ("ranks", "acknowledge", "open to ready", "blocking send", "a timestep")
+    heads = ("ranks", "acknowledge", "open to ready", "blocking send", "timestep")
     heads += ("private memory, rank without JVM", "with JVM", "JVMs")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     values = {
@@ -43,13 +47,13 @@ def ranks(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def meeting(found: dict[str, Any]) -> str:
+def rendezvous(found: dict[str, Any]) -> str:
     lines = [
-        "| nodes x ranks | order | met in | barrier | over TCP | bytes a rank |",
+        "| nodes x ranks | order | rendezvous | barrier | over TCP | bytes per rank |",
         "|---|---|---|---|---|---|",
     ]
     names = ("seconds", "barrier", "bytes")
-    values = [medians(found["meeting"], ("nodes", "per_node", "order"), name) for name in names]
+    values = [medians(found["rendezvous"], ("nodes", "per_node", "order"), name) for name in names]
     for nodes, per_node, order in values[0]:
         seconds, barrier, sent = (of_name[nodes, per_node, order] for of_name in values)
         lines.append(

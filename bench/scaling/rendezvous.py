@@ -1,4 +1,4 @@
-"""Simulated ranks meet through Gloo, up to thousands: seconds, and bytes over TCP."""
+"""The rendezvous of up to thousands of simulated ranks, with Gloo: seconds, and bytes over TCP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(rounds: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> list[dict[st
 def text(one: dict[str, Any]) -> str:
     ranks = one["nodes"] * one["per_node"]
     return (
-        f"{one['nodes']:4d} nodes x {one['per_node']:3d} ranks ({one['order']:6s}): met in "
+        f"{one['nodes']:4d} nodes x {one['per_node']:3d} ranks ({one['order']:6s}): rendezvous "
         f"{one['seconds']:7.3f} s, barrier {1e3 * one['barrier']:7.2f} ms, "
-        f"{one['bytes'] / 1e6:8.2f} MB over TCP, {one['bytes'] / ranks:8.0f} B a rank"
+        f"{one['bytes'] / 1e6:8.2f} MB over TCP, {one['bytes'] / ranks:8.0f} B per rank"
     )
