@@ -16,18 +16,18 @@
  *   deisa_close(&bridge, last_step + 1, &error);           // collective
  * @endcode
  *
- * What holds for every function, unless its comment says otherwise:
+ * These rules apply to every function, unless its comment says otherwise:
  *  - **Errors.** A negative status is an error that the caller must handle; zero is success; a positive
- *    status is success with something to know: see deisa_status. `error` is the caller's, may be NULL,
- *    and is filled in for every status but DEISA_OK. No C++ exception, signal or abort leaves a function.
+ *    status is success with further information: see deisa_status. `error` belongs to the caller, may be
+ *    NULL, and is filled in for every status but DEISA_OK. No C++ exception, signal or abort leaves a function.
  *    DEISA_ERROR_ARGUMENT (an argument is NULL or invalid) and DEISA_ERROR_CONTRACT (the call may not be
  *    made now, or does not fit what was defined) mean that nothing was done, and are always returned. Any
  *    other failure goes to the error handler, and the call returns DEISA_REPORTED; or it is returned, with
  *    DEISA_ERRORS_RETURN.
- *  - **Earlier calls.** What fails after its call has returned is reported by the next call on the bridge,
- *    with `earlier` set in the error. That call has done its own work all the same; but for
- *    deisa_begin_step(), which has not begun the step when it returns such an error.
- *  - **Ownership.** Pointers passed in are borrowed for the length of the call.
+ *  - **Earlier calls.** A failure after its call has returned is reported by the next call on the bridge,
+ *    with `earlier` set in the error. That call has still done its own work; only deisa_begin_step() has not
+ *    begun the step when it returns such an error.
+ *  - **Ownership.** Pointers passed in are borrowed for the duration of the call.
  *  - **Threads.** A bridge may be used from several threads; its calls are serialised. deisa_close() and
  *    deisa_abandon() must be the last call.
  *  - **Collective** functions must be called by every rank, in the same order. All others are local: they
@@ -35,8 +35,8 @@
  *  - **fork.** A child that a program forks has copies of its bridges that do nothing: every call on them
  *    returns DEISA_ERROR_CONTRACT. The child may open bridges of its own.
  *  - **When nothing that is sent can be analysed any more** (the analytics have ended, a node actor has
- *    died), the error handler is called once; what fails after that for the same reason is counted, and the
- *    number is reported when the bridge ends.
+ *    died), the error handler is called once; later failures for the same reason are only counted, and
+ *    their number is reported when the bridge ends.
  *  - **Structs** with a member `struct_size` start from their DEISA_..._INIT, so that a program can be run
  *    with a newer library.
  *  - **DEISA_DISABLE=1** in the environment makes every function a no-op that returns DEISA_OK; reading
@@ -68,23 +68,23 @@ extern "C" {
 /** How a call ended. */
 typedef enum deisa_status {
   DEISA_OK = 0,
-  /* Positive: the call succeeded, or was dealt with. */
-  DEISA_SKIPPED = 1,   /**< back-pressure leaves this timestep out, on every rank alike */
+  /* Positive: the call succeeded, or its failure was handled. */
+  DEISA_SKIPPED = 1,   /**< back-pressure skips this timestep, on every rank alike */
   DEISA_NOT_FOUND = 2, /**< there is no such value; the caller's default is unchanged */
-  DEISA_REPORTED = 3,  /**< a failure was given to the error handler; go on */
+  DEISA_REPORTED = 3,  /**< a failure was given to the error handler; continue */
   DEISA_PENDING = 4,   /**< not finished yet */
   /* Negative: the caller must act. */
   DEISA_ERROR_ARGUMENT = -1,     /**< an argument or option is invalid */
   DEISA_ERROR_CONTRACT = -2,     /**< the contract between simulation and analytics is violated */
-  DEISA_ERROR_TIMEOUT = -3,      /**< a wait ended; the message names whom or what it waited for */
+  DEISA_ERROR_TIMEOUT = -3,      /**< a wait timed out; the message says for whom or what */
   DEISA_ERROR_COMMUNICATOR = -4, /**< the communicator failed or was broken before */
   DEISA_ERROR_CONNECTION = -5,   /**< Ray, the node actor or its socket cannot be reached */
-  DEISA_ERROR_RESOURCE = -6,     /**< out of memory, descriptors or room in the object store */
+  DEISA_ERROR_RESOURCE = -6,     /**< out of memory, descriptors or space in the object store */
   DEISA_ERROR_UNSUPPORTED = -7,  /**< known, but not supported */
   DEISA_ERROR_INTERNAL = -8      /**< a defect of this library */
 } deisa_status;
 
-/** Where and why a call failed. The caller's, reusable; strings are NUL-terminated. */
+/** Where and why a call failed. Belongs to the caller, reusable; strings are NUL-terminated. */
 typedef struct deisa_error {
   deisa_status status;
   int32_t rank;       /**< the bridge that failed, or -1 */
@@ -92,7 +92,7 @@ typedef struct deisa_error {
   char array[256];    /**< or "" */
   char message[4096]; /**< what was wrong, where, what was expected, what to do */
   int32_t
-      earlier; /**< 1: it is about an earlier call, and this one has done its own work; else 0 */
+      earlier; /**< 1: it concerns an earlier call, and this one has done its own work; else 0 */
 } deisa_error;
 
 #define DEISA_NO_TIMESTEP INT64_MIN
@@ -108,15 +108,15 @@ DEISA_EXPORT const char* deisa_version(void);
 /** How ranks synchronise and exchange metadata. deisa_mpi.h makes one from an MPI communicator,
  * deisa_gloo.h one without MPI, and a program may fill in its own. The functions are called from one
  * thread at a time, by all ranks in the same order. `timeout` is in seconds. They return DEISA_OK or an
- * error, with `error` filled in; after an error the communicator is broken for good.
- * The struct is copied; `self` stays the owner's until `release` is called on it. */
+ * error, with `error` filled in; after an error the communicator stays broken.
+ * The struct is copied; `self` belongs to the owner until `release` is called on it. */
 typedef struct deisa_communicator {
   size_t struct_size;
   void* self;
   int32_t (*rank)(void* self);
   int32_t (*size)(void* self);
   deisa_status (*barrier)(void* self, double timeout, deisa_error* error);
-  /** Every rank gives `bytes` bytes (the same number); `received` holds size*bytes bytes, in rank order,
+  /** Every rank gives `bytes` bytes (the same number); `received` has size*bytes bytes, in rank order,
    * on `root` only (NULL elsewhere). */
   deisa_status (*gather)(void* self, const void* sent, size_t bytes, void* received, int32_t root,
                          double timeout, deisa_error* error);
@@ -125,8 +125,8 @@ typedef struct deisa_communicator {
                             deisa_error* error);
   /** Called once, by deisa_close() or deisa_abandon(); may be NULL. */
   void (*release)(void* self);
-  /** As `barrier`; calls `meanwhile(data)` on the calling thread now and then (every 50 ms, say) while it
-   * waits, so that what falls due during deisa_close() is reported at once. NULL: reported after it. */
+  /** As `barrier`; calls `meanwhile(data)` on the calling thread at intervals (for example 50 ms) while it
+   * waits, so that failures during deisa_close() are reported at once. NULL: they are reported after it. */
   deisa_status (*barrier_meanwhile)(void* self, double timeout, void (*meanwhile)(void* data),
                                     void* data, deisa_error* error);
 } deisa_communicator;
@@ -135,15 +135,15 @@ typedef struct deisa_communicator {
 
 /** When a send returns. */
 typedef enum deisa_acknowledge {
-  DEISA_ACK_RECEIVED = 0, /**< the node actor holds the bytes: they outlive this process */
-  DEISA_ACK_STORED = 1,   /**< they are an object in Ray's object store */
-  DEISA_ACK_ANNOUNCED = 2 /**< the head actor knows them */
+  DEISA_ACK_RECEIVED = 0, /**< the node actor has received the chunk: it outlives this process */
+  DEISA_ACK_STORED = 1,   /**< it is in Ray's object store */
+  DEISA_ACK_ANNOUNCED = 2 /**< the head actor knows it */
 } deisa_acknowledge;
 
 /** What a rank does while a timestep may not begin: max_in_flight of its timesteps are not stored yet,
  * the object store of its node is as full as store_threshold allows, or max_ahead timesteps wait for the
- * analytics. Timesteps are admitted as a whole: no rank is held once another rank of its node has begun
- * the timestep. */
+ * analytics. Timesteps are admitted as a whole: no rank has to wait once another rank of its node has
+ * begun the timestep. */
 typedef enum deisa_when_full {
   DEISA_WHEN_FULL_BLOCK = 0, /**< wait, up to block_timeout; then DEISA_ERROR_TIMEOUT */
   DEISA_WHEN_FULL_SKIP = 1,  /**< deisa_begin_step() skips the timestep, on every rank alike
@@ -158,15 +158,15 @@ typedef enum deisa_error_mode {
   DEISA_ERRORS_RETURN = 1 /**< the call returns the error */
 } deisa_error_mode;
 
-/** Called with a failure in mode DEISA_ERRORS_REPORT, on the thread that made the call. What keeps many
- * chunks from the analytics (a rank that has died, say) is given once; deisa_get_statistics() counts the
+/** Called with a failure in mode DEISA_ERRORS_REPORT, on the thread that made the call. A cause that
+ * affects many chunks (such as the death of a rank) is reported once; deisa_get_statistics() counts the
  * chunks. `error` is valid during the call. Must not call into the same bridge. */
 typedef void (*deisa_error_handler)(void* user_data, const deisa_error* error);
 
-/** Options of a bridge. Start from DEISA_OPTIONS_INIT. Each can be set from outside of the program too: in
+/** Options of a bridge. Start from DEISA_OPTIONS_INIT. Each can also be set from outside the program: in
  * the file that DEISA_CONFIG names, which takes precedence, or by an environment variable of the same name
  * (DEISA_COMM_TIMEOUT, ...), which takes precedence over both: docs/settings.md. The file also filters: it
- * chooses which arrays are sent, and how often; sending what it filters is a no-op that returns DEISA_OK.
+ * chooses which arrays are sent, and how often; sending a filtered chunk is a no-op that returns DEISA_OK.
  * Strings are copied. */
 typedef struct deisa_options {
   size_t struct_size;
@@ -178,27 +178,27 @@ typedef struct deisa_options {
   const deisa_communicator* communicator; /**< NULL: Gloo, or none for one rank */
   double comm_timeout; /**< seconds, > 0: the rendezvous, and a barrier of all ranks */
   double
-      ready_timeout; /**< seconds, > 0: deisa_ready(), after the rendezvous; the least of all ranks' */
+      ready_timeout; /**< seconds, > 0: deisa_ready(), after the rendezvous; the minimum over all ranks */
   double send_timeout;    /**< seconds, > 0: one wait in a send, a step or a flush */
   const char* node_id;    /**< NULL: this node of Ray; tests name several nodes on one machine */
   const char* node_actor; /**< "module:Class" of the node actor; NULL: deisa-ray's own, extended */
   int32_t init_retries;   /**< >= 1: attempts to create the node actor */
   deisa_acknowledge acknowledge;
-  int32_t max_in_flight; /**< >= 1: timesteps held for this rank outside the object store */
+  int32_t max_in_flight; /**< >= 1: timesteps of this rank that are not yet in the object store */
   /* The next five must be the same on every rank. */
   deisa_when_full when_full;
-  double block_timeout;   /**< seconds, >= 0: wait for room before a timestep is refused or skipped;
+  double block_timeout;   /**< seconds, >= 0: wait for space, then refuse or skip the timestep;
                              -1: send_timeout with DEISA_WHEN_FULL_BLOCK, else 0 */
-  double store_threshold; /**< 0 < ... <= 1: part of each node's object store that may be in use */
+  double store_threshold; /**< 0 < ... <= 1: usable fraction of each node's object store */
   int32_t max_ahead;      /**< >= 0: timesteps that may wait for the analytics; 0: no limit */
   int32_t
       window; /**< >= 1: timesteps that the analytics keep; deisa_ready() checks that they fit */
   double
-      feedback_interval; /**< seconds, >= 0: how old a value may be that is read without waiting; the
-                               node leader's counts; 0: each deisa_get() asks the head actor */
+      feedback_interval; /**< seconds, >= 0: maximum age of a value that is read without waiting; the
+                               node leader's applies; 0: each deisa_get() asks the head actor */
   deisa_error_mode error_mode;
   deisa_error_handler error_handler; /**< NULL: report on stderr */
-  void* error_handler_data;          /**< passed to error_handler; stays the caller's */
+  void* error_handler_data;          /**< passed to error_handler; belongs to the caller */
 } deisa_options;
 
 #define DEISA_OPTIONS_INIT \
@@ -294,7 +294,7 @@ typedef struct deisa_bridge deisa_bridge;
 
 /** Makes a bridge from options, the settings file and the environment. Performs no communication.
  * @param options NULL: DEISA_OPTIONS_INIT
- * @param out the new bridge, the caller's until deisa_close() or deisa_abandon(); NULL after an error
+ * @param out the new bridge, owned by the caller until deisa_close() or deisa_abandon(); NULL after an error
  * @return DEISA_ERROR_ARGUMENT with every invalid option in the message. Errors are returned. */
 DEISA_EXPORT deisa_status deisa_open(const deisa_options* options, deisa_bridge** out,
                                      deisa_error* error);
@@ -358,22 +358,22 @@ struct ArrowArray {
 typedef struct deisa_source {
   size_t struct_size;
   /** The first element. With a `shape` the call describes the memory itself, and `dtype` and `shape` must be
-   * those of the array; without one, it is memory that lies as the array was defined. Copied once. */
+   * those of the array; without one, the memory has the layout of the definition. Copied once. */
   const void* data;
   deisa_dtype dtype;      /**< of the elements; 0: not checked, allowed without a shape only */
   int32_t ndim;           /**< of `shape` */
   const int64_t* shape;   /**< `ndim` extents; or NULL */
   const int64_t* strides; /**< bytes between neighbours per dimension, any sign; NULL: contiguous */
-  /** Memory of deisa_loan(), which is taken without a copy: `*loan` is then the next to compute in, whose
-   * contents are undefined (zeros, or data of an earlier timestep). What was taken must not be written any
-   * more, and may be read until the next send or put of this array, so that a timestep can be computed from
-   * the last one in place. When `*loan` comes back unchanged (after an error, or in a step that is skipped)
-   * it was not taken: it and its data still are the caller's. */
+  /** Memory of deisa_loan(), which is taken without a copy. Afterwards `*loan` is the next loan, whose
+   * contents are undefined (zeros, or data of an earlier timestep). The memory that was sent must not be
+   * written any more. It may be read until the next send or put of this array, so that a timestep can be
+   * computed from the previous one. If `*loan` is unchanged (after an error, or in a skipped step), it was
+   * not taken: the caller keeps it with its data. */
   void** loan;
   /** An Arrow array and its `schema`: a primitive array of the chunk's elements, or a fixed-shape tensor
    * (fixed-size lists) of its shape. bool is arrow.bool8, a complex number a list of two. Offsets are
-   * honoured; nulls, dictionaries and other types are DEISA_ERROR_CONTRACT. The memory is viewed, and copied
-   * once. The call takes ownership of both structs: they are released on return, also after an error, but for
+   * supported; nulls, dictionaries and other types are DEISA_ERROR_CONTRACT. The memory is copied once. The
+   * call takes ownership of both structs: they are released on return, even after an error, except after
    * that of a wrong struct_size. */
   struct ArrowArray* array;
   struct ArrowSchema* schema;
@@ -382,31 +382,31 @@ typedef struct deisa_source {
 #define DEISA_SOURCE_INIT \
   {sizeof(deisa_source), NULL, (deisa_dtype)0, 0, NULL, NULL, NULL, NULL, NULL}
 
-/** A send or a step on its way; 0: none, or finished. A number, owned by nobody. */
+/** A send or a step in progress; 0: none, or finished. A plain number: nothing has to be freed. */
 typedef uint64_t deisa_request;
 
 /** Sends this rank's chunk of an array, and waits until it has reached the level of `acknowledge`. The first
- * send of a timestep waits for room, as when_full and block_timeout say.
- * @param data memory that lies as the array was defined; may be reused on return
+ * send of a timestep waits for space, according to when_full and block_timeout.
+ * @param data memory with the layout of the definition; may be reused on return
  * @param timestep more than that of the array's last send
  * @return DEISA_ERROR_CONTRACT: unknown array, a timestep that was sent before or is too old, a step is open;
- *   DEISA_ERROR_TIMEOUT, DEISA_ERROR_RESOURCE: no room, or no acknowledgement within send_timeout */
+ *   DEISA_ERROR_TIMEOUT, DEISA_ERROR_RESOURCE: no space, or no acknowledgement within send_timeout */
 DEISA_EXPORT deisa_status deisa_send(deisa_bridge* bridge, const char* name, const void* data,
                                      int64_t timestep, deisa_error* error);
 
 /** As deisa_send(), from memory that the call describes, from a loan or from Arrow; or asynchronously.
- * @param request NULL: waits as deisa_send() does. Else returns when the chunk is copied and handed over, and
- *   `*request` must go to deisa_wait() or deisa_test(), where its failure is reported; one that is not is
- *   finished by deisa_flush() and deisa_close(). At most max_in_flight are on their way: then it waits for
- *   room. 0 after an error, and when the array is filtered. */
+ * @param request NULL: waits as deisa_send() does. Else returns when the chunk is copied and handed over. Pass
+ *   `*request` to deisa_wait() or deisa_test(), which report its failure; deisa_flush() and deisa_close()
+ *   finish the others. If max_in_flight requests are in progress, the call waits for space. `*request` is 0
+ *   after an error, and when the array is filtered. */
 DEISA_EXPORT deisa_status deisa_send_from(deisa_bridge* bridge, const char* name,
                                           const deisa_source* source, int64_t timestep,
                                           deisa_request* request, deisa_error* error);
 
 /** Begins a step: all chunks put into it are one message. Collective with DEISA_WHEN_FULL_SKIP only. Waits
- * for room, as when_full and block_timeout say.
- * @return DEISA_SKIPPED: the timestep is left out on every rank alike, and DEISA_REPORTED: it is left out
- *   here, after a failure; deisa_put() and deisa_end_step() then do nothing.
+ * for space, according to when_full and block_timeout.
+ * @return DEISA_SKIPPED: the timestep is skipped on every rank alike; DEISA_REPORTED: it is skipped on this
+ *   rank, after a failure. In both cases deisa_put() and deisa_end_step() then do nothing.
  *   DEISA_ERROR_CONTRACT: a step is open, or the timestep is too old. */
 DEISA_EXPORT deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep,
                                            deisa_error* error);
@@ -417,11 +417,11 @@ DEISA_EXPORT deisa_status deisa_put(deisa_bridge* bridge, const char* name, cons
 /** As deisa_put(), from memory that the call describes, from a loan or from Arrow. */
 DEISA_EXPORT deisa_status deisa_put_from(deisa_bridge* bridge, const char* name,
                                          const deisa_source* source, deisa_error* error);
-/** Hands the step over. A step may be empty: then the others do not wait for this rank.
+/** Sends the step. A step may be empty: then the others do not wait for this rank.
  * @param request NULL: waits for the acknowledgement; else as in deisa_send_from() */
 DEISA_EXPORT deisa_status deisa_end_step(deisa_bridge* bridge, deisa_request* request,
                                          deisa_error* error);
-/** Ends the open step without handing it over: this rank leaves the timestep out, and what was put is lost.
+/** Ends the open step without sending it: this rank skips the timestep, and what was put is discarded.
  * The analytics do not get this timestep of its arrays; no other rank waits for it. Does nothing when no step
  * is open. */
 DEISA_EXPORT deisa_status deisa_abandon_step(deisa_bridge* bridge, deisa_error* error);
@@ -432,32 +432,32 @@ DEISA_EXPORT deisa_status deisa_abandon_step(deisa_bridge* bridge, deisa_error* 
  *   finished */
 DEISA_EXPORT deisa_status deisa_wait(deisa_bridge* bridge, deisa_request* request,
                                      deisa_error* error);
-/** As deisa_wait(), without waiting: DEISA_PENDING while the request is on its way, and DEISA_ERROR_TIMEOUT
- * each time that another send_timeout has passed; then `*request` may be tested again. */
+/** As deisa_wait(), without waiting: DEISA_PENDING while the request is in progress, DEISA_ERROR_TIMEOUT
+ * each time another send_timeout has passed; then `*request` may be tested again. */
 DEISA_EXPORT deisa_status deisa_test(deisa_bridge* bridge, deisa_request* request,
                                      deisa_error* error);
 /** Waits until everything that was sent has been announced, up to send_timeout. */
 DEISA_EXPORT deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error);
 
-/** Lends memory for one chunk of an array to compute in: sending it, as `loan` of a deisa_source, costs no
+/** Lends memory for one chunk of an array to compute in: sending it, as `loan` of a deisa_source, needs no
  * copy. After deisa_ready(), for arrays that were defined as contiguous.
- * @param memory contiguous, page-aligned, contents undefined. The library's, valid until the bridge ends; a
- *   second call gives the same memory. Under DEISA_DISABLE it is ordinary memory, and NULL for an array that
+ * @param memory contiguous, page-aligned, contents undefined. Owned by the library, valid until the bridge ends;
+ *   a second call returns the same memory. Under DEISA_DISABLE it is ordinary memory, and NULL for an array that
  *   was not defined.
  * @param layout may be NULL; else `dtype`, `ndim` and `chunk_shape` are set to those of the memory.
- *   `chunk_shape` is the library's, valid until the bridge ends. */
+ *   `chunk_shape` is owned by the library, valid until the bridge ends. */
 DEISA_EXPORT deisa_status deisa_loan(deisa_bridge* bridge, const char* name, void** memory,
                                      deisa_layout* layout, deisa_error* error);
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-/** Collective. Flushes, waits for every rank, sends the end marker, and frees the bridge, whatever fails.
+/** Collective. Flushes, waits for every rank, sends the end marker, and frees the bridge, even if a part fails.
  * @param bridge set to NULL, unless the call is refused. DEISA_OK when `*bridge` is NULL already.
  * @param timestep at least the newest that was sent
  * @return DEISA_ERROR_CONTRACT: a step is open, or `timestep` is too old; then nothing was done */
 DEISA_EXPORT deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* error);
 
-/** Frees the bridge at once, without synchronising: for a rank that leaves early. When bridge 0 abandons, its
+/** Frees the bridge at once, without synchronising: for a rank that ends early. When bridge 0 abandons, its
  * node actor sends the end marker after everything it received. Sets `*bridge` to NULL. */
 DEISA_EXPORT void deisa_abandon(deisa_bridge** bridge);
 
@@ -509,21 +509,21 @@ typedef struct deisa_value {
   const struct deisa_value* items;
 } deisa_value;
 
-/** Reads what the analytics set under a key.
+/** Reads the value that the analytics have set for a key.
  *
- * Without options, or with `timestep`, `wait` and `all` as they are, it is the newest value, at most
- * feedback_interval old: it is kept by the rank, so that a loop may read it at each timestep at no cost. With
- * `timestep`, `wait` and `collective`, every rank gets the value of exactly that timestep in the same call:
- * what a simulation does with it can be repeated.
+ * Without options, or with the defaults of `timestep`, `wait` and `all`, it is the newest value, at most
+ * feedback_interval old. The rank keeps it, so a loop may read it at each timestep at almost no cost. With
+ * `timestep`, `wait` and `collective`, every rank gets the value of exactly that timestep in the same call,
+ * so runs can be repeated.
  * @param options may be NULL
- * @param value unchanged unless the status is DEISA_OK. The library's, valid until the next deisa_get() on
- *   this bridge, on any thread.
+ * @param value unchanged unless the status is DEISA_OK. Owned by the library, valid until the next deisa_get()
+ *   on this bridge, on any thread.
  * @return DEISA_NOT_FOUND: there is no such value. DEISA_ERROR_TIMEOUT: it did not come within `wait`; the
  *   message names key and timestep. DEISA_ERROR_UNSUPPORTED: lists and maps more than 100 deep. */
 DEISA_EXPORT deisa_status deisa_get(deisa_bridge* bridge, const char* key,
                                     const deisa_get_options* options, const deisa_value** value,
                                     deisa_error* error);
-/** As deisa_get(), for a number. `*value` is the caller's: set a default first. Numbers and bools convert
+/** As deisa_get(), for a number. Set `*value` to a default first. Numbers and bools convert
  * when they fit exactly; another type, also a stored None, is DEISA_ERROR_ARGUMENT. */
 DEISA_EXPORT deisa_status deisa_get_double(deisa_bridge* bridge, const char* key,
                                            const deisa_get_options* options, double* value,
@@ -561,9 +561,9 @@ typedef struct deisa_statistics {
 
 #define DEISA_STATISTICS_INIT {sizeof(deisa_statistics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0}
 
-/** Reads the counters. Waits for nothing but another thread's call on the same bridge. After the loss of the
- * node actor, they are those of before.
- * @param out the caller's */
+/** Reads the counters. Waits only for another thread's call on the same bridge. After the loss of the node
+ * actor, they keep their last values.
+ * @param out owned by the caller */
 DEISA_EXPORT deisa_status deisa_get_statistics(deisa_bridge* bridge, deisa_statistics* out,
                                                deisa_error* error);
 
@@ -571,9 +571,9 @@ DEISA_EXPORT deisa_status deisa_get_statistics(deisa_bridge* bridge, deisa_stati
 
 /** Shows chunks of the bridge to Arrow, without a copy, in memory that the consumer must not write.
  *
- * With a name: the loan of that array, as one arrow.fixed_shape_tensor: an array of length 1. It shows what
- * is computed there later, too, and its contents are undefined from when the memory is lent again, that is
- * from the second send or put of the array after the export. While it is not released, every loan of this
+ * With a name: the loan of that array, as one arrow.fixed_shape_tensor: an array of length 1. It also shows
+ * what is computed there later. Its contents are undefined when the memory becomes a loan again, that is,
+ * from the second send or put of the array after the export. Until it is released, every loan of this
  * array stays mapped.
  *
  * Without: the chunks that were put into the open step so far, as one struct array of length 1 (a record
@@ -581,15 +581,15 @@ DEISA_EXPORT deisa_status deisa_get_statistics(deisa_bridge* bridge, deisa_stati
  * and under DEISA_DISABLE. The values are those that were put until the next send or put of their array;
  * then they are undefined.
  * @param name or NULL
- * @param array,schema the caller releases both, in any order, on any thread, also after the bridge has ended:
- *   their memory stays mapped until then. A child that is moved out of its parent lives on by itself. After
+ * @param array,schema the caller releases both, in any order, on any thread, even after the bridge has ended:
+ *   their memory stays mapped until then. A child that is moved out of its parent stays valid. After
  *   an error both are marked released.
  * @return DEISA_ERROR_UNSUPPORTED: a chunk has more than 2^31-1 elements */
 DEISA_EXPORT deisa_status deisa_export(deisa_bridge* bridge, const char* name,
                                        struct ArrowArray* array, struct ArrowSchema* schema,
                                        deisa_error* error);
 /** The same for contiguous memory of the caller, as one arrow.fixed_shape_tensor. Needs no bridge.
- * @param data stays the caller's, and must outlive both structs
+ * @param data owned by the caller; must outlive both structs
  * @param layout copied */
 DEISA_EXPORT deisa_status deisa_export_memory(const void* data, const deisa_layout* layout,
                                               struct ArrowArray* array, struct ArrowSchema* schema,

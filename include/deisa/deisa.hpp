@@ -13,10 +13,10 @@
 //   bridge.send("temperature", t.inside(), timestep);
 //   bridge.close(last + 1);                                             // collective
 //
-// The functions do what those of deisa.h do, which says all about collectivity, waits and
-// threads. A negative status is thrown as the Exception of cpp/exception.hpp that names it; a
-// positive one is returned as Status. What a call is given, it borrows until it returns.
-// Handles are move-only. One that was moved from, or whose bridge has ended, throws ContractError.
+// The functions do what those of deisa.h do; that file describes collectivity, waits and threads. A
+// negative status is thrown as the Exception of cpp/exception.hpp for that status; a positive one
+// is returned as Status. Arguments are borrowed for the duration of the call. Handles are
+// move-only. A handle that was moved from, or whose bridge has ended, throws ContractError.
 #ifndef DEISA_DEISA_HPP
 #define DEISA_DEISA_HPP
 
@@ -123,14 +123,14 @@ class Bridge {
     return detail::with_source(
         source, [&](const deisa_source* given) { return send_async(array, given, timestep); });
   }
-  // Memory that lies as the Layout of the array says.
+  // Memory with the Layout of the array.
   template <typename T>
   Status send_pointer(const std::string& array, const T* data, std::int64_t timestep) {
     deisa_bridge* const open = bridge();
     handle_->shape_of(array, dtype_of<T>);
     return detail::call(deisa_send, open, array.c_str(), static_cast<const void*>(data), timestep);
   }
-  // Sends a loan without a copy; it is then the next memory to compute in.
+  // Sends a loan without a copy; `loan` is then the next memory to compute in.
   template <typename T>
   Status send(Loan<T>& loan, std::int64_t timestep) {
     const deisa_source given = detail::source_of_loan(&loan.memory_);
@@ -142,7 +142,7 @@ class Bridge {
     return send_async(loan.array_, &given, timestep);
   }
 
-  // Waits for room, as Options::when_full says. Keep the step until it is complete, then end() it.
+  // Waits for space, according to Options::when_full. Keep the step until it is complete, then end() it.
   [[nodiscard]] Step begin_step(std::int64_t timestep) {
     deisa_error error = detail::no_error();
     const deisa_status status = deisa_begin_step(bridge(), timestep, &error);
@@ -153,7 +153,7 @@ class Bridge {
   }
 
   // Memory to compute the next chunk in, for an array that was defined by define() as contiguous.
-  // After ready(). A second call gives the same memory.
+  // After ready(). A second call returns the same memory.
   template <typename T>
   Loan<T> loan(const std::string& array) {
     deisa_bridge* const open = bridge();
@@ -179,10 +179,10 @@ class Bridge {
     detail::thrown_by_handler() = nullptr;
   }
 
-  // The value that the analytics set under `key`, if there is one. T: bool, an integer or
+  // The value that the analytics have set for `key`, if there is one. T: bool, an integer or
   // floating-point type, std::string, View<const E> for a NumPy array of elements E,
-  // std::vector<std::byte>, or const deisa_value* for any value. What a view or a deisa_value shows is
-  // valid until the next get. ArgumentError when it is of another type or does not fit.
+  // std::vector<std::byte>, or const deisa_value* for any value. The data of a view or a deisa_value
+  // are valid until the next get. ArgumentError when it is of another type or does not fit.
   template <typename T>
   std::optional<T> get(const std::string& key, const GetOptions& options = {}) {
     const deisa_value* const value = detail::read_value(bridge(), key, options, false);
@@ -208,7 +208,7 @@ class Bridge {
     return counters;
   }
 
-  // For functions of deisa.h that are not here; stays this object's. NULL when it has ended.
+  // For functions of deisa.h that are not here; owned by this object. NULL when the bridge has ended.
   deisa_bridge* handle() const noexcept { return handle_ ? handle_->bridge : nullptr; }
 
  private:

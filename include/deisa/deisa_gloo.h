@@ -12,21 +12,21 @@
 extern "C" {
 #endif
 
-/* Collective. Meets the other ranks: rank 0 listens on `master_port`, the others connect to it at
- * `master_address`; then the lowest ranks of the nodes connect to each other, and the other ranks to
- * the lowest of their node.
+/* Collective. The rendezvous of all ranks: rank 0 listens on `master_port`, the others connect to it at
+ * `master_address`; then the node leaders connect to each other, and the other ranks to
+ * the leader of their node.
  *   rank            0 ... size-1, a different one in every process
  *   size            1 ... 1048576, the same in every process
  *   master_address  name or address of the machine of rank 0. With "localhost", 127.0.0.1 or ::1,
  *                   rank 0 accepts ranks of its own machine only
  *   master_port     1 ... 65535, free on the machine of rank 0
  *   timeout         seconds, > 0, for all of it
- *   out             filled in on DEISA_OK and zeroed otherwise; the caller's, until it is given to
+ *   out             filled in on DEISA_OK and zeroed otherwise; owned by the caller until it is given to
  *                   deisa_open or its `release` is called
- * With DEISA_SECRET in the environment, rank 0 refuses whoever does not have the same (at most 256
- * bytes; it travels in the clear, so it keeps accidents out, not eavesdroppers).
+ * With DEISA_SECRET in the environment, rank 0 refuses ranks that do not have the same secret (at most 256
+ * bytes; it is sent unencrypted: it prevents mistakes, not eavesdropping).
  * Errors: DEISA_ERROR_ARGUMENT (also: two processes with one rank, different sizes, a name that
- * cannot be resolved), DEISA_ERROR_TIMEOUT (the message says who came and who did not),
+ * cannot be resolved), DEISA_ERROR_TIMEOUT (the message names the ranks that arrived and the missing ones),
  * DEISA_ERROR_COMMUNICATOR (the port is in use; a rank died), DEISA_ERROR_RESOURCE.
  * May be called from any thread. Starts threads, with every signal blocked in them. */
 DEISA_EXPORT deisa_status deisa_gloo_open(int32_t rank, int32_t size, const char* master_address,

@@ -16,15 +16,15 @@ extern "C" {
 #endif
 
 /* Collective over `comm`, an intracommunicator: duplicates it (MPI_Comm_dup, which has no
- * time-out), so that no message meets those of the simulation. `comm` stays the caller's and is not
- * changed. `out` is filled in on DEISA_OK and zeroed otherwise; it is the caller's, until it is
+ * timeout), so that its messages never match those of the simulation. `comm` still belongs to the caller
+ * and is not changed. `out` is filled in on DEISA_OK and zeroed otherwise; the caller owns it until it is
  * given to deisa_open or its `release` is called. Release it before MPI_Finalize; afterwards
- * nothing is done with MPI any more.
+ * it no longer calls MPI.
  *
- * Its functions use non-blocking communication and poll it. Past the time-out every rank that came
- * is told which ranks did not, and the communicator is broken for good, because MPI cannot cancel
- * what has begun; the memory of that call is kept until the process ends. With MPI_THREAD_FUNNELED or MPI_THREAD_SINGLE all calls must come from the thread
- * that initialised MPI.
+ * Its functions use non-blocking communication and poll it. After the timeout every rank that arrived
+ * gets an error that names the missing ranks, and the communicator stays broken, because MPI cannot
+ * cancel a started operation; the memory of that call is kept until the process ends. With
+ * MPI_THREAD_FUNNELED or MPI_THREAD_SINGLE all calls must come from the thread that initialised MPI.
  *
  * Errors: DEISA_ERROR_ARGUMENT (MPI_COMM_NULL, an intercommunicator, MPI not initialised or
  * finalised already, a thread that may not call MPI), DEISA_ERROR_COMMUNICATOR (MPI's own, with its

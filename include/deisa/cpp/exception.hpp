@@ -15,12 +15,12 @@ namespace deisa {
 // Names its ABI: code compiled with another version of these headers has symbols of its own.
 inline namespace v0 {
 
-// What a call that did not fail has to say.
+// The result of a call that did not fail.
 enum class Status {
   ok = DEISA_OK,
-  skipped = DEISA_SKIPPED,      // back-pressure leaves this step out, on every rank alike
+  skipped = DEISA_SKIPPED,      // back-pressure skips this step, on every rank alike
   not_found = DEISA_NOT_FOUND,  // no such value
-  reported = DEISA_REPORTED,    // a failure was given to the error handler; go on
+  reported = DEISA_REPORTED,    // a failure was given to the error handler; continue
   pending = DEISA_PENDING       // not finished yet
 };
 
@@ -47,7 +47,7 @@ class Exception : public std::runtime_error {
   }
   // "" : no array in particular.
   const std::string& array() const noexcept { return array_; }
-  // It is about an earlier call, and the one that threw it has done its own work.
+  // It concerns an earlier call; the call that threw it has done its own work.
   bool earlier() const noexcept { return earlier_; }
 
  private:

@@ -37,11 +37,11 @@ namespace detail {
                                              " that fits: ask for another type"));
 }
 
-// The number, if T holds it exactly.
+// The number, if T can represent it exactly.
 template <typename T, typename Number>
 std::optional<T> exactly(Number number) {
   if constexpr (std::is_floating_point_v<Number> && std::is_integral_v<T>) {
-    // 2^digits is the first number that T does not hold, and a power of two is exact.
+    // 2^digits is the first number that T cannot represent, and a power of two is exact.
     const Number limit = std::ldexp(Number{1}, std::numeric_limits<T>::digits);
     const bool fits = number < limit && (std::is_signed_v<T> ? number >= -limit : number >= 0);
     if (!fits || std::trunc(number) != number) return std::nullopt;

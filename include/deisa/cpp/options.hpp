@@ -23,9 +23,9 @@ using Seconds = std::chrono::duration<double>;
 // Owns a deisa_communicator until it is given to a bridge.
 class Communicator {
  public:
-  // None: the bridges meet by Gloo, or there is one rank.
+  // None: the bridges use Gloo, or there is one rank.
   Communicator() = default;
-  // Takes over a table; its `release` is called in the end.
+  // Takes ownership of a table; its `release` is called in the end.
   explicit Communicator(const deisa_communicator& table) : table_(table) {}
   // By a function such as deisa_mpi_open or deisa_gloo_open, and its first arguments. Collective.
   template <typename Open, typename... Arguments>
@@ -45,7 +45,7 @@ class Communicator {
 
   // What a bridge is given, or null.
   const deisa_communicator* table() const noexcept { return table_ ? &*table_ : nullptr; }
-  // From here on somebody else releases it.
+  // The bridge releases it from now on.
   void disown() noexcept { table_.reset(); }
 
  private:
@@ -83,7 +83,7 @@ struct Options {
   // DEISA_ERRORS_RETURN: the call that fails throws.
   deisa_error_mode error_mode = DEISA_ERRORS_REPORT;
   // Gets the failures of DEISA_ERRORS_REPORT, during the call that found them; must not call the
-  // bridge. What it throws, that call throws. Empty: they are reported on stderr.
+  // bridge. That call throws what the handler throws. Empty: they are reported on stderr.
   std::function<void(const Exception&)> error_handler;
 };
 

@@ -37,7 +37,7 @@ struct Definition {
   Extents shape;
 };
 
-// What a Bridge, its steps, requests and buffers share. `bridge` is NULL when it has ended.
+// What a Bridge, its steps, requests and loans share. `bridge` is NULL when the bridge has ended.
 struct Handle {
   deisa_bridge* bridge = nullptr;
   std::function<void(const Exception&)> error_handler;
@@ -143,18 +143,18 @@ inline deisa_source source_of_loan(void** memory) {
 
 // ---- Loans ------------------------------------------------------------------------------------
 
-// Memory of the library to compute in: sending it costs no copy. After it was sent or put, it is the
-// next, with old data of some earlier timestep, or zeros. Valid as long as its bridge.
+// Memory of the library to compute in: sending it needs no copy. After a send or put, it is the next
+// loan, with undefined contents (zeros, or data of an earlier timestep). Valid as long as its bridge.
 template <typename T>
 class Loan {
  public:
-  // As of a container of the elements.
+  // As in a container of the elements.
   T* data() const noexcept { return static_cast<T*>(memory_); }
   std::size_t size() const noexcept { return size_; }
   T* begin() const noexcept { return data(); }
   T* end() const noexcept { return data() + size_; }
   T& operator[](std::size_t index) const { return data()[index]; }
-  // In the shape of the chunk. Take it anew after each send.
+  // In the shape of the chunk. Get it again after each send.
   View<T> view() const { return View<T>(data(), shape_); }
   const std::string& array() const noexcept { return array_; }
   // Shows it to Arrow, without a copy: see deisa_export. The caller releases both structs.
@@ -186,7 +186,7 @@ struct Viewed<Loan<T>> {
 
 // ---- Requests ---------------------------------------------------------------------------------
 
-// A send or a step on its way. One that is discarded is finished by flush() and close().
+// A send or a step in progress. flush() and close() finish a request that was discarded.
 class Request {
  public:
   // None, or finished.
@@ -199,12 +199,12 @@ class Request {
     return *this;
   }
 
-  // Until it has reached the level of `acknowledge`. After TimeoutError: wait again.
+  // Waits until it has reached the level of `acknowledge`. After TimeoutError: wait again.
   Status wait() {
     if (request_ == 0) return Status::ok;
     return detail::call(deisa_wait, detail::open_bridge(handle_), &request_);
   }
-  // Whether it has; does not wait.
+  // Whether it has reached that level; does not wait.
   bool test() {
     if (request_ == 0) return true;
     return detail::call(deisa_test, detail::open_bridge(handle_), &request_) != Status::pending;
@@ -236,7 +236,7 @@ class Step {
 
   // Whether this rank takes part. If not, put() and end() do nothing.
   explicit operator bool() const noexcept { return status_ == Status::ok; }
-  // skipped: on every rank alike; reported: left out here, after a failure.
+  // skipped: on every rank alike; reported: skipped on this rank, after a failure.
   Status status() const noexcept { return status_; }
 
   // Copies this rank's chunk of the array into the step: whatever Bridge::send() takes.
@@ -246,21 +246,21 @@ class Step {
       return detail::call(deisa_put_from, bridge(), array.c_str(), given);
     });
   }
-  // Memory that lies as the Layout of the array says.
+  // Memory with the Layout of the array.
   template <typename T>
   Status put_pointer(const std::string& array, const T* data) {
     deisa_bridge* const open = bridge();
     handle_->shape_of(array, dtype_of<T>);
     return detail::call(deisa_put, open, array.c_str(), static_cast<const void*>(data));
   }
-  // Takes the loan; it is then the next memory to compute in.
+  // Takes the loan; `loan` is then the next memory to compute in.
   template <typename T>
   Status put(Loan<T>& loan) {
     const deisa_source given = detail::source_of_loan(&loan.memory_);
     return detail::call(deisa_put_from, bridge(), loan.array_.c_str(), &given);
   }
 
-  // Hands the step over.
+  // Sends the step.
   Status end() {
     deisa_bridge* const open = bridge();
     const detail::Shared handle = std::move(handle_);
@@ -273,7 +273,7 @@ class Step {
     detail::call(deisa_end_step, open, &request.request_);
     return request;
   }
-  // Ends the step without handing it over: this rank leaves the timestep out.
+  // Ends the step without sending it: this rank skips the timestep.
   void abandon() noexcept {
     const detail::Shared handle = std::move(handle_);
     if (handle == nullptr || handle->bridge == nullptr) return;

@@ -124,9 +124,9 @@ enum class Order {
 
 // ---- Views ------------------------------------------------------------------------------------
 
-// Elements in somebody else's memory: a pointer to the first one, a shape, and strides in elements
-// (not bytes). Owns nothing, checks nothing; copy it freely. Index (i, j, ...) of the view is
-// index [i, j, ...] in the analytics, however it lies in memory.
+// Elements in memory that it does not own: a pointer to the first one, a shape, and strides in
+// elements (not bytes). Checks nothing; copy it freely. Index (i, j, ...) of the view is
+// index [i, j, ...] in the analytics, whatever its layout in memory.
 template <typename T>
 class View {
  public:
