@@ -9,8 +9,8 @@ import java.util.OptionalLong;
 /**
  * One rank's chunk of an array, first dimension slowest (NumPy's C order). Values are checked when the bridge is opened, the
  * problems of all arrays together. A rank that has no cells of an array does not define it; the grid is that of the ranks which
- * do. A chunk's shape is the same at every timestep: where the number of elements changes, define the largest one, and send how
- * many of them count in an array of its own.
+ * do. A chunk's shape is the same at every timestep: if the number of elements changes, define the largest shape, and send the
+ * number of valid elements in a separate array.
  *
  * @param name the array's name: UTF-8, 1 ... 255 bytes, not starting with {@code __deisa_}
  * @param dtype the elements' type
@@ -120,7 +120,7 @@ public record ArrayMetadata(
                 value);
     }
 
-    /** The keys of {@code arrays_metadata}; what is null or empty is left out. */
+    /** The keys of {@code arrays_metadata}, without those that are null or empty. */
     public Map<String, Object> toMap() {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("chunk_shape", chunkShape);

@@ -30,19 +30,19 @@ import org.apache.arrow.vector.FieldVector;
  * }</pre>
  *
  * <p><b>Collective</b> are {@link BridgeBuilder#open()}, {@link #close(long)} and reading collective {@link Feedback}: every rank
- * calls them, in the same order. Nothing else is; {@link #close()} above all is not: it abandons.
+ * calls them, in the same order. All other calls are local, also {@link #close()}, which abandons.
  *
- * <p><b>Ownership</b>: memory that is sent is borrowed during the call, copied once, and may be reused on return. What
- * {@link #loan} lends is sent without a copy. A bridge holds native memory until it is closed.
+ * <p><b>Ownership</b>: memory that is sent is borrowed during the call, copied once, and may be reused on return. A
+ * {@link #loan} is sent without a copy. A bridge uses native memory until it is closed.
  *
- * <p><b>Threads</b>: a bridge may be used from several threads; its calls wait for each other.
+ * <p><b>Threads</b>: a bridge may be used from several threads; its calls are serialised.
  *
  * <p><b>Errors</b>: a violation of the contract is thrown. Any other failure goes to the {@link ErrorHandler}, and the call
  * returns {@link Status#REPORTED}; or it is thrown, with {@link ErrorMode#RETURN}. With {@code DEISA_DISABLE=1} in
  * the environment every call is a no-op that succeeds.
  *
- * <p><b>Java heap</b>: sending an {@link ArrowBuf}, a {@link ByteBuffer} or a {@link Loan} makes no object. Sending a
- * vector makes at most 4 KiB of them, nearly all Arrow's own; a step or a future at most 512 bytes.
+ * <p><b>Java heap</b>: sending an {@link ArrowBuf}, a {@link ByteBuffer} or a {@link Loan} allocates no object. Sending a
+ * vector allocates at most 4 KiB, nearly all by Arrow; a step or a future at most 512 bytes.
  *
  * <p>The JVM needs {@code --add-opens=java.base/java.nio=ALL-UNNAMED}, for Arrow.
  */
@@ -66,9 +66,9 @@ public final class Bridge implements AutoCloseable {
     /**
      * Sends this rank's chunk of an array: a primitive vector of the chunk's elements, or fixed-size lists of its shape.
      * Elements are in C order, without ghost cells. BOOL is an Int1 vector of Arrow's extension type bool8, COMPLEX64 and COMPLEX128 are lists of
-     * two. The vector stays the caller's and may be changed on return.
+     * two. The vector still belongs to the caller and may be changed on return.
      *
-     * <p>Nulls are refused. Whoever fills a vector by way of its data buffer must set its validity bits, too, or take the data
+     * <p>Nulls are refused. After filling a vector through its data buffer, set its validity bits, too, or send the data
      * buffer itself: {@code send(name, vector.getDataBuffer(), timestep)}.
      *
      * @return {@link Status#OK}, or {@link Status#REPORTED} when a failure went to the error handler
@@ -102,7 +102,7 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * As above, from a direct buffer in native byte order, from its position to its limit, which stay as they are.
+     * As above, from a direct buffer in native byte order, from its position to its limit, which do not change.
      *
      * @throws InvalidArgumentException when the buffer is not direct, or not in native byte order
      */
@@ -124,7 +124,7 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * As above, from memory of {@link #loan}, without a copy: it is another one afterwards.
+     * As above, from a {@link #loan}, without a copy: its buffer is another one afterwards.
      *
      * @throws InvalidArgumentException when the loan is another bridge's
      */
@@ -143,15 +143,15 @@ public final class Bridge implements AutoCloseable {
     // ---- Asynchronous sends -----------------------------------------------------------------------
 
     /**
-     * As {@link #send(String, FieldVector, long)}, but returns when the chunk is copied and handed over. The future ends as
-     * the call would have: with its {@link Status}, or with what it would have thrown; with a {@link DeisaTimeoutException}
-     * after the send time-out, and with a {@link ConnectionException} when the bridge is closed before. What is wrong with the
+     * As {@link #send(String, FieldVector, long)}, but returns when the chunk is copied and handed over. The future
+     * completes with the {@link Status} or the exception of the blocking call; with a {@link DeisaTimeoutException}
+     * after the send timeout; with a {@link ConnectionException} if the bridge is closed first. An error in the
      * call itself is thrown here.
      *
-     * <p>At most {@link BridgeBuilder#maxInFlight} chunks of an array are under way: then this waits for room, up to the send
-     * time-out. Futures are completed within a few milliseconds by one daemon thread of this bridge, on which their dependent
-     * actions run: what takes long belongs on another one ({@code thenAcceptAsync}). {@link #flush()} and {@link #close(long)} wait
-     * for what is under way. A future that is cancelled or dropped changes nothing: the chunk has been sent.
+     * <p>If {@link BridgeBuilder#maxInFlight} chunks of an array are in flight, the call waits for space, up to the send
+     * timeout. One daemon thread of this bridge completes futures within a few milliseconds and runs their dependent
+     * actions; run long actions on another thread ({@code thenAcceptAsync}). {@link #flush()} and {@link #close(long)} wait
+     * for all sends in flight. Cancelling or discarding a future has no effect: the chunk has been sent.
      */
     public CompletableFuture<Status> sendAsync(String name, FieldVector vector, long timestep) {
         Objects.requireNonNull(name, "name");
@@ -206,7 +206,7 @@ public final class Bridge implements AutoCloseable {
         return future(status, request);
     }
 
-    /** As above, from memory of {@link #loan}, without a copy: it is another one afterwards. */
+    /** As above, from a {@link #loan}, without a copy: its buffer is another one afterwards. */
     public CompletableFuture<Status> sendAsync(Loan loan, long timestep) {
         Status status;
         long request;
@@ -231,8 +231,8 @@ public final class Bridge implements AutoCloseable {
     // ---- Loans ------------------------------------------------------------------------------------
 
     /**
-     * Lends memory for one chunk of an array, to compute in: sending it costs no copy. There is one for each array: a second
-     * call returns the same object, until that is closed. See {@link Loan} for what comes back after a send.
+     * Lends memory for one chunk of an array, to compute in: sending it needs no copy. There is one loan for each array: a
+     * second call returns the same object, until that is closed. {@link Loan} describes what a send does to it.
      *
      * @param allocator accounts for the memory; it must not be closed before the {@link Loan} is
      * @throws ContractException when the array is not known
@@ -287,7 +287,7 @@ public final class Bridge implements AutoCloseable {
     // ---- Steps ------------------------------------------------------------------------------------
 
     /**
-     * Begins a step: all chunks put into it travel in one message. May wait, up to the send time-out.
+     * Begins a step: all chunks put into it are sent in one message. May wait, up to the send timeout.
      *
      * @throws ContractException when a step is open, or the timestep is not newer than the last one
      */
@@ -373,7 +373,7 @@ public final class Bridge implements AutoCloseable {
         return future(status, request);
     }
 
-    // Nothing when the bridge has ended. What fails is no concern of whoever leaves a scope.
+    // A no-op when the bridge has ended. Leaving a scope must not throw.
     void abandonStep(long number) {
         session.abandonStep(number);
     }
@@ -384,7 +384,7 @@ public final class Bridge implements AutoCloseable {
 
     // ---- The rest ---------------------------------------------------------------------------------
 
-    /** Waits until everything that was sent has been announced, up to the send time-out. */
+    /** Waits until everything that was sent has been announced, up to the send timeout. */
     public Status flush() {
         session.requireOutside();
         completions.settle();
@@ -396,7 +396,7 @@ public final class Bridge implements AutoCloseable {
         }
     }
 
-    /** The values that the analytics set, as this rank sees them now. */
+    /** The values that the analytics have set, as this rank sees them now. */
     public Feedback feedback() {
         return new Feedback(this, Deisa.NO_TIMESTEP, Duration.ZERO, false);
     }
@@ -416,8 +416,8 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * The counters. During and after {@link #close(long)} they are those of the moment when it was called; {@link #flush()} before
-     * it makes them final.
+     * The counters. {@link #close(long)} freezes them when it is called; call {@link #flush()} before
+     * it to get the final values.
      */
     public Statistics statistics() {
         return session.statistics();
@@ -428,7 +428,7 @@ public final class Bridge implements AutoCloseable {
      * newest that was sent), and frees the bridge. Does nothing when the bridge has ended.
      *
      * @throws ContractException when a step is open or the timestep is too old; then nothing was done
-     * @throws DeisaException in mode {@link ErrorMode#RETURN}, when something failed; the bridge is freed all the same
+     * @throws DeisaException in mode {@link ErrorMode#RETURN}, when something failed; the bridge is freed in any case
      */
     public Status close(long timestep) {
         session.requireOutside();
@@ -443,7 +443,7 @@ public final class Bridge implements AutoCloseable {
     }
 
     /**
-     * Ends the bridge at once, without synchronising: for a rank that leaves early. When bridge 0 abandons, its node actor
+     * Ends the bridge at once, without synchronising: for a rank that ends early. When bridge 0 abandons, its node actor
      * sends the end marker after everything that it received. Does nothing when the bridge has ended.
      */
     public void abandon() {
@@ -451,7 +451,7 @@ public final class Bridge implements AutoCloseable {
         session.abandon();
     }
 
-    /** {@link #abandon()}: what leaving a try-with-resources does without {@link #close(long)}. */
+    /** {@link #abandon()}: called at the end of a try-with-resources; no effect after {@link #close(long)}. */
     @Override
     public void close() {
         abandon();

@@ -79,7 +79,7 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** World size, master and Ray at once; the address of {@link #rayAddress}, if given, comes before this one's. */
+    /** World size, master and Ray together; an address given to {@link #rayAddress} takes precedence. */
     public BridgeBuilder system(SystemMetadata value) {
         Objects.requireNonNull(value, "system");
         systemRayAddress = value.rayAddress();
@@ -94,7 +94,7 @@ public final class BridgeBuilder {
 
     /**
      * Adds arrays: name to {@code chunk_shape}, {@code nb_chunks_per_dim} or {@code global_shape}, {@code chunk_position},
-     * {@code dtype}, and if need be {@code nb_chunks_of_node}, {@code halo_before}, {@code halo_after}, {@code order} ("C" or
+     * {@code dtype}, and optionally {@code nb_chunks_of_node}, {@code halo_before}, {@code halo_after}, {@code order} ("C" or
      * "F"), {@code strides} and {@code offset} (bytes), which mean what they mean in {@code deisa_define_json}. Lists and Java arrays of integers both work. The maps are not changed, and
      * are read when the bridge is opened.
      */
@@ -115,27 +115,27 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** How the ranks synchronise; null: Gloo, or nothing for one rank. It stays the caller's and must outlive the bridge. */
+    /** How the ranks synchronise; null: Gloo, or nothing for one rank. The caller owns it; it must outlive the bridge. */
     public BridgeBuilder communicator(Communicator value) {
         communicator = value;
         return this;
     }
 
-    /** Of the rendezvous and of a barrier of all ranks; above 0. */
+    /** For the rendezvous, and for a barrier of all ranks; above 0. */
     public BridgeBuilder commTimeout(Duration value) {
         Objects.requireNonNull(value, "commTimeout");
         commTimeout = value;
         return this;
     }
 
-    /** Of all that {@link #open()} waits for after the rendezvous; above 0. The least of all ranks' counts. */
+    /** For all that {@link #open()} waits for after the rendezvous; above 0. The minimum over all ranks applies. */
     public BridgeBuilder readyTimeout(Duration value) {
         Objects.requireNonNull(value, "readyTimeout");
         readyTimeout = value;
         return this;
     }
 
-    /** Of one wait in a send, a step or a flush; above 0. */
+    /** For one wait in a send, a step or a flush; above 0. */
     public BridgeBuilder sendTimeout(Duration value) {
         Objects.requireNonNull(value, "sendTimeout");
         sendTimeout = value;
@@ -167,7 +167,7 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** Timesteps held for this rank outside the object store, at least 1. */
+    /** Timesteps of this rank that are not yet in the object store, at least 1. */
     public BridgeBuilder maxInFlight(int value) {
         maxInFlight = value;
         return this;
@@ -180,7 +180,7 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** How long a rank waits for room before the timestep is refused or skipped; not set: {@link #sendTimeout} with {@link
+    /** How long a rank waits for space before the timestep is refused or skipped; not set: {@link #sendTimeout} with {@link
      * WhenFull#BLOCK}, else not at all. The same on every rank. */
     public BridgeBuilder blockTimeout(Duration value) {
         Objects.requireNonNull(value, "blockTimeout");
@@ -188,7 +188,7 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** Part of each node's object store that may be in use, above 0, at most 1. The same on every rank. */
+    /** Usable fraction of each node's object store, above 0, at most 1. The same on every rank. */
     public BridgeBuilder storeThreshold(double value) {
         storeThreshold = value;
         return this;
@@ -206,7 +206,7 @@ public final class BridgeBuilder {
         return this;
     }
 
-    /** How old a feedback value may be that is read without waiting; zero: each read asks the head actor. The node leader's counts. */
+    /** Maximum age of a feedback value that is read without waiting; zero: each read asks the head actor. The node leader's applies. */
     public BridgeBuilder feedbackInterval(Duration value) {
         Objects.requireNonNull(value, "feedbackInterval");
         feedbackInterval = value;
@@ -232,7 +232,7 @@ public final class BridgeBuilder {
      *
      * @throws InvalidArgumentException when an option or metadata is invalid, before any communication; its message lists
      *     every problem of the options and of all arrays
-     * @throws DeisaException when the bridges do not come together; alike on every rank
+     * @throws DeisaException when the bridges cannot start; the same on every rank
      */
     public Bridge open() {
         String flag = Environment.missingFlag(MemoryUtil.class.getModule()); // no use of the class, which would fail
@@ -245,7 +245,7 @@ public final class BridgeBuilder {
         return new Bridge(this);
     }
 
-    /** What is wrong that the native library does not see. */
+    /** Problems that the native library cannot detect. */
     List<String> problems() {
         List<String> found = new ArrayList<>(problems);
         Map<String, String> texts = new LinkedHashMap<>();

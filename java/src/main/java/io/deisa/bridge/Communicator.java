@@ -4,14 +4,14 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 
 /**
- * How ranks synchronise. A program that has MPI or another way of its own implements this; without one, the bridge uses Gloo, or
+ * How ranks synchronise. A program with MPI or another library implements this; without a communicator, the bridge uses Gloo, or
  * nothing for a single rank.
  *
  * <p>The methods are called by one thread at a time, inside calls of the bridge, by all ranks in the same order. They must
  * return within about {@code timeout}, or throw. What they throw becomes a {@link CommunicatorException} of the call on the
- * bridge, with the cause; after that the communicator is broken for good. They must not call into the bridge.
+ * bridge, with the cause; after that the communicator stays broken. They must not call into the bridge.
  *
- * <p>Buffers are direct and in native byte order, and are valid during the call only. The communicator stays its owner's:
+ * <p>Buffers are direct and in native byte order, and are valid during the call only. The program owns the communicator:
  * the bridge never closes it.
  */
 public interface Communicator {
@@ -21,7 +21,7 @@ public interface Communicator {
     /** The number of ranks. */
     int size();
 
-    /** Returns when every rank has come. */
+    /** Returns when every rank has reached the barrier. */
     void barrier(Duration timeout) throws Exception;
 
     /**
@@ -35,7 +35,7 @@ public interface Communicator {
     /** The bytes of {@code data} go from {@code root} to every rank. */
     void broadcast(ByteBuffer data, int root, Duration timeout) throws Exception;
 
-    /** One rank, which has nobody to wait for. */
+    /** A single rank, which performs no communication. */
     static Communicator single() {
         return new Communicator() {
             @Override

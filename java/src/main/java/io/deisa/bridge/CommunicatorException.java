@@ -1,6 +1,6 @@
 package io.deisa.bridge;
 
-/** The communicator failed or was broken before. The cause is what a communicator of one's own threw. */
+/** The communicator failed or was broken before. The cause is what the program's communicator threw. */
 public final class CommunicatorException extends DeisaException {
     private static final long serialVersionUID = 1;
 

@@ -9,11 +9,11 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * Completes the futures of a bridge's asynchronous sends. One daemon thread asks for all of them; it is started by the first
+ * Completes the futures of a bridge's asynchronous sends. One daemon thread polls all of them; it is started by the first
  * one, sleeps while there is none, and ends with the bridge.
  */
 final class Completions {
-    // Between two rounds of questions, while something is under way; doubled after each round that found nothing.
+    // Between two polls, while a request is in progress; doubled after each round that found nothing.
     private static final long SHORTEST_PAUSE = 50_000; // ns
     private static final long LONGEST_PAUSE = 2_000_000;
 
@@ -33,7 +33,7 @@ final class Completions {
     }
 
     private final Session session;
-    // Guarded by this. The session may be entered while this is held, but not the other way round.
+    // Guarded by this. The session may be entered while this is locked, but not the other way round.
     private final ArrayDeque<Pending> pending = new ArrayDeque<>();
     private boolean started;
     private boolean ended;
@@ -42,7 +42,7 @@ final class Completions {
         this.session = session;
     }
 
-    /** The future of a request that is under way. Outside of a call. */
+    /** The future of a request that is in progress. Outside of a call. */
     CompletableFuture<Status> add(long request) {
         CompletableFuture<Status> future = new CompletableFuture<>();
         synchronized (this) {
@@ -100,7 +100,7 @@ final class Completions {
         }
     }
 
-    // Null while the request is under way; never null if waits.
+    // Null while the request is in progress; never null if waits.
     private Outcome outcome(long number, boolean waits) {
         try {
             session.enter();
@@ -127,7 +127,7 @@ final class Completions {
         }
     }
 
-    /** Waits for everything that is under way, up to the send time-out. Outside of a call. */
+    /** Waits for all requests in progress, up to the send timeout. Outside of a call. */
     void settle() {
         List<Done> done = new ArrayList<>();
         synchronized (this) {
@@ -150,7 +150,7 @@ final class Completions {
                 Status.TIMEOUT,
                 "",
                 Failure.NO_TIMESTEP,
-                "an asynchronous send was not acknowledged within the send time-out");
+                "an asynchronous send was not acknowledged within the send timeout");
     }
 
     /** Before the bridge is closed or abandoned: completes what is finished, and fails what is not. Outside of a call. */

@@ -13,27 +13,27 @@ import org.apache.arrow.vector.FieldVector;
 import org.bytedeco.javacpp.LongPointer;
 
 /**
- * Memory of the library for one chunk of an array, shared with the node actor already: a simulation computes in it, and
- * sending it costs no copy. See {@link Bridge#loan}.
+ * Memory of the library for one chunk of an array, which is shared with the node actor. A simulation computes in it, and
+ * sending it needs no copy. See {@link Bridge#loan}.
  *
- * <p><b>What comes back</b>: {@link Bridge#send(Loan, long)}, {@link Bridge#sendAsync(Loan, long)} and {@link
- * Step#put(Loan)} take the memory, and {@link #buffer()} is another one from then on, whose contents are undefined:
- * zeros, or data of an earlier timestep. Memory that was taken must not be written any more. It may be read until the next
- * send or put of the array, so that a timestep can be computed from the last one in place:
+ * <p><b>After a send</b>: {@link Bridge#send(Loan, long)}, {@link Bridge#sendAsync(Loan, long)} and {@link
+ * Step#put(Loan)} take the memory. From then on {@link #buffer()} is another buffer, whose contents are undefined:
+ * zeros, or data of an earlier timestep. Memory that was sent must not be written any more. It may be read until the next
+ * send or put of the array, so that a timestep can be computed from the previous one:
  *
  * <pre>{@code
  * ArrowBuf last = field.buffer();
  * bridge.send(field, t);
- * advance(last, field.buffer());  // reads the one, writes the other
+ * advance(last, field.buffer());  // reads the first, writes the second
  * }</pre>
  *
- * <p>When {@link #buffer()} is the same as before, it was not taken (the call failed, or the step is skipped): it and its
- * data are still the simulation's. A simulation that reads the last timestep then reads and writes the same memory.
+ * <p>If {@link #buffer()} is unchanged, it was not taken (the call failed, or the step is skipped): the simulation keeps
+ * it with its data. A simulation that computes from the previous timestep then reads and writes the same memory.
  *
- * <p><b>Ownership</b>: this object holds a reference to each buffer that it has handed out, and {@link #close()} gives them
- * back; the bridge never closes it. The memory stays mapped until they and all other references to the buffers are released
- * and the bridge has ended, in any order. The allocator accounts for it, a chunk for each buffer (at most {@link
- * BridgeBuilder#maxInFlight(int)} + 1 of them), but gives none of its own memory.
+ * <p><b>Ownership</b>: this object has a reference to each buffer that it has returned, and {@link #close()} releases
+ * them; the bridge never closes it. The memory stays mapped until these and all other references to the buffers are
+ * released and the bridge has ended, in any order. The allocator accounts for a chunk for each buffer (at most {@link
+ * BridgeBuilder#maxInFlight(int)} + 1 of them), but provides no memory.
  *
  * <p>Not thread-safe, apart from {@link #close()}.
  */
@@ -41,7 +41,7 @@ public final class Loan implements AutoCloseable {
     private final Session session;
     private final String name;
     private final LoanMemory memory;
-    private long address; // of what is lent now
+    private long address; // of the current loan
 
     Loan(Session session, String name, long address, LoanMemory memory) {
         this.session = session;
@@ -61,9 +61,9 @@ public final class Loan implements AutoCloseable {
     }
 
     /**
-     * What is lent now: one chunk in C order and native byte order, with its reader index at the first byte and its writer
-     * index at the end. The same object each time that the same memory is lent. It stays this object's: whoever keeps it for
-     * longer retains it.
+     * The current loan: one chunk in C order and native byte order, with its reader index at the first byte and its writer
+     * index at the end. The same memory is always the same object. This object owns it: retain it to keep it for
+     * longer.
      *
      * @throws org.apache.arrow.memory.OutOfMemoryException when the allocator may not account for another chunk
      * @throws IllegalStateException when this is closed
@@ -87,8 +87,8 @@ public final class Loan implements AutoCloseable {
     }
 
     /**
-     * What is lent now, as one fixed-shape tensor: a vector of length 1. A view, without a copy, that shows what is computed
-     * there later, too. The vector is the caller's to close, at any time.
+     * The current loan, as one fixed-shape tensor: a vector of length 1. A view, without a copy, that also shows what is
+     * computed there later. The caller closes the vector, at any time.
      *
      * @param allocator accounts for the vector; no chunk memory is taken from it
      */
@@ -118,7 +118,7 @@ public final class Loan implements AutoCloseable {
         session.check(Deisa.deisa_export(session.handle(), nameAddress, array, schema, session.error()));
     }
 
-    /** Gives back its references to the buffers. Does nothing the second time. */
+    /** Releases its references to the buffers. A no-op the second time. */
     @Override
     public void close() {
         memory.close();

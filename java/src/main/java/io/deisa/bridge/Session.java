@@ -20,8 +20,8 @@ import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.LongPointer;
 
 /**
- * The native bridge behind a {@link Bridge}, and the memory that its calls use over and over. A call goes between {@link
- * #enter} and {@link #exit}, one at a time; what is not said to be otherwise is used there only.
+ * The native bridge behind a {@link Bridge}, and the memory that its calls reuse. A call goes between {@link
+ * #enter} and {@link #exit}, one at a time; unless stated otherwise, its members are used there only.
  */
 final class Session {
     /** What a call needs to know of one array: the name as a C string, and the memory to send; null: any. */
@@ -87,7 +87,7 @@ final class Session {
             }
             keepProblem(problems, Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
             if (handle() == 0) {
-                // A bridge with other options tells what is wrong with the arrays, so that all is said at once.
+                // A bridge with other options reports the problems of the arrays, so that all are in one error.
                 keepProblem(problems, Deisa.deisa_open(null, handle, error));
             }
             if (handle() != 0) {
@@ -358,7 +358,7 @@ final class Session {
         }
     }
 
-    /** Whether the native bridge is gone. Outside of a call. */
+    /** Whether the native bridge has been freed. Outside of a call. */
     boolean isClosed() {
         requireOutside();
         lock.lock();

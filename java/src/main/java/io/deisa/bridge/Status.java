@@ -21,7 +21,7 @@ public enum Status {
     COMMUNICATOR(-4),
     /** Ray, the node actor or its socket cannot be reached. */
     CONNECTION(-5),
-    /** Out of memory, descriptors or room in the object store. */
+    /** Out of memory, descriptors or space in the object store. */
     RESOURCE(-6),
     /** Known, but not supported. */
     UNSUPPORTED(-7),

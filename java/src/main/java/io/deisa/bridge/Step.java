@@ -21,8 +21,8 @@ import org.apache.arrow.vector.VectorSchemaRoot;
  * }
  * }</pre>
  *
- * <p>{@link #end()} hands the step over. A step that was not ended when the block is left, by an exception, say, is {@linkplain
- * #abandon() abandoned}: nothing of it is handed over.
+ * <p>{@link #end()} sends the step. A step without {@code end()}, for example after an exception, is {@linkplain
+ * #abandon() abandoned}: nothing of it is sent.
  */
 public final class Step implements AutoCloseable {
     private final Bridge bridge;
@@ -44,8 +44,8 @@ public final class Step implements AutoCloseable {
     }
 
     /**
-     * Whether this step is skipped: on every rank alike ({@link Status#SKIPPED}), or here, since it could not begin and the
-     * failure went to the error handler ({@link Status#REPORTED}). Puts and {@link #end()} then do nothing, and need not be made.
+     * Whether this step is skipped: on every rank alike ({@link Status#SKIPPED}), or on this rank, because it could not begin and
+     * the failure went to the error handler ({@link Status#REPORTED}). Then puts and {@link #end()} do nothing and are optional.
      */
     public boolean isSkipped() {
         return begun != Status.OK;
@@ -70,14 +70,14 @@ public final class Step implements AutoCloseable {
     }
 
     /**
-     * Puts a loan, without a copy: its memory is another one afterwards, unless the step is skipped. As {@link
+     * Puts a loan, without a copy: its buffer is another one afterwards, unless the step is skipped. As {@link
      * Bridge#send(Loan, long)}.
      */
     public Status put(Loan loan) {
         return bridge.put(loan);
     }
 
-    /** Hands over what was put. A step may be empty: it tells the others not to wait for this rank. Once; then nothing. */
+    /** Sends what was put. A step may be empty: then the others do not wait for this rank. A no-op the second time. */
     public synchronized Status end() {
         if (ended) {
             return Status.OK;
@@ -88,8 +88,8 @@ public final class Step implements AutoCloseable {
     }
 
     /**
-     * As {@link #end()}, but returns when the step is handed over, with a future as {@link Bridge#sendAsync(String,
-     * org.apache.arrow.vector.FieldVector, long)} returns one.
+     * As {@link #end()}, but returns when the step is handed over, with a future like that of {@link Bridge#sendAsync(String,
+     * org.apache.arrow.vector.FieldVector, long)}.
      */
     public synchronized CompletableFuture<Status> endAsync() {
         if (ended) {
@@ -102,9 +102,9 @@ public final class Step implements AutoCloseable {
 
     /**
      * What was put so far, as one batch: a column for each array, in the order of the puts, with one fixed-shape tensor as its
-     * value. Views, without a copy, of memory that stays mapped until the batch is closed, also after the bridge has ended;
-     * their values are those that were put until the next send or put of their array. No column in a step that is skipped,
-     * and with {@code DEISA_DISABLE=1}. The batch is the caller's to close.
+     * value. Views, without a copy, of memory that stays mapped until the batch is closed, even after the bridge has ended;
+     * their values are those that were put until the next send or put of their array. It has no columns in a skipped step,
+     * and with {@code DEISA_DISABLE=1}. The caller closes the batch.
      *
      * @param allocator accounts for the batch; no chunk memory is taken from it
      * @throws ContractException when the step has ended
@@ -141,8 +141,8 @@ public final class Step implements AutoCloseable {
     }
 
     /**
-     * Ends the step without handing it over: this rank leaves the timestep out, and what was put is lost. Never throws what
-     * fails; does nothing after {@link #end()}.
+     * Ends the step without sending it: this rank skips the timestep, and what was put is discarded. Never throws;
+     * does nothing after {@link #end()}.
      */
     public synchronized void abandon() {
         if (!ended) {

@@ -33,7 +33,7 @@ final class CachedLibrary {
     private CachedLibrary() {}
 
     /**
-     * Loads it and tells Ray so.
+     * Loads it and marks it as loaded for Ray.
      *
      * @param cache a folder of this user's alone
      * @return false when it is not loaded because something is not as it is known to be

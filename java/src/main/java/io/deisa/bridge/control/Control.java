@@ -54,7 +54,7 @@ final class Control {
      * Joins Ray as a driver. May wait as long as Ray does: the caller watches the time.
      *
      * @param address host:port of the cluster
-     * @param codeSearchPath the folder that holds the Python package {@code deisa_bridge}
+     * @param codeSearchPath the folder that contains the Python package {@code deisa_bridge}
      * @param nodeIp the address under which this machine's raylet is registered, or "" to let Ray choose
      * @throws ControlException when Ray cannot be joined
      */

@@ -80,7 +80,7 @@ public final class Main {
     }
 
     /**
-     * At once: leaving Ray may take long, and nobody waits for it. Java's own ways to end a process run the destructors of
+     * At once: a shutdown of Ray may take long, and no process waits for it. Java's own ways to end a process run the destructors of
      * Ray's library while its threads go on, and then it may crash or hang. So this process kills itself, which
      * {@link ProcessHandle} refuses.
      */

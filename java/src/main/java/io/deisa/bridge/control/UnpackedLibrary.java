@@ -57,7 +57,7 @@ final class UnpackedLibrary {
         }
     }
 
-    /** Call before Ray starts, so that a library which somebody else has loaded is left alone. */
+    /** Call before Ray starts, so that {@link #removeNew} keeps a library that was loaded before. */
     static UnpackedLibrary before() {
         return new UnpackedLibrary(loaded(), Files.exists(FOLDER));
     }

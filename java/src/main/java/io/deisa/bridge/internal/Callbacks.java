@@ -11,7 +11,7 @@ import org.bytedeco.javacpp.Pointer;
 
 /**
  * The communicator and error handler of one bridge, as the native library calls them. Nothing that they throw crosses C: it
- * is kept here, for the call on the bridge to throw. The native library holds the pointer to it, so this must be closed after
+ * is kept here, for the call on the bridge to throw. The native library keeps the pointer to it, so this must be closed after
  * the native bridge has gone, and not before.
  */
 public final class Callbacks implements AutoCloseable {
@@ -119,7 +119,7 @@ public final class Callbacks implements AutoCloseable {
         return memory.capacity(bytes).asByteBuffer();
     }
 
-    /** The C functions. They hold no state: the bridge they serve comes with each call, as {@code self}. */
+    /** The C functions. They have no state: the bridge they serve comes with each call, as {@code self}. */
     private static final class Trampolines {
         static final Deisa.CountFunction RANK = new Deisa.CountFunction() {
             @Override

@@ -61,7 +61,7 @@ public final class Deisa {
         Loader.load(Deisa.class, properties, true);
     }
 
-    // ---- Structs: views of native memory that somebody else owns ---------------------------------
+    // ---- Structs: views of native memory that others own -----------------------------------------
     // allocate() is not called: with it, JavaCPP knows the struct's size.
 
     /** {@code deisa_error}. */

@@ -18,7 +18,7 @@ public final class LoanMemory implements AutoCloseable {
     private final NativeArena arena = new NativeArena();
     private final VectorExport keeper = new VectorExport(arena);
     private final AtomicInteger users = new AtomicInteger(1); // this object, and each view
-    private final List<ArrowBuf> views = new ArrayList<>(); // one for each slot that was lent; guarded by this
+    private final List<ArrowBuf> views = new ArrayList<>(); // one for each slot that was a loan; guarded by this
     private boolean closed; // guarded by this
 
     /**
@@ -40,7 +40,7 @@ public final class LoanMemory implements AutoCloseable {
         return bytes;
     }
 
-    /** The buffer at an address that the bridge has lent; the same object each time. It stays this object's. */
+    /** The buffer of the loan at an address; the same object each time. This object owns it. */
     public synchronized ArrowBuf view(long address) {
         if (closed) {
             throw new IllegalStateException("this loan is closed");
@@ -90,7 +90,7 @@ public final class LoanMemory implements AutoCloseable {
         return closed;
     }
 
-    /** Releases the views that this object holds. Does nothing the second time. */
+    /** Releases the views of this object. A no-op the second time. */
     @Override
     public synchronized void close() {
         if (!closed) {

@@ -25,7 +25,7 @@ public final class VectorExport {
         schema = arena.allocate(SCHEMA_BYTES).address();
     }
 
-    /** Exports the vector, which is retained until whoever takes the structs, or {@link #release()}, releases them. */
+    /** Exports the vector, which is retained until the consumer of the structs, or {@link #release()}, releases them. */
     public void fill(FieldVector vector) {
         Data.exportVector(vector.getAllocator(), vector, null, ArrowArray.wrap(array), ArrowSchema.wrap(schema));
     }
@@ -40,17 +40,17 @@ public final class VectorExport {
         return schema;
     }
 
-    /** Makes a vector of what somebody else exported into the structs; the vector takes it over. */
+    /** Makes a vector of what was exported into the structs, and takes ownership of them. */
     public FieldVector take(BufferAllocator allocator) {
         return Data.importVector(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
     }
 
-    /** Makes a batch of a struct array that somebody else exported into the structs; the batch takes it over. */
+    /** Makes a batch of a struct array that was exported into the structs, and takes ownership of them. */
     public VectorSchemaRoot takeBatch(BufferAllocator allocator) {
         return Data.importVectorSchemaRoot(allocator, ArrowArray.wrap(array), ArrowSchema.wrap(schema), null);
     }
 
-    /** Releases what nobody took. */
+    /** Releases the structs that no consumer took. */
     public void release() {
         ArrowArray leftArray = ArrowArray.wrap(array);
         if (leftArray.snapshot().release != 0) {
