@@ -5,7 +5,7 @@ module deisa_c
   implicit none
   private
 
-  ! Status: negative is an error, positive is success with something to know.
+  ! Status: negative is an error, positive is success with further information.
   integer, parameter, public :: deisa_ok = 0
   integer, parameter, public :: deisa_skipped = 1
   integer, parameter, public :: deisa_not_found = 2
@@ -58,7 +58,7 @@ module deisa_c
   integer(c_int), parameter, public :: value_bool = 1, value_integer = 2, value_unsigned = 3, &
     value_number = 4, value_string = 5, value_array = 9
 
-  ! The newest value, whatever its timestep; and what stands for no timestep in an error.
+  ! The newest value, whatever its timestep; and the value for "no timestep" in an error.
   integer(c_int64_t), parameter, public :: latest = ibset(0_c_int64_t, 63)
 
   ! Options that are not given.

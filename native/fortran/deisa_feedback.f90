@@ -21,7 +21,7 @@ module deisa_feedback
 
 contains
 
-  !> What the arguments of get say.
+  !> The options that the arguments of get describe.
   function get_options(timestep, wait, collective) result(options)
     class(*), intent(in), optional :: timestep, wait, collective
     type(c_get_options) :: options
@@ -135,7 +135,7 @@ contains
     end do
   end subroutine
 
-  !> `read` is the library's, valid until the next get.
+  !> `read` is owned by the library, valid until the next get.
   subroutine read_any(handle, key, options, read, status, error)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: key

@@ -1,4 +1,4 @@
-!> Texts and errors on their way between Fortran and C.
+!> Conversion of texts and errors between Fortran and C.
 module deisa_support
   use, intrinsic :: iso_c_binding
   use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64, error_unit
@@ -93,7 +93,7 @@ contains
     quoted = quoted // '"'
   end function
 
-  !> An error of the module's own. Returns its status.
+  !> An error that the module itself found. Returns its status.
   integer(c_int) function refuse(status, message, error)
     integer, intent(in) :: status
     character(*), intent(in) :: message
@@ -196,9 +196,9 @@ contains
     end select
   end function
 
-  !> Gives status and message to the caller. Stops the program if it is an error, and the caller has
-  !> not asked for `stat`. A text that the caller has not asked for, or has no room for, as in an errmsg
-  !> that is not allocated, goes to the error output.
+  !> Gives status and message to the caller. Stops the program if it is an error and the caller has
+  !> not passed `stat`. Without an `errmsg`, or with an unallocated one, the text goes to the
+  !> error output.
   subroutine report(status, error, stat, errmsg)
     integer(c_int), intent(in) :: status
     type(c_error), intent(in) :: error

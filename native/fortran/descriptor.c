@@ -108,7 +108,7 @@ static size_t element_size(int dtype) {
   }
 }
 
-/* Leaves the ghost cells out. A block that is too small is left as it is, for the C ABI to refuse. */
+/* Excludes the ghost cells. A block that is too small stays unchanged, and the C ABI refuses it. */
 static void go_inside(view* seen, const int64_t* halo) {
   const int64_t *before = halo + 1, *after = halo + 1 + halo[0];
   if (halo[0] != seen->ndim) return;
@@ -131,7 +131,7 @@ static deisa_source source_of(const view* seen, int dtype) {
   return source;
 }
 
-/* Looks at the descriptor. `*owned` is memory that the caller frees after the send. */
+/* Reads the descriptor. `*owned` is memory that the caller frees after the send. */
 static deisa_status read_array(const char* name, const CFI_cdesc_t* array, int dtype,
                                const int64_t* halo, view* seen, void** owned, deisa_error* error) {
   char message[400];

@@ -13,8 +13,8 @@ static const char mpi_library[] = SONAME(DEISA_VERSION_MAJOR, DEISA_VERSION_MINO
 /* deisa_mpi_open_fortran of deisa_mpi.h, without MPI's header. */
 typedef deisa_status (*open_communicator)(int comm, deisa_communicator* out, deisa_error* error);
 
-/* libdeisa_mpi is opened when it is used, so that this library does without MPI: beside this
- * library, else wherever the loader looks. */
+/* libdeisa_mpi is opened when it is used, so that this library does not depend on MPI: in the folder
+ * of this library, else where the loader looks. */
 static deisa_status open_mpi(int comm, deisa_communicator* out, deisa_error* error) {
   char path[4096] = "";
   char message[1000];
@@ -115,7 +115,7 @@ deisa_status deisa_fortran_fail(deisa_status status, const char* array, const ch
   return status;
 }
 
-/* Where it failed is said once: most messages name array and timestep themselves. */
+/* Names array and timestep only if the message does not: most messages do. */
 void deisa_fortran_describe(const deisa_error* error, char* text, size_t capacity) {
   char where[400] = "", array[300], timestep[48];
   size_t used = 0;

@@ -1,20 +1,20 @@
-/* Fortran pointers at loans. The chunk lies there with its last index fastest, while the pointer
+/* Fortran pointers to loans. In a loan the last index is the fastest, while the pointer
  * keeps the order of the indices. No statement of Fortran makes such a pointer, and no function of
- * ISO_Fortran_binding.h turns dimensions round: so bounds and strides are written into the
- * descriptor, which the compiler has handed over for the pointer that is to be set. */
+ * ISO_Fortran_binding.h reverses dimensions. So bounds and strides are written into the
+ * descriptor that the compiler passes for the pointer to be set. */
 #include <stdint.h>
 #include <stdio.h>
 
 #include "glue.h"
 
-/* Fails unless the pointer is at the whole loan, as it was made: a part of it would send all of
+/* Fails unless the pointer points to the whole loan: a pointer to a part would send all of
  * it. */
 static deisa_status check_whole(const char* name, const CFI_cdesc_t* array, const int64_t* shape,
                                 deisa_error* error) {
   char message[400];
   int64_t stride = (int64_t)array->elem_len;
   for (int d = array->rank - 1; d >= 0; --d) {
-    /* The stride of one element is nobody's. */
+    /* The stride of a single element does not matter. */
     const int moved = shape[d] > 1 && array->dim[d].sm != stride;
     if (array->dim[d].extent != shape[d] || moved) {
       snprintf(message, sizeof(message),
@@ -29,7 +29,7 @@ static deisa_status check_whole(const char* name, const CFI_cdesc_t* array, cons
   return DEISA_OK;
 }
 
-/* The loan of an array, which is one already or becomes one, if it is what the pointer can be at. */
+/* The loan of an array, made on the first call. Fails if the pointer cannot point to it. */
 static deisa_status find_loan(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
                               int dtype, deisa_layout* layout, void** loan, deisa_error* error) {
   char message[500];
@@ -68,7 +68,7 @@ deisa_status deisa_fortran_loan(deisa_bridge* bridge, const char* name, CFI_cdes
   return status;
 }
 
-/* What send and put ask first: that is no loan fails there. */
+/* For send and put, which refuse other memory themselves: fails if the pointer is to a part. */
 static deisa_status check_loan(deisa_bridge* bridge, const char* name, const CFI_cdesc_t* array,
                                int dtype, deisa_error* error) {
   deisa_layout layout = DEISA_LAYOUT_INIT;
