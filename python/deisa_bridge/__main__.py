@@ -1,4 +1,4 @@
-"""Where the wheel's libraries, headers and jars lie: python -m deisa_bridge --help. And its deisa-info."""
+"""Where the wheel's libraries, headers and jars are: python -m deisa_bridge --help. And its deisa-info."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deisa_bridge import __version__
 
 PREFIX = Path(__file__).resolve().parent / "prefix"
 
-# Each is one option: what it says, and where that lies.
+# Each is one option: its help text, and the place.
 FOLDERS: dict[str, tuple[str, Callable[[], Path | None]]] = {
     "--prefix": ("the folder of all of it, as for CMAKE_PREFIX_PATH", lambda: PREFIX),
     "--cmake-dir": ("as for deisa_DIR, for find_package(deisa)", lambda: _one("lib*/cmake/deisa")),

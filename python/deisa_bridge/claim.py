@@ -1,7 +1,7 @@
-"""One simulation at a time: the head actor remembers which session its analytics serve.
+"""One simulation at a time: the head actor stores which session its analytics serve.
 
-Node actors of two simulations may be on different nodes and never meet; the head actor is what they share,
-and it would mix their chunks.
+Node actors of two simulations may be on different nodes and never communicate. They share the head actor,
+which would mix their chunks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _claimer() -> Any:
 
 def holder_reader() -> Any:
     """A function to run in the head actor: the session that its analytics serve, or None, and whether
-    they were told its end because its node actors had died."""
+    they have its end marker because its node actors had died."""
 
     def holder(head: Any) -> tuple[str | None, bool]:
         held = getattr(head, "_deisa_bridge_holder", None)
@@ -43,9 +43,9 @@ def holder_reader() -> Any:
 
 
 def end_taker() -> Any:
-    """A function to run in the head actor: None, unless its analytics serve the session and were not told
-    its end; else the node actor that tells it, and the timesteps that wait for the analytics. That is `by`,
-    unless another one than `instead_of` has said so before: it may have died before it told them."""
+    """A function to run in the head actor: None, unless its analytics serve the session and do not have
+    its end marker; else the node actor that sends it, and the timesteps that wait for the analytics. That is
+    `by`, unless another one than `instead_of` was stored before: it may have died before it sent it."""
 
     def take(
         head: Any, session: str, end_marker: str, by: str, instead_of: str
@@ -63,7 +63,7 @@ def end_taker() -> Any:
 
 
 def end_noter() -> Any:
-    """A function to run in the head actor, when its analytics were told the end of the session."""
+    """A function to run in the head actor, when its analytics got the end marker of the session."""
 
     def note(head: Any, session: str) -> None:
         head._deisa_bridge_ended = session
@@ -85,7 +85,7 @@ async def claim(head: Any, session: str, nodes: list[str]) -> None:
             return
         for node in at:
             await _refuse_if_served(node, holder)
-        instead_of = holder  # nothing is left of it: it never got past its start
+        instead_of = holder  # nothing is left of it: its start never completed
 
 
 async def _refuse_if_served(node: str, session: str) -> None:

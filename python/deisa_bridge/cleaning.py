@@ -1,7 +1,7 @@
-"""Ends what nobody else can end; functions of control.py, which never raise.
+"""Cleans up after dead sessions; functions of control.py, which never raise.
 
-`clean` removes what dead simulations and analytics have left on the cluster; `deisa-info --clean` asks for
-it. `end_session` is asked for by a rank when every node actor of its session has died.
+`clean` removes what dead simulations and analytics have left on the cluster, for `deisa-info --clean`.
+A rank requests `end_session` when every node actor of its session has died.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NODE_ACTORS = "sched-"
 
 
 def clean(request_json: str) -> str:
-    """{"deadline": seconds} -> {"done": [what was done], "kept": [what is left alone, and why]}, in words."""
+    """{"deadline": seconds} -> {"done": [what was done], "kept": [what stays, and why]}, in words."""
     return _never_raising("clean", _clean, request_json)
 
 
 def end_session(request_json: str) -> str:
     """{"session", "nodes": [all of the session], "node_id": that of the rank, "newest": the newest timestep
-    that it has sent, or null, "deadline": seconds} -> {"ended": whether the analytics were told the end}.
-    They are not when another node actor of the session lives: it does so."""
+    that it has sent, or null, "deadline": seconds} -> {"ended": whether this sent the end marker}.
+    It did not when another node actor of the session lives: that one sends it."""
     return _never_raising("end_session", _end_session, request_json)
 
 
@@ -89,13 +89,13 @@ def _clean_node_actor(
     elif status.get("ends"):
         kept.append(f"{name}: it ends the analytics of a session whose node actors have died")
     elif status.get("begun") and analytics_live:
-        kept.append(f"{name}: it holds the data of session {session}, whose analytics still run")
+        kept.append(f"{name}: it has the data of session {session}, whose analytics still run")
     elif not status.get("begun") and not job_is_over(status.get("job") or "?"):
         kept.append(f"{name}: a simulation is starting with it")
     else:
         ray.kill(actor)
         done.append(
-            f"removed the node actor {name} of session {session or '(none)'}, of which nobody is left"
+            f"removed the node actor {name} of session {session or '(none)'}, of which no process is left"
         )
         return
     sessions[session] = name
@@ -116,7 +116,7 @@ def _clean_head(
         return
     session, ended = _holder(head)
     if ended:
-        kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) were told the end of session {session}")
+        kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) have the end marker of session {session}")
     elif session is None:
         kept.append(f"{HEAD_ACTOR}: its analytics ({driver}) run, and wait for a simulation")
     elif session in sessions:
@@ -124,16 +124,16 @@ def _clean_head(
     else:
         wanted = request | {"session": session, "node_id": "", "newest": None}
         if not _tell_end(wanted)["ended"]:
-            kept.append(f"{HEAD_ACTOR}: somebody else tells its analytics ({driver}) the end")
+            kept.append(f"{HEAD_ACTOR}: another process sends the end marker to its analytics ({driver})")
             return
         done.append(
-            f"told the analytics ({driver}) the end of session {session}, of which nobody is left; they end, "
-            f"and {HEAD_ACTOR} is removed then"
+            f"sent the end marker of session {session} to its analytics ({driver}), as no process of it is "
+            f"left; they end, and {HEAD_ACTOR} is removed then"
         )
 
 
 def _holder(head: Any) -> tuple[str | None, bool]:
-    """The session that the analytics serve, and whether they were told its end."""
+    """The session that the analytics serve, and whether they have its end marker."""
     call = runner(head)
     if call is None:
         return None, False
@@ -155,7 +155,7 @@ def _end_session(request: dict) -> dict:
         try:
             status = json.loads(ray.get(actor.deisa_status.remote("{}"), timeout=ANSWER))
         except ray.exceptions.GetTimeoutError:
-            return {"ended": False}  # it is slow or stopped, and may still do it
+            return {"ended": False}  # it is slow or stopped, and may still send it
         except ray.exceptions.RayError:
             continue  # it has died
         if status.get("session") == request.get("session") or status.get("ends"):
@@ -164,13 +164,13 @@ def _end_session(request: dict) -> dict:
     if head is None or driver_is_gone(head):
         remove_stale_head()
         return {"ended": False}
-    if _holder(head) != (request.get("session"), False):  # another's, or told already
+    if _holder(head) != (request.get("session"), False):  # another's, or sent already
         return {"ended": False}
     return _tell_end(request)
 
 
 def _tell_end(request: dict) -> dict:
-    """By a node actor that serves nobody: it owns the end marker, and outlives this process."""
+    """With a node actor that serves no rank: it owns the end marker, and outlives this process."""
     end = time.monotonic() + float(request.get("deadline", 60.0)) * 0.95
     ray_node = request.get("ray_node_id") or ray.get_runtime_context().get_node_id()
     node = request.get("node_id") or ray_node

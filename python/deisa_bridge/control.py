@@ -25,8 +25,8 @@ from deisa_bridge.status import NAMESPACE
 
 FUNCTIONS = {"prepare": "preparing", "clean": "cleaning", "end_session": "cleaning"}
 """What `run` can run, and the module of this package that it is in. Each takes and returns a JSON object as
-text; "ray_node_id" is added to the request. It never raises, and keeps to the "deadline" in its request
-(seconds), since nothing here can interrupt it."""
+text; "ray_node_id" is added to the request. It never raises, and observes the "deadline" in its request
+(seconds), because nothing here can interrupt it."""
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
 LONGEST = 3500
@@ -197,8 +197,8 @@ def _error(identity: Any, kind: str, text: str) -> str:
 
 
 class Connection:
-    """Descriptor 0, which is a socket. At its end this process ends too: at once, whatever it does. Leaving
-    Ray may take long, and nobody waits for it."""
+    """Descriptor 0, which is a socket. At end-of-file this process exits at once, whatever it does. A
+    shutdown of Ray may take long, and no process waits for it."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(fileno=os.dup(0))

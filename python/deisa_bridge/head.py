@@ -1,4 +1,5 @@
-"""The head actor, which the analytics make, as the node actor sees it. No call here blocks the event loop."""
+"""The head actor, which the analytics create, as the node actor sees it. No call here blocks the event
+loop."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ HEAD_WAIT = 180.0
 
 
 class ActorGone(BridgeError):
-    """The actor has died, as Ray says: it will never answer."""
+    """Ray reports that the actor has died: it will never answer."""
 
 
 async def in_thread(function: Any, *args: Any) -> Any:
@@ -42,8 +43,8 @@ async def is_listed(name: str) -> bool:
 
 
 async def wait_for_head(seconds: float) -> Any:
-    """The head actor, once it answers. One whose analytics have ended is a remnant: deisa-ray leaves it, and
-    the next analytics cannot start beside it, so it is removed. Raises BridgeError past `seconds`."""
+    """The head actor, once it answers. One whose analytics have exited is removed: deisa-ray leaves it
+    behind, and the next analytics cannot start beside it. Raises BridgeError past `seconds`."""
     start, delay = time.monotonic(), 0.1
     while (left := start + seconds - time.monotonic()) > 0:
         head = await find_actor(HEAD_ACTOR)
@@ -85,6 +86,6 @@ async def call(reference: Any, seconds: float, what: str) -> Any:
 
 
 def _brief(error: BaseException) -> str:
-    """The last line of what Ray says, which holds the cause."""
+    """The last line of Ray's text, which contains the cause."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -23,7 +23,7 @@ from deisa_bridge.versions import check_ray, driver_is_gone, job_is_over, makers
 logger = logging.getLogger(__name__)
 
 BUSY_WAIT = 60.0
-"""Seconds to wait until the analytics of the simulation before have ended."""
+"""Seconds to wait until the analytics of the previous simulation have exited."""
 RETRY_WAIT = 10.0
 """Seconds to wait, at most, between two attempts to make a node actor."""
 
@@ -89,8 +89,8 @@ def _create(request: dict, node: str, ray_node: str, deadline: float) -> dict:
 
 
 def remove_stale_head() -> bool:
-    """Removes the head actor of analytics whose driver has ended, if there is one: it stands in the way of
-    the next. Whether it did."""
+    """Removes the head actor of analytics whose driver has exited, if there is one: the next analytics
+    could not start beside it. Returns whether it did."""
     if not any(map(job_is_over, makers_of(HEAD_ACTOR))):
         return False  # without its handle, for which deisa-ray would be imported
     try:
@@ -105,7 +105,7 @@ def remove_stale_head() -> bool:
 
 
 def place(request: dict, node: str, ray_node: str) -> dict[str, Any]:
-    """The option that pins an actor to the node. A name that was made up is no node of Ray's: then the actor
+    """The option that pins an actor to the node. An invented name is no node of Ray: then the actor
     may be anywhere."""
     if request.get("node_id") and not any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
         return {}
@@ -114,8 +114,8 @@ def place(request: dict, node: str, ray_node: str) -> dict[str, Any]:
 
 
 def wait_until_free(name: str, seconds: float) -> None:
-    """Returns when no actor has the name, or after so many seconds. One that is ending, after the simulation
-    before, keeps it for a moment."""
+    """Returns when no actor has the name, or after so many seconds. An exiting actor of the previous
+    simulation keeps it for a moment."""
     end, delay = time.monotonic() + seconds, 0.1
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(delay, left))

@@ -30,7 +30,7 @@ class Starting:
 
     def add(self, what: str, begin: int, end: int) -> None:
         if self._receiver is not None:
-            # One that is closed meanwhile: nobody waits for this span.
+            # If it was closed meanwhile, this span is not needed.
             with contextlib.suppress(RuntimeError, OSError, ValueError):
                 self._receiver.span(what, NOBODY, "", NO_TIMESTEP, begin, end)
         elif self._kept is not None:

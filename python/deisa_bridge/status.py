@@ -41,7 +41,7 @@ class BridgeError(Exception):
 
 
 def creation_failed(node_id: str, cause: BridgeError) -> BridgeError:
-    """What is said when a node's actor cannot be made, or never gets ready."""
+    """The message when a node's actor cannot be created, or never gets ready."""
     text = f"Failed to create/ready scheduling actor for node {node_id}: {cause}"
     return BridgeError(text, cause.kind)
 

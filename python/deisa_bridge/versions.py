@@ -1,7 +1,8 @@
-"""Which versions of Ray and deisa-ray are served, and what in this package differs between them.
+"""Which versions of Ray and deisa-ray are supported, and what in this package differs between them.
 
 The native library and .ci/setup read the constants below from this file; docs/versions.md lists the
-differences. Nothing here fails because an internal of Ray has changed: what it was used for is then left out.
+differences. Nothing here fails because an internal of Ray has changed: the feature that uses it is then
+disabled.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def raw_class(found: Any) -> Any:
 
 
 def driver_is_gone(actor: Any) -> bool:
-    """Whether the driver that made a detached actor has ended. False when this Ray cannot tell, so that
+    """Whether the driver that created a detached actor has exited. False when this Ray does not say, so that
     nothing is removed that may be in use. Blocks."""
     try:
         return job_is_over(actor._actor_id.job_id.hex())
@@ -95,7 +96,7 @@ def driver_of(actor: Any) -> str:
 
 def makers_of(name: str) -> list[str]:
     """The jobs, by their hexadecimal ids, whose drivers made the living actors of this name. Needs no handle,
-    for which this process would import what the actor's class needs. Empty when this Ray cannot tell.
+    for which this process would import what the actor's class needs. Empty when this Ray does not say.
     Blocks."""
     try:
         from ray._private.state import state
@@ -108,7 +109,7 @@ def makers_of(name: str) -> list[str]:
 
 
 def job_is_over(job: str) -> bool:
-    """Whether the driver of a job, given by its hexadecimal id, has ended. False when this Ray cannot tell.
+    """Whether the driver of a job, given by its hexadecimal id, has exited. False when this Ray does not say.
     Blocks."""
     try:
         from ray._private.state import state

@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 AHEAD_TIMEOUT = 20.0
 """Seconds that the head actor may take to say how far the analytics are."""
 NEIGHBOUR_TIMEOUT = 10.0
-"""Seconds that another node actor may take to say what it puts into the store."""
+"""Seconds that another node actor may take to report what it puts into the store."""
 PAUSE_PER_NODE = 0.005
 """Seconds between two such questions, times the number of nodes that ask."""
 GARBAGE_WAIT = 0.5
-"""Seconds that a rank waits for room in the store before the analytics' garbage is collected."""
+"""Seconds that a rank waits for space in the store before the analytics' garbage is collected."""
 GARBAGE_INTERVAL = 5.0
 """Seconds between two collections; Ray itself does not do it more often than every ten or so."""
 RETRY = 1.0
@@ -39,7 +39,7 @@ RETRY = 1.0
 
 def _waiting_reader() -> Any:
     """A function to run in the head actor, which does not have this package: made here, so that it is sent by
-    value. The timesteps that were announced by some node, and that the analytics have not taken."""
+    value. The timesteps that were announced by some node, and that the analytics have not read."""
 
     def waiting(head: Any, end_marker: str) -> list[int]:
         found = {timestep for name, timestep, _ in list(head.arrays_ready._queue) if name != end_marker}
@@ -52,7 +52,7 @@ def _waiting_reader() -> Any:
 
 
 class BackPressure:
-    """Looks at the store and at the analytics when the gate wants it, and tells the ranks. On the event
+    """Polls the store and the analytics when the gate needs it, and notifies the ranks. On the event
     loop."""
 
     def __init__(self, session: Session) -> None:
@@ -71,7 +71,7 @@ class BackPressure:
         self._head_wanted = asyncio.Event()
 
     async def check(self, request: dict) -> None:
-        """Refuses limits that no timestep of the ranks could ever keep. Raises BridgeError."""
+        """Refuses limits that no timestep of the ranks could ever satisfy. Raises BridgeError."""
         try:
             self._limits = Limits.parse(request.get("limits") or {})
         except ValueError as error:
@@ -96,7 +96,7 @@ class BackPressure:
         self.gate.ask(rank.bridge, event.sequence, event.timestep, event.waits, time.monotonic())
 
     def settle(self) -> None:
-        """After any change: moves the gate, and tells the ranks."""
+        """After any change: updates the gate, and notifies the ranks."""
         now = time.monotonic()
         self.gate.settle()
         for word in self.gate.words(now):
@@ -126,7 +126,7 @@ class BackPressure:
             await self._until(self._store_wanted)
 
     async def _collect_garbage(self) -> None:
-        """The analytics may be idle, and keep what nothing will make them let go of."""
+        """Idle analytics may keep objects that nothing makes them release."""
         since, now = self.gate.waits_for_store_since(), time.monotonic()
         if since is None or now - since < GARBAGE_WAIT or now - self._collected < GARBAGE_INTERVAL:
             return
@@ -157,7 +157,7 @@ class BackPressure:
             f"Ray has spilled objects of node {self._session.node} to disk: {usage.spilled / 2**20:.1f} MiB "
             f"lie there, the object store has {usage.capacity / 2**20:.1f} MiB. Ray spills when it is "
             f"80 % full; store_threshold is {self._limits.threshold:g}, and the analytics' results need "
-            "room, too. Start Ray with a larger --object-store-memory, or lower store_threshold."
+            "space, too. Start Ray with a larger --object-store-memory, or lower store_threshold."
         )
         logger.warning(text)
         ranks = [rank for rank in self._session.live() if rank.welcomed]

@@ -1,10 +1,10 @@
-"""Sets of chunks that can never be complete, because a rank has died or gone on without its chunk: what a
-node knows of them, and how the nodes tell each other.
+"""Sets of chunks that can never be complete, because a rank has died or skipped its chunk: what a
+node knows of them, and how the nodes notify each other.
 
-Whichever node finds out tells the node actor of bridge 0, the master, and that tells all others. Each node
-then gives such sets up: it drops its own chunks of them, removes those that the head actor has already, and
-refuses more. Nothing is ever taken back, so it does not matter in which order the nodes hear of it, or how
-often.
+The node that finds out notifies the node actor of bridge 0, the master, which notifies all others. Each node
+then releases such sets: it discards its own chunks of them, removes those that the head actor has already,
+and refuses more. A set never becomes valid again, so neither order nor repetition of the notifications
+matters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Broken:
     node: str = ""
     """Where it was found."""
     death: bool = False
-    """A rank has died: all ranks are told, whatever they have sent."""
+    """A rank has died: all ranks are notified, whatever they have sent."""
 
     def to_json(self) -> dict[str, Any]:
         return {"text": self.text, "arrays": self.arrays, "node": self.node, "death": self.death}
@@ -37,14 +37,14 @@ class Broken:
 
 
 class BrokenSets:
-    """All that one node knows of. A pure state machine."""
+    """All the broken sets that one node knows. A pure state machine."""
 
     def __init__(self) -> None:
         self._ranges: dict[str, list[tuple[int, int, str]]] = {}  # array -> first, last, text
         self._deaths: set[str] = set()
 
     def add(self, one: Broken) -> bool:
-        """Returns whether it was news."""
+        """Returns whether it was new."""
         news = one.death and one.text not in self._deaths
         if one.death:
             self._deaths.add(one.text)
@@ -63,7 +63,7 @@ class BrokenSets:
         return ""
 
     def forget(self, before: int) -> None:
-        """Nobody can send anything older any more."""
+        """No rank can send anything older any more."""
         for name, known in self._ranges.items():
             if any(last < before for _, last, _ in known):
                 self._ranges[name] = [one for one in known if one[1] >= before]

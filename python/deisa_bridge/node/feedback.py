@@ -1,7 +1,7 @@
 """GET and DELETE: values that the analytics set, read at the head actor.
 
 The newest value of a key that a rank has read is kept here. One call of the head actor in each interval asks
-for all keys what has changed, and the ranks that keep the value are told: who reads it again asks nobody.
+what has changed, for all keys, and the ranks that keep the value are notified: a plain read sends nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Kept:
 
 
 class Feedback:
-    """Reads feedback for the bridges of this node. On the event loop. `receiver` tells ranks what has become
+    """Reads feedback for the bridges of this node. On the event loop. `receiver` notifies ranks of changes
     of a key; `interval` in seconds, 0: nothing is kept."""
 
     def __init__(self, interval: float, receiver: Any) -> None:
@@ -67,8 +67,8 @@ class Feedback:
         """Calls of the head actor, so far."""
 
     async def get(self, head: Any, event: Get, lost: Callable[[], str] = str) -> tuple[bytes | None, bool]:
-        """The value as MessagePack, or None if there is none; and whether the rank is told of changes. `lost`
-        says why no value will come any more. Raises BridgeError or UnsupportedValue."""
+        """The value as MessagePack, or None if there is none; and whether the rank is notified of changes.
+        `lost` says why no value will come any more. Raises BridgeError or UnsupportedValue."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + event.wait, FIRST_PAUSE
         while True:
@@ -123,30 +123,30 @@ class Feedback:
                 continue
             try:
                 news = await self._news(head, {key: kept.version for key, kept in asked.items()})
-            except Exception as error:  # said to whoever asks
+            except Exception as error:  # reported to the ranks that ask
                 logger.info("feedback: %s", error)
                 for key in asked:
                     self._give_up(key)
                 continue
             for key, new in news.items():
                 if (kept := asked[key]) is not self._kept.get(key):
-                    continue  # nobody keeps it any more, or somebody anew
+                    continue  # no rank keeps it any more, or a rank keeps it again
                 try:
                     await self._take_in(key, kept, new)
-                    # Those that cannot be told have left.
+                    # Those that cannot be notified have left.
                     kept.ranks = {one for one in kept.ranks if self._receiver.changed(one, key, kept.packed)}
                 except Exception as error:
                     logger.info("feedback %r: %s", key, error)
                     self._give_up(key)
 
     def forget(self, connection: int) -> None:
-        """The rank has left. What nobody keeps is not asked for any more."""
+        """The rank has left. Keys that no rank keeps are not asked for any more."""
         for kept in self._kept.values():
             kept.ranks.discard(connection)
         self._kept = {key: kept for key, kept in self._kept.items() if kept.ranks}
 
     def _give_up(self, key: str) -> None:
-        """Whoever keeps the value is to ask for it, and hears then what is wrong."""
+        """Ranks that keep the value have to ask for it, and then get the error."""
         kept = self._kept.pop(key, None)
         for rank in kept.ranks if kept is not None else ():
             self._receiver.changed(rank, key, None, known=False)

@@ -3,13 +3,13 @@ clock (times are the caller's, in seconds).
 
 The gate is open, or closed for every timestep after the newest that has begun on this node. So a timestep
 that has begun on one rank is admitted on all of them, and can be completed. While the gate is open, ranks
-begin what they like and tell nobody: it is open only while there is room for all that they could begin before
-they hear that it has closed, which is `max_in_flight` timesteps. While it is closed they ask, and timesteps
+begin timesteps without asking. It is open only while there is space for all that they could begin before
+a notification reaches them, which is `max_in_flight` timesteps. While it is closed they ask, and timesteps
 are admitted one by one, each when all its chunks fit.
 
 Where several node actors share an object store, a timestep that has begun on one of them is admitted on all,
-for the same reason: its parts fill the store until it is complete. So the first that begins it needs room for
-all parts.
+for the same reason: its parts fill the store until it is complete. So the first that begins it needs space
+for all parts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dataclasses import dataclass
 from deisa_bridge.node.gather import ANYTHING, NEVER
 
 RECENT = 1000
-"""Timesteps that have begun, and that neighbours are told."""
+"""Timesteps that have begun, and that neighbours are notified of."""
 LOOK = 0.1
-"""Seconds between two looks at the store or at the analytics while data flow."""
+"""Seconds between two polls of the store or of the analytics while data flow."""
 FIRST_LOOK = 0.01
-"""Seconds after which those who wait make it look again; the interval doubles up to LOOK."""
+"""Seconds to the next poll while ranks wait; the interval doubles up to LOOK."""
 RETELL = 1.0
-"""Seconds after which a rank that waits is told anew why."""
+"""Seconds after which a waiting rank is notified of the reason again."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the simulation wants: the options store_threshold, max_ahead (0: no limit) and window."""
+    """The simulation's limits: the options store_threshold, max_ahead (0: no limit) and window."""
 
     threshold: float = 0.5
     max_ahead: int = 0
@@ -40,7 +40,7 @@ class Limits:
 
     @classmethod
     def parse(cls, given: dict) -> Limits:
-        """From JSON; other keys are left alone. Raises ValueError."""
+        """From JSON; other keys are ignored. Raises ValueError."""
         kinds = {"threshold": float, "max_ahead": int, "window": int}
         try:
             limits = cls(**{key: kind(given[key]) for key, kind in kinds.items() if key in given})
@@ -56,10 +56,10 @@ class Usage:
     """Of this node's object store, in bytes."""
 
     used: int
-    """What Ray has spilled, and somebody still needs, counts too."""
+    """What Ray has spilled, and is still referenced, counts too."""
     capacity: int
     spilled: int = 0
-    """What lies on disk."""
+    """What is on disk."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ class Neighbour:
     begun: tuple[int, ...]
     """The newest timesteps that its ranks have begun, or may."""
     on_the_way: int
-    """Bytes that it has room for, and that are not in the store."""
+    """Bytes that it has reserved space for, and that are not in the store."""
     step_bytes: int
 
 
 @dataclass(frozen=True)
 class Word:
-    """What a rank is to be told; `sequence` is that of the question it answers, or 0."""
+    """A notification for a rank; `sequence` is that of the ASK that it answers, or 0."""
 
     bridge: int
     sequence: int
@@ -98,7 +98,7 @@ class _Question:
 
 
 class Gate:
-    """The gate of one node in one session. Call `settle` after any change, then tell what `words` returns."""
+    """The gate of one node in one session. Call `settle` after any change, then send what `words` returns."""
 
     def __init__(self) -> None:
         self.open = True
@@ -141,11 +141,11 @@ class Gate:
         self._limits = limits
 
     def release(self) -> None:
-        """Opens it for good: nothing that is sent will be kept any more."""
+        """Opens it permanently: nothing that is sent will be kept any more."""
         self._limits, self.open = None, True
 
     def received(self, bridge: int, timestep: int, nbytes: int) -> None:
-        """A chunk lies in a slot."""
+        """A chunk is in a slot."""
         self._held += nbytes
         self._moved = True
         self._begin(timestep)
@@ -195,22 +195,22 @@ class Gate:
         self._count()
 
     def ask(self, bridge: int, sequence: int, timestep: int, waits: bool, now: float) -> None:
-        """The bridge wants to begin the timestep; `waits`: it is to be told when it may."""
+        """The bridge wants to begin the timestep; `waits`: it is to be notified when it may."""
         self.progress(bridge, timestep)
         self._questions[bridge] = _Question(sequence, timestep, waits, now)
         self._interval = FIRST_LOOK
 
     def neighbour(self) -> Neighbour:
-        """What this node tells the others that share its object store."""
+        """What this node reports to the others that share its object store."""
         return Neighbour(tuple(self._recent), self._held + self._to_come, self.step_bytes)
 
     def heard(self, neighbours: list[Neighbour]) -> None:
-        """What they have told: all of them, each time."""
+        """What they have reported: all of them, each time."""
         self._neighbours = neighbours
         for timestep in sorted({t for one in neighbours for t in one.begun}):
             self._begin(timestep)
 
-    # ---- Looks at the store and at the analytics -----------------------------------------------------------
+    # ---- Polling the store and the analytics ---------------------------------------------------------------
 
     def mark(self) -> int:
         """To be taken before the store is read."""
@@ -224,7 +224,7 @@ class Gate:
         self._interval = min(2 * self._interval, LOOK)
 
     def looked_ahead(self, waiting: Iterable[int], now: float) -> None:
-        """The timesteps that were announced and that the analytics have not taken; `before_look` was called
+        """The timesteps that were announced and that the analytics have not read; `before_look` was called
         before they were asked for."""
         self._queue = set(waiting) | self._announced_since
         self._queue_at = now
@@ -262,7 +262,7 @@ class Gate:
         return bool(self._announced_since) and age >= LOOK and near
 
     def waits_for_store_since(self) -> float | None:
-        """Since when a rank waits for room in the store; None: none does."""
+        """Since when a rank waits for space in the store; None: none does."""
         asked = [q.asked for q in self._questions.values() if q.waits and q.told is not None]
         return min(asked) if asked and self._store_problem() else None
 
@@ -293,7 +293,7 @@ class Gate:
             self._interval = FIRST_LOOK
 
     def words(self, now: float) -> list[Word]:
-        """Whom to tell the state now: everyone when it has changed, and those who asked."""
+        """Whom to notify of the state now: all ranks when it has changed, and those that asked."""
         words = []
         state = (self.open, self.newest if not self.open else None)
         if state != self._told and (self._told is not None or not self.open):
@@ -320,7 +320,7 @@ class Gate:
         if self.open:
             return ""
         return "; ".join(filter(None, (self._store_problem(), self._ahead_problem()))) or (
-            "too little room for every rank to begin a timestep without asking"
+            "too little space for every rank to begin a timestep without asking"
         )
 
     def explain(self) -> str:
@@ -348,7 +348,7 @@ class Gate:
             f"{limits.window} while they wait for the next: {_size(needed)} are needed in the object store, "
             f"which has {_size(usage.capacity)}, of which store_threshold = {limits.threshold:g} allows "
             f"{_size(allowed)}. Start Ray on this node with a larger --object-store-memory, send less, or "
-            "raise store_threshold (Ray spills to disk from 0.8 on, and the analytics' results need room)."
+            "raise store_threshold (Ray spills to disk from 0.8 on, and the analytics' results need space)."
         )
 
     def status(self) -> dict:
@@ -387,7 +387,7 @@ class Gate:
             if left:
                 continue
             del self._begun[timestep]
-            if timestep not in self._with_data:  # it was left out
+            if timestep not in self._with_data:  # it was skipped
                 self._pending.discard(timestep)
             self._with_data.discard(timestep)
 
@@ -397,7 +397,7 @@ class Gate:
         self._in_flight = max((rank.max_in_flight for rank in ranks), default=1)
 
     def _is_known(self, question: _Question) -> bool:
-        """What refuses it was looked at after it was asked."""
+        """The reason for the refusal was polled after the question."""
         if question.told is not None:
             return True
         if self._store_problem() and self._usage_at <= question.asked:
@@ -405,8 +405,8 @@ class Gate:
         return not self._ahead_problem() or (self._queue_at or 0.0) > question.asked
 
     def _reserve(self) -> int:
-        """Bytes that could be on the way before the ranks hear that the gate has closed: what is known to be,
-        and what the fastest of them could begin, which all of them must then be able to complete."""
+        """Bytes that could be in flight before the ranks are notified that the gate has closed: what is known
+        to be, and what the fastest of them could begin, which all of them must then be able to complete."""
         return self._held + self._to_come + self._in_flight * self._whole_step()
 
     def _whole_step(self) -> int:
@@ -428,7 +428,7 @@ class Gate:
         return self._allowed() - self._in_store() - sum(one.on_the_way for one in self._neighbours)
 
     def _is_roomy(self, more: int) -> bool:
-        """There is room for all that the ranks could begin without asking, and `more` timesteps."""
+        """There is space for all that the ranks could begin without asking, and `more` timesteps."""
         fits = self._reserve() + more * self._whole_step() <= self._room()
         return fits and not self._ahead_problem(NEVER, self._in_flight + more)
 

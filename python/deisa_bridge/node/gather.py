@@ -24,7 +24,7 @@ KNOWN_SKIPS = 8
 
 @dataclass(frozen=True)
 class Failure:
-    """What the bridge of a chunk must be told. `tag` is what the chunk was received with."""
+    """What the bridge of a chunk must be notified of. `tag` is what the chunk was received with."""
 
     bridge: int
     array: str
@@ -33,7 +33,7 @@ class Failure:
     status: Status
     text: str
     frees_slot: bool
-    """The chunk was refused on arrival, or could not be put: nobody reads its slot any more."""
+    """The chunk was refused on arrival, or could not be put: its slot is not read any more."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Gather:
         """Bridge `bridge` has defined `arrays` (without the end marker's)."""
         state = _Bridge(frozenset(arrays), step_timeout)
         if not state.arrays:
-            state.progress = NEVER  # it has nothing to send, so nobody waits for it
+            state.progress = NEVER  # it has nothing to send, so no set waits for it
         self._bridges[bridge] = state
 
     def step(
@@ -133,7 +133,7 @@ class Gather:
             one.chunks[bridge] = Chunk(tag, now)
             accepted.append((array, tag))
         self._advance(state, timestep + 1 if last else timestep)
-        # Those who went on earlier will not complete what has just come either.
+        # Ranks that went past it earlier will not complete the new chunks either.
         for array, _ in accepted:
             self._break_if_hopeless((array, timestep))
         return accepted
@@ -170,14 +170,14 @@ class Gather:
         if state is None or state.gone:
             return
         state.gone = how
-        if how != "closed":  # those who close do it together, and owe nothing
+        if how != "closed":  # closing is collective: all their chunks are there
             self._found_gone(bridge, state)
         self._advance(state, NEVER)
 
     def give_up(self, one: Broken) -> list[int] | None:
         """Sets can never be complete, as this node or another has found. Those that are here break; what is
-        being announced does when that has ended. Returns None if it is no news; else the bridges whose
-        chunks of them the head actor has already: no failure will tell them."""
+        being announced does when that has ended. Returns None if it is not new; else the bridges whose
+        chunks of them the head actor has already: no failure will notify them."""
         if not self._broken.add(one):
             return None
         handed_on = set()
@@ -211,7 +211,7 @@ class Gather:
     # ---- What to do --------------------------------------------------------------------------------
 
     def take_failures(self) -> list[Failure]:
-        """The failures since the last call, each to be told once."""
+        """The failures since the last call, each to be reported once."""
         taken, self._failures = self._failures, []
         return taken
 
@@ -246,7 +246,7 @@ class Gather:
         return True
 
     def announce_failed(self, one: ChunkSet, status: Status, text: str) -> None:
-        """The head actor could not be told about the set."""
+        """The head actor could not be notified of the set."""
         if why := self._broken.why(one.array, one.timestep):
             self._break(one, Status.CONNECTION, why)
         else:
@@ -282,7 +282,7 @@ class Gather:
         return bool(self._broken.why(array, timestep))
 
     def has_announced(self, array: str, timestep: int) -> bool:
-        """The head actor was told of this timestep of the array, or of a later one."""
+        """The head actor was notified of this timestep of the array, or of a later one."""
         return self._newest_of.get(array, ANYTHING) >= timestep
 
     def lacking(self, sets: Iterable[tuple[str, int]]) -> list[Broken]:
@@ -386,7 +386,7 @@ class Gather:
             self._find(*key, "; ".join(self._skipped(b, *key) for b in culprits))
 
     def _skipped(self, bridge: int, array: str, timestep: int) -> str:
-        """What is said of a bridge that went on without its chunk: the same for all that it leaves out until
+        """The message about a bridge that skipped its chunk: the same for all that it skips until
         it sends the array again, so that it is reported once."""
         state = self._bridges[bridge]
         sent = (state.newest.get(array, ANYTHING), state.previous.get(array, ANYTHING), timestep)
@@ -429,7 +429,7 @@ class Gather:
         self._break(self._sets[(array, timestep)], status, text)
 
     def _break(self, one: ChunkSet, status: Status, text: str) -> None:
-        """The set will never be announced: every contributor is told, at the latest after its put."""
+        """The set will never be announced: every contributor is notified, at the latest after its put."""
         del self._sets[(one.array, one.timestep)]
         for bridge, chunk in one.chunks.items():
             failure = Failure(bridge, one.array, one.timestep, chunk.tag, status, text, frees_slot=False)

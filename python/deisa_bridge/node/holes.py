@@ -1,6 +1,6 @@
 """Sets that some nodes have announced and another never will, although none of its ranks has died: all of
-them went on without the array. That node has nothing that could break, and does not know that others wait for
-it. So the node actor of bridge 0 looks at what the head actor has in part. What is broken is removed there.
+them skipped the array. That node has no set that could break, and does not know that others wait for
+it. So the node actor of bridge 0 polls what the head actor has in part. What is broken is removed there.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from deisa_bridge.versions import runner
 logger = logging.getLogger(__name__)
 
 POLL = 0.25
-"""Seconds between two looks, or less after one that has found something."""
+"""Seconds between two polls; less after one that has found something."""
 POLL_AGAIN = 0.05
 POLL_PER_NODE = 0.01
 """Seconds more for each node."""
 TIMEOUT = 30.0
 MOST = 1000
-"""Sets that one look reports."""
+"""Sets that one poll reports."""
 
 Part = tuple[str, int, str]
 """Array, timestep, and a node of which the head actor has no chunks."""
@@ -54,7 +54,7 @@ def _reader() -> Any:
 
 
 def _remover() -> Any:
-    """The same for a function that forgets what it has of broken sets."""
+    """The same for a function that removes what it has of broken sets."""
 
     def remove(head: Any, ranges: list[tuple[str, int, int]]) -> int:
         count = 0
@@ -74,8 +74,8 @@ def _remover() -> Any:
 
 
 class Holes:
-    """What the head actor has of sets that can never be complete; `report` hears of those that were found. On
-    the event loop."""
+    """What the head actor has of sets that can never be complete; `report` is called with those that were
+    found. On the event loop."""
 
     def __init__(self, session: Session, report: Callable[[list[Broken]], None]) -> None:
         self._session = session
@@ -106,7 +106,7 @@ class Holes:
     # ---- On the master ---------------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Looks for sets that wait for a node which will not send its part, for ever."""
+        """Polls for ever for sets that wait for a node which will not send its part."""
         peers = self._session.peers
         assert peers is not None
         if runner(self._session.head) is None:
@@ -121,7 +121,7 @@ class Holes:
                 pause = 4 * POLL
 
     async def look(self) -> bool:
-        """Whether some set was found to be broken; then all nodes are told."""
+        """Whether some set was found to be broken; then all nodes are notified."""
         missing = await self._read()
         of_node: dict[str, list[list]] = {}
         for name, timestep, node in missing:
@@ -130,7 +130,7 @@ class Holes:
         suspects = [one for answer in answers for one in answer]
         if not suspects:
             return False
-        # A node may have announced its part after the first look, and before it was asked.
+        # A node may have announced its part after the first poll, and before it was asked.
         still = set(await self._read())
         found = [one for one in suspects if (*one.arrays[0][:2], one.node) in still]
         if found:

@@ -1,4 +1,4 @@
-"""The part of the node actor that outlives a simulation: its requests, deisa-ray's object, the way out."""
+"""The part of the node actor that outlives a simulation: its requests, deisa-ray's object, its exit."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 UNUSED_POLL = 1.0
 UNUSED_GRACE = 30.0
-"""Seconds past the deadline of its start after which a session without a rank is given up."""
+"""Seconds past the deadline of its start after which a session without a rank is removed."""
 CLAIM_POLL = 0.5
 END_WAIT = 30.0
-"""Seconds that deisa-ray's object may take to be made where nobody needs it."""
+"""Seconds that deisa-ray's object may take to be created where it is not needed."""
 ANALYTICS_POLL = 1.0
 CLAIM_WAIT = 60.0
-"""Seconds to wait until analytics that serve another simulation, which has ended, have ended too."""
+"""Seconds to wait until analytics that serve another simulation, which has ended, have exited too."""
 
 
 class Host:
@@ -50,7 +50,7 @@ class Host:
         self._base = base
         self._service: Service | None = None
         self._path = ""
-        self._job, self._process = "", None  # of whoever asked for the session: its driver, its pid
+        self._job, self._process = "", None  # of the process that requested the session: its driver, its pid
         self._serving = asyncio.Lock()
         self._finalising = asyncio.Lock()
         self._finalised = False
@@ -125,7 +125,8 @@ class Host:
         raise creation_failed(self._node, failure) from error
 
     async def _met_others(self) -> bool:
-        """The head actor that it met is not there any more, or another is: other analytics have come."""
+        """The head actor that it found is not there any more, or is another one: other analytics have
+        started."""
         if self._head is None:
             return False
         head = await head_actor.find_actor(HEAD_ACTOR)
@@ -160,7 +161,7 @@ class Host:
 
     async def _serve(self, request: dict) -> dict:
         session = str(request["session"])
-        # Asked first: from here to the end nothing else runs, and no rank connects.
+        # Checked first: from here to the end nothing else runs, and no rank connects.
         starting = bool(self._job) and not await _has_ended(self._job)
         service = self._service
         if self._leaving or self._ends:
@@ -175,7 +176,7 @@ class Host:
                 )
             if self._finalised:
                 raise BridgeError(
-                    f"it still holds the data of session {service.id}, whose simulation has ended and "
+                    f"it still has the data of session {service.id}, whose simulation has ended and "
                     "whose analytics have not",
                     "busy",
                 )
@@ -185,7 +186,7 @@ class Host:
                     f"{self._process}. Run one simulation at a time on a Ray cluster.",
                     "busy",
                 )
-            # That session never got further than its start, and nobody is left of it.
+            # That session never got past its start, and no process of it is left.
             service.stop()
             self._service = None
         if self._service is None:
@@ -214,7 +215,8 @@ class Host:
         logger.info("serving session %s at %s", session, path)
 
     async def _deisa_finalise(self, request: dict) -> dict:
-        """Meets the head actor and registers the arrays of this node's bridges. Repeating it is harmless."""
+        """Waits for the head actor and registers the arrays of this node's bridges. Repeating it is
+        harmless."""
         service = self._of_session(request)
         # The caller's own wait ends at its deadline: the reply has to be there a little earlier.
         deadline = time.monotonic() + float(request.get("deadline", 600.0)) * 0.95
@@ -234,7 +236,7 @@ class Host:
                 await service.back_pressure.begin(self._head)
             service.begin(self._head, self._inner, request)
             self._finalised = True
-            # Every rank is connected, and nobody else may come: if this actor is killed, no file is left.
+            # Every rank is connected, and no other one may come: if this actor is killed, no file is left.
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
             self._spawn(self._depart(service))
@@ -314,8 +316,8 @@ class Host:
         return await service.shutdown.drain_for_another(str(request.get("reason", "")), wait)
 
     async def _deisa_end(self, request: dict) -> dict:
-        """For a session whose node actors have all died: tells its analytics the end. This actor serves no
-        rank; it owns the end marker, and leaves when they have ended."""
+        """For a session whose node actors have all died: sends the end marker to its analytics. This actor
+        serves no rank; it owns the end marker, and exits when they have exited."""
         if self._service is not None or self._leaving:
             raise BridgeError("it serves a session itself, or is ending", "busy")
         if self._ends:  # it has done so, or is about to
@@ -368,10 +370,10 @@ class Host:
             await asyncio.sleep(min(0.05, left))
         return service
 
-    # ---- The way out -------------------------------------------------------------------------------------
+    # ---- Exit --------------------------------------------------------------------------------------------
 
     async def _leave_if_unasked(self) -> None:
-        """Ends this actor if whoever made it has ended before asking it to serve a session."""
+        """Ends this actor if the driver that created it has exited without requesting a session."""
         job = ray.get_runtime_context().get_job_id()
         while self._service is None and not self._ends:
             await asyncio.sleep(UNUSED_POLL)
@@ -381,7 +383,7 @@ class Host:
 
     async def _leave_if_unused(self, service: Service, seconds: float, job: str) -> None:
         """Ends this actor if the session never gets past its start: no rank is left, and the driver that
-        asked for it has gone too, or the time is over."""
+        requested it has exited too, or the time is over."""
         end = time.monotonic() + seconds
         while self._service is service and not self._finalised:
             await asyncio.sleep(UNUSED_POLL)
@@ -404,7 +406,7 @@ class Host:
 
 
 async def _has_ended(job: str) -> bool:
-    """Whether a driver has. False when Ray does not say."""
+    """Whether a driver has exited. False when Ray does not say."""
     try:
         return await head_actor.in_thread(job_is_over, job)
     except Exception as error:

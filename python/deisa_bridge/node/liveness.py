@@ -1,7 +1,7 @@
-"""Whether those whom a session needs are still there: the analytics, the head actor, the other node actors.
+"""Whether the actors that a session needs are alive: the analytics, the head actor, the other node actors.
 
-A death is found by asking Ray, never by silence alone: a node actor that is only slow may still announce, and
-going on without it would let later timesteps overtake its own.
+A death is found by asking Ray, never by a timeout alone: a slow node actor may still announce, and
+continuing without it would let later timesteps overtake its own.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from deisa_bridge.versions import driver_is_gone
 logger = logging.getLogger(__name__)
 
 POLL = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 POLL_PER_NODE = 0.02
 """Seconds more for each node: all of them ask the head actor and the control store, and one asks all."""
 SILENT = 30.0
-"""Seconds without an answer of the head actor after which the ranks are told."""
+"""Seconds without an answer of the head actor after which the ranks are notified."""
 
 
 class Liveness:
-    """Looks after one session, from its beginning to its end; `take_over` sends the end marker when the node
+    """Monitors one session, from its beginning to its end; `take_over` sends the end marker when the node
     actor of bridge 0 cannot. On the event loop."""
 
     def __init__(self, session: Session, head: Any, take_over: Callable[[str], None]) -> None:
@@ -43,7 +43,8 @@ class Liveness:
 
     async def until_over(self) -> None:
         """Returns when the simulation has left, and the analytics have ended; the head actor, which deisa-ray
-        would leave, is then removed. Tells the ranks meanwhile when what they send cannot arrive any more."""
+        would leave, is then removed. Meanwhile it notifies the ranks when what they send cannot arrive any
+        more."""
         session = self._session
         nodes = len(session.peers.nodes) if session.peers is not None else 1
         while True:
@@ -101,7 +102,7 @@ class Liveness:
             self._session.lose(master["lost"], complete=True)
         elif master["ended"]:
             self._session.ended = True
-        # Somebody must end the analytics: the first node that began, if not the master.
+        # One node must end the analytics: the first node that began, if not the master.
         begun = master is not None and master["begun"]
         if not begun and (master is None or not self._session.live()) and await self._is_first():
             how = "is gone with its node actor" if master is None else "never began"

@@ -2,7 +2,7 @@
 
 When some arrays live on some nodes only, order within each node is not enough: node A may announce timestep t
 only when no other node can still announce anything older. The node actor of bridge 0, the master, keeps each
-node's bound, and the least of them is the watermark. The others report their bound and ask for the watermark
+node's bound, and their minimum is the watermark. The others report their bound and ask for the watermark
 with calls that wait until it moves.
 """
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 POLL = 5.0
 """Seconds that one call for the watermark waits for it to move."""
 DRAIN_TIMEOUT = 180.0
-"""Seconds without progress after which nobody waits any longer for what a node still has to announce."""
+"""Seconds without progress after which the others do not wait any longer for a node's announcements."""
 
 
 class Peers:
@@ -143,8 +143,8 @@ class Peers:
     # ---- The end -------------------------------------------------------------------------------------
 
     async def drain_others(self, reason: str) -> list[int]:
-        """Has every other node announce what it holds and refuse more. Returns the newest timestep of each
-        node that announced any. A node that has died, or makes no progress, is left out with a warning."""
+        """Has every other node announce what it has and refuse more. Returns the newest timestep of each
+        node that announced any. A node that has died, or makes no progress, is skipped with a warning."""
         newest = await asyncio.gather(*(self._drain(node, reason) for node in self.others))
         return [one for one in newest if one is not None]
 

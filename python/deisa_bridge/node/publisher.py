@@ -1,4 +1,4 @@
-"""Complete sets, told to the head actor in order."""
+"""Announces complete sets to the head actor in order."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ async def publish(session: Session) -> None:
 
 
 async def _announce_one(session: Session, one: ChunkSet) -> None:
-    """Announces a set, and tells its bridges how that went. Never raises."""
+    """Announces a set, and notifies its bridges of the result. Never raises."""
     begin = time.monotonic_ns()
     try:
         await _announce_set(session, one)
     except Exception as error:
         logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
-        reason = f"the head actor could not be told: {error}"
+        reason = f"the head actor could not be notified: {error}"
         if isinstance(error, head_actor.ActorGone):
-            # Not how it ended: whoever sees first that the analytics have ended removes it.
+            # Not how it ended: the first that sees the exit of the analytics removes it.
             gone = await head_actor.in_thread(driver_is_gone, session.head)
             reason = "the analytics have ended" if gone else "the head actor of the analytics has died"
             session.lose(reason)
@@ -58,7 +58,7 @@ async def _announce_one(session: Session, one: ChunkSet) -> None:
             session.receiver.span("announce", bridge, one.array, one.timestep, begin)
     known = session.gather.announced(one)
     session.gate.announced(one.timestep)
-    if not known:  # it has broken on another node meanwhile: its ranks are told that
+    if not known:  # it has broken on another node meanwhile: its ranks are notified of that
         session.forget_at_head([(one.array, one.timestep, one.timestep)])
         return
     session.counters["sets_announced"] += 1
@@ -67,9 +67,9 @@ async def _announce_one(session: Session, one: ChunkSet) -> None:
 
 
 async def _announce_set(session: Session, one: ChunkSet) -> None:
-    """Tells the head actor directly, not through the inherited add_chunk: that waits in one call per chunk,
-    for ever if the head actor fails the last of them, and keeps an entry per timestep. A class that has an
-    add_chunk of its own still gets every chunk."""
+    """Notifies the head actor directly, not through the inherited add_chunk: that waits in one call per
+    chunk, for ever if the head actor fails the last of them, and keeps an entry per timestep. A class that
+    has an add_chunk of its own still gets every chunk."""
     arrays = {bridge: session.ranks[bridge].array(one.array) for bridge in one.chunks}
     dtype = next(iter(arrays.values())).dtype
     inner = session.inner

@@ -31,7 +31,7 @@ class ChunkOfArray:
     grid: tuple[int, ...]
     position: tuple[int, ...]
     sent: bool = True
-    """Whether it is ever sent: a settings file can leave it out."""
+    """Whether it is ever sent: a settings file can filter it."""
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +50,7 @@ class Rank:
     step_timeout: float = DEFAULT_STEP_TIMEOUT
     max_in_flight: int = 2
     problem: str = ""
-    """Why the rank is to be refused; told when it is ready."""
+    """Why the rank is to be refused; reported when it is ready."""
     arrays: list[ChunkOfArray] = field(default_factory=list)
     welcomed: bool = False
     gone: str = ""
@@ -137,8 +137,8 @@ def _shape(definition: dict, name: str, key: str, least: int) -> tuple[int, ...]
 
 
 async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadline: float) -> None:
-    """Tells the head actor which chunks this node has. Registering twice changes nothing. Raises BridgeError
-    past `deadline` (time.monotonic).
+    """Registers the chunks of this node with the head actor. Registering twice changes nothing. Raises
+    BridgeError past `deadline` (time.monotonic).
 
     deisa-ray's own finalize_registration derives the grid from equal chunks and counts a repeated call twice;
     so the head actor is called here, and the inherited object is left as if it had done it.
@@ -171,7 +171,7 @@ async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadl
 
 
 async def register_end_marker(head: Any, node_id: str) -> None:
-    """Tells the head actor that this node has the end marker's array. Raises BridgeError."""
+    """Registers the end marker's array with the head actor. Raises BridgeError."""
     what = f"registering array '{END_MARKER_ARRAY}' with the head actor"
     described = [(0, (0, 0), (1, 1))]
     call = head.register_partial_array.remote(node_id, END_MARKER_ARRAY, (1, 1), described)

@@ -263,7 +263,7 @@ def _release(native: _Native, connection: int) -> None:
 
 
 class _Lease:
-    """Keeps the slots of one connection mapped. Held by chunks, arrays, and the Receiver until release()."""
+    """Keeps the slots of one connection mapped. Owned by chunks, arrays, and the Receiver until release()."""
 
     def __init__(self, native: _Native, connection: int) -> None:
         weakref.finalize(self, _release, native, connection).atexit = False
@@ -397,14 +397,14 @@ class Receiver:
 
     def value(self, connection: int, sequence: int, packed: bytes | None, kept: bool = False) -> bool:
         """Answers Get with MessagePack, or with None: there is no such value. `kept`: the rank keeps it until
-        `changed` says what has become of it."""
+        `changed` notifies it of a change."""
         if packed is None:
             return self._answer("value", connection, sequence, NOT_FOUND, int(kept), None, 0)
         return self._answer("value", connection, sequence, OK, int(kept), packed, len(packed))
 
     def changed(self, connection: int, key: str, packed: bytes | None, known: bool = True) -> bool:
-        """Tells a rank the new value of a key that it keeps, or None: there is none any more. Not `known`: it
-        is to ask."""
+        """Notifies a rank of the new value of a key that it keeps, or None: there is none any more. Not
+        `known`: the rank has to ask for it."""
         status = PENDING if not known else NOT_FOUND if packed is None else OK
         encoded, data = key.encode("utf-8", "replace"), packed if status == OK else b""
         return self._answer("changed", connection, status, encoded, len(encoded), data, len(data))
@@ -420,15 +420,15 @@ class Receiver:
         return self._answer("done", connection, sequence)
 
     def notice(self, connection: int, status: int, text: str, final: bool = False) -> bool:
-        """Reports a failure that belongs to no request; OK: something to be said on stderr. `final`: nothing
+        """Reports a failure that belongs to no request; OK: a message for stderr. `final`: nothing
         that the rank sends will be analysed any more, for this reason."""
         return self._answer_text("final_notice" if final else "notice", connection, status, text=text)
 
     def gate(
         self, connection: int, sequence: int, is_open: bool, newest: int | None = None, reason: str = ""
     ) -> bool:
-        """Tells which timesteps the rank may begin: any, or none after `newest` (None: none at all), and why.
-        `sequence` is that of the Ask that this answers, or 0."""
+        """Notifies a rank which timesteps it may begin: any, or none after `newest` (None: none at all), and
+        why. `sequence` is that of the Ask that this answers, or 0."""
         timestep = NO_TIMESTEP if newest is None else newest
         return self._answer_text("gate", connection, sequence, int(is_open), timestep, text=reason)
 

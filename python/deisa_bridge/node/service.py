@@ -88,7 +88,7 @@ class Service(Session):
         self.spawn(self._feedback.watch(head))
 
     def stop(self) -> None:
-        """Ends everything and removes the socket. Chunks that were not announced are dropped."""
+        """Ends everything and removes the socket. Chunks that were not announced are discarded."""
         if self._stopping:
             return
         self._stopping = True
@@ -257,15 +257,15 @@ class Service(Session):
             gate.received(rank.bridge, event.timestep, chunks[where].bytes)
         if event.last_of_step:
             gate.progress(rank.bridge, event.timestep + 1)
-        # The rank must hear that the gate has closed before it hears that a slot is free, with which it would
-        # begin the next timestep. The put may be over already.
+        # The rank must be notified that the gate has closed before it is notified of a free slot, with which
+        # it would begin the next timestep. The put may be over already.
         self.back_pressure.settle()
         for name, where in accepted:
             put = puts[where] or self._pool.submit(self._put, rank, event.timestep, chunks[where])
             put.add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
 
     def _put(self, rank: Rank, timestep: int, chunk: wire.Chunk) -> Any:
-        """In a put thread: from the slot into the object store. If the chunk is refused, nobody takes it."""
+        """In a put thread: from the slot into the object store. If the chunk is refused, it is discarded."""
         array = rank.arrays[chunk.array]
         begin = time.monotonic_ns()
         reference = self.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
@@ -298,7 +298,7 @@ class Service(Session):
         self.settle()
 
     def tell_failures(self) -> None:
-        """Tells the ranks what failed."""
+        """Notifies the ranks of failures."""
         for failure in self.gather.take_failures():
             rank = self.ranks[failure.bridge]
             self._fail(rank, failure.tag, failure.frees_slot, failure.status, failure.timestep, failure.text)
@@ -315,7 +315,7 @@ class Service(Session):
                 rank.connection, where.sequence, status, text, array=where.array, slot=slot, timestep=timestep
             )
         except ValueError:
-            logger.exception("rank %d could not be told: %s", rank.bridge, text)
+            logger.exception("rank %d could not be notified: %s", rank.bridge, text)
 
     async def _report_late(self) -> None:
         while True:
@@ -346,7 +346,9 @@ class Service(Session):
 
     def _require_head(self) -> None:
         if self.head is None:
-            raise BridgeError("the simulation is not ready: the node actor has not met the head actor yet")
+            raise BridgeError(
+                "the simulation is not ready: the node actor has not reached the head actor yet"
+            )
 
     def status(self) -> dict:
         """For people and tests."""

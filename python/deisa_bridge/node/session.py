@@ -1,7 +1,7 @@
 """The state of one simulation on this node, which the parts of the node actor share.
 
-The parts (publisher, back-pressure, shutdown, liveness, ...) know the session and not each other: service.py
-makes them, and lets the session call those that a change concerns.
+The parts (publisher, back-pressure, shutdown, liveness, ...) know the session but not each other: service.py
+creates them, and lets the session call those that a change concerns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deisa_bridge.status import Status
 logger = logging.getLogger(__name__)
 
 HEAD_TIMEOUT = 120.0
-"""Seconds that the head actor may take to be told about one set."""
+"""Seconds that the head actor may take to accept one set."""
 
 
 class Session:
@@ -63,7 +63,7 @@ class Session:
 
     @property
     def ending(self) -> bool:
-        """Nothing more is taken from the ranks: the end marker is on its way."""
+        """Nothing more is accepted from the ranks: the end marker is being sent."""
         return self.ended or self.end_task is not None or self.drain_task is not None
 
     # ---- Waiting -----------------------------------------------------------------------------------------
@@ -107,12 +107,12 @@ class Session:
 
     @property
     def backlog(self) -> int:
-        """Events that the ranks were acknowledged for, and that have not been looked at."""
+        """Acknowledged events that have not been processed."""
         return self.receiver.counters().queued_events
 
     def lose(self, text: str, complete: bool = False) -> None:
-        """Nothing that comes from now on can reach the analytics, because of `text`: the ranks are told, and
-        their chunks refused. With `complete`, sets that are complete are still announced."""
+        """Nothing that comes from now on can reach the analytics, because of `text`: the ranks are notified,
+        and their chunks refused. With `complete`, sets that are complete are still announced."""
         if self.lost:
             return
         self.lost = text

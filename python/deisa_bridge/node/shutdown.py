@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 SETTLE = 5.0
 """Seconds that ranks get, after bridge 0 has left, to send what completes sets or to leave too."""
 BACKLOG = 60.0
-"""Seconds more for looking at what was acknowledged before."""
+"""Seconds more for processing what was acknowledged before."""
 NEWEST_TIMESTEP = 2**63 - 2
 ALONE_TIMEOUT = 30.0
 """Seconds that the head actor may take to answer when a session is ended without its node actors."""
 
 
 async def end_alone(head: Any, session: str, node: str, newest: int | None) -> bool:
-    """Tells the analytics the end of a session whose node actors have died; `newest`: a timestep that none
-    was announced after, None: not known. False when they serve another, or were told already."""
+    """Sends the end marker of a session whose node actors have died; `newest`: a timestep that none
+    was announced after, None: not known. False when the analytics serve another, or have it already."""
     ray_call = runner(head)
     if ray_call is None:
         raise BridgeError("this version of Ray cannot run a function in the head actor", "unsupported")
@@ -46,7 +46,7 @@ async def end_alone(head: Any, session: str, node: str, newest: int | None) -> b
         if teller == by:
             break
         if await head_actor.find_actor(teller) is not None:
-            return False  # that one tells them
+            return False  # that one sends it
         instead_of = teller
     # Analytics stop with an error when it comes with an older timestep than the data.
     last = NEWEST_TIMESTEP - 1 if newest is None else max([newest, *waiting])
@@ -94,7 +94,7 @@ class Shutdown:
 
     async def drain(self, reason: str) -> int | None:
         """Waits until everything that this node received is announced or has failed, and refuses more.
-        Returns the newest timestep that was announced, if any. What makes no progress is given up."""
+        Returns the newest timestep that was announced, if any. Sets without progress are not waited for."""
         session, gather = self._session, self._session.gather
         begun = time.monotonic()
         while (waited := time.monotonic() - begun) < SETTLE and gather.bound < NEVER:

@@ -1,4 +1,4 @@
-"""Where a node actor's socket lies, and the removal of those whose node actor was killed.
+"""The path of a node actor's socket, and the removal of those whose node actor was killed.
 
 The file is needed from the start of a session until its ranks are connected; the node actor removes it then.
 One that is killed before leaves it: in the folder of Ray's session it is at least among Ray's own sockets.
@@ -42,7 +42,7 @@ def socket_path(wanted: str) -> str:
 
 
 def _folder_of_ray() -> str:
-    """Where the raylet of this node has its sockets, or "" if this Ray does not tell."""
+    """Where the raylet of this node has its sockets, or "" if this Ray does not say."""
     try:
         from ray._private import worker
 

@@ -1,4 +1,4 @@
-"""How the nodes tell each other which sets are broken: see broken.py."""
+"""How the nodes notify each other of broken sets: see broken.py."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ logger = logging.getLogger(__name__)
 CALL_TIMEOUT = 20.0
 RETRY = 0.5
 GIVE_UP = 120.0
-"""Seconds after which a node that does not answer, and has not died, is not told any more."""
+"""Seconds after which a node that does not answer, and has not died, is not notified any more."""
 
 
 class Spread:
-    """Gives up what is broken, here and, by telling them, on the other nodes: a node tells the master, and
-    the master everyone. On the event loop."""
+    """Releases broken sets here, and notifies the other nodes: a node notifies the master, and
+    the master all others. On the event loop."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._outboxes: dict[str, list[Broken]] = {}
 
     def tell_found(self) -> None:
-        """Tells the other nodes, and the ranks of this one, what was found here."""
+        """Notifies the other nodes, and the ranks of this one, of what was found here."""
         if self._session.peers is None:
-            return  # later: nobody knows where the others are
+            return  # later: the other nodes are not known yet
         found = self._session.gather.take_broken()
         for one in found:
             self._after_breaking(one, [])
         self._tell(found)
 
     def hear(self, broken: list[Broken], source: str = "") -> None:
-        """Another node has found these, `source` says; the master tells the others."""
+        """Another node has found these, `source` says; the master notifies the others."""
         session, news = self._session, []
         for one in broken:
             handed_on = session.gather.give_up(one)
@@ -49,7 +49,8 @@ class Spread:
         session.settle()
 
     def _after_breaking(self, one: Broken, handed_on: list[int]) -> None:
-        """Removes what the head actor has of it, and tells those whom no failure of a chunk will tell."""
+        """Removes what the head actor has of it, and notifies the ranks that no failure of a chunk will
+        notify."""
         session = self._session
         if session.lost or session.ended:
             return
@@ -62,14 +63,14 @@ class Spread:
     # ---- To other nodes --------------------------------------------------------------------------------
 
     def _tell(self, found: list[Broken], but: str = "") -> None:
-        """Hands them on, to all whom this node has to tell but the one that they came from."""
+        """Forwards them to all nodes that this one has to notify, except the one that they came from."""
         peers = self._session.peers
         assert peers is not None
         for node in peers.others if peers.is_master else [peers.master]:
             if node == but or not found:
                 continue
             outbox = self._outboxes.get(node)
-            if outbox is not None:  # it is being told, and will be told these next
+            if outbox is not None:  # it is being notified, and will be notified of these next
                 outbox.extend(found)
                 continue
             self._outboxes[node] = list(found)

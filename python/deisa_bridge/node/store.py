@@ -5,7 +5,7 @@ core worker can ask the store over its Unix socket, in less than 0.1 ms, and log
 `log_plasma_usage`. The log line is caught. Older Rays, which lack it, log the capacity only: there the
 objects that this process owns are counted.
 
-What Ray spills to disk is not in use any more, says Ray. So as long as there are files of spilled objects,
+Ray does not count spilled objects as used. So as long as there are files of spilled objects,
 what is in use is at least what this process owns, wherever it is.
 """
 
@@ -33,11 +33,11 @@ PRUNE = 1024
 
 
 class StoreUnreadable(Exception):
-    """This version of Ray does not tell."""
+    """This version of Ray does not say."""
 
 
 class _Catch(logging.Filter):
-    """Takes what one thread logs while it says so, and lets the rest pass."""
+    """Captures what one thread logs while it wants to, and passes on the rest."""
 
     def __init__(self) -> None:
         super().__init__()

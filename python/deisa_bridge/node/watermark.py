@@ -8,8 +8,8 @@ from deisa_bridge.node.gather import ANYTHING
 
 
 class Watermark:
-    """Kept by the master: the least of the nodes' bounds. It never falls, since no bound does. A pure state
-    machine, as Gather."""
+    """Kept by the master: the minimum of the nodes' bounds. It never decreases, since no bound does. A pure
+    state machine, as Gather."""
 
     def __init__(self, nodes: Iterable[str]) -> None:
         self._bounds = dict.fromkeys(nodes, ANYTHING)
