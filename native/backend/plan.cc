@@ -166,9 +166,9 @@ std::vector<int> Plan::ranks_of_node(int node) const {
   return ranks;
 }
 
-bool Plan::sends_at(int64_t timestep, const ArrayChoices& choices) const {
+bool Plan::sends_at(int64_t timestep, const ArrayFilters& filters) const {
   return std::any_of(arrays.begin(), arrays.end(), [&](const auto& array) {
-    return array.first != kEndMarkerArray && choices.of(array.first).wants(timestep);
+    return array.first != kEndMarkerArray && filters.of(array.first).passes(timestep);
   });
 }
 
@@ -224,7 +224,7 @@ Plan decode_plan(const std::string& encoded) {
 }
 
 Plan make_plan(const std::vector<std::string>& attendances, const std::string& session,
-               const ArrayChoices& choices) {
+               const ArrayFilters& filters) {
   Plan plan;
   plan.session = session;
   Problems problems;
@@ -267,13 +267,13 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
   }
   for (const auto& [name, of_array] : chunks) {
     Plan::Array array = Comparison(name, of_array, nodes.size(), problems).compare();
-    if (name != kEndMarkerArray && choices.of(name).send) {
+    if (name != kEndMarkerArray && filters.of(name).send) {
       for (const int64_t count : array.chunks_of_node) plan.uniform &= count > 0;
       plan.same_arrays &= of_array.size() == attendances.size();
     }
     plan.arrays[name] = std::move(array);
   }
-  for (const std::string& name : choices.names()) {
+  for (const std::string& name : filters.names()) {
     if (chunks.count(name) > 0) continue;
     std::string defined;
     for (const auto& [known, ignored] : chunks) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "chunk/metadata.hpp"
-#include "settings/settings_file.hpp"
+#include "chunk/filters.hpp"
 
 namespace deisa {
 
@@ -37,8 +37,8 @@ struct Plan {
   double ready_timeout = 0;  // the least of all ranks', so that they give up together
 
   std::vector<int> ranks_of_node(int node) const;
-  // Whether any rank sends anything of this timestep, if it sends its arrays as the choices say.
-  bool sends_at(int64_t timestep, const ArrayChoices& choices) const;
+  // Whether any rank sends anything of this timestep, if it sends its arrays as the filters say.
+  bool sends_at(int64_t timestep, const ArrayFilters& filters) const;
 };
 
 std::string encode(const Attendance& attendance);
@@ -47,11 +47,11 @@ Plan decode_plan(const std::string& encoded);
 
 // Checks that the bridges agree about each array: grid, dtype, extents along each grid line, global
 // shape, each position once and only once, chunks per node. `attendances` are encoded, in rank
-// order. `choices` is the settings file's, and must name arrays that some bridge defines. Arrays
+// order. `filters` must name arrays that some bridge defines. Arrays
 // that are never sent do not count for `uniform` and `same_arrays`. Throws
 // Error(DEISA_ERROR_CONTRACT) with every disagreement.
 Plan make_plan(const std::vector<std::string>& attendances, const std::string& session,
-               const ArrayChoices& choices = {});
+               const ArrayFilters& filters = {});
 
 // Equal on processes that share memory, boot and network: boot id, network namespace and, if
 // given, the node_id option.

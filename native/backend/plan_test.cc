@@ -23,12 +23,12 @@ struct Rank {
   double ready_timeout = 600;
 };
 
-Plan plan(const std::vector<Rank>& ranks, const ArrayChoices& choices = {}) {
+Plan plan(const std::vector<Rank>& ranks, const ArrayFilters& filters = {}) {
   std::vector<std::string> encoded;
   for (const Rank& rank : ranks) {
     encoded.push_back(encode(Attendance{rank.node, rank.arrays, rank.ready_timeout}));
   }
-  return make_plan(encoded, "s", choices);
+  return make_plan(encoded, "s", filters);
 }
 
 std::string refused(const std::vector<Rank>& ranks) {
@@ -78,10 +78,10 @@ TEST(Plan, ArraysThatAreNeverSentDoNotCount) {
   EXPECT_FALSE(plan(ranks).uniform);
   EXPECT_FALSE(plan(ranks).same_arrays);
   EXPECT_FALSE(decode_plan(encode(plan(ranks))).same_arrays);
-  ArrayChoices choices;
-  choices.add("u", {false, 1});
-  EXPECT_TRUE(plan(ranks, choices).uniform);
-  EXPECT_TRUE(plan(ranks, choices).same_arrays);
+  ArrayFilters filters;
+  filters.add("u", {false, 1});
+  EXPECT_TRUE(plan(ranks, filters).uniform);
+  EXPECT_TRUE(plan(ranks, filters).same_arrays);
   EXPECT_TRUE(plan(uneven()).same_arrays);
 }
 
@@ -102,11 +102,11 @@ TEST(Plan, OptionsThatMustBeAlike) {
 
 TEST(Plan, KnowsWhetherAnyRankSendsATimestep) {
   const Plan made = plan(uneven());
-  ArrayChoices choices;
-  EXPECT_TRUE(made.sends_at(5, choices));
-  choices.add("t", {true, 10});
-  EXPECT_FALSE(made.sends_at(5, choices));
-  EXPECT_TRUE(made.sends_at(10, choices));
+  ArrayFilters filters;
+  EXPECT_TRUE(made.sends_at(5, filters));
+  filters.add("t", {true, 10});
+  EXPECT_FALSE(made.sends_at(5, filters));
+  EXPECT_TRUE(made.sends_at(10, filters));
 }
 
 TEST(Plan, TravelsWhole) {

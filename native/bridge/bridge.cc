@@ -213,7 +213,7 @@ uint64_t Bridge::hand_over_chunk(const std::string& name, const Source& source, 
   }
   const uint32_t array = index_of(name);
   check_order(array, timestep);
-  if (!choices_[array].wants(timestep)) {
+  if (!filters_[array].passes(timestep)) {
     filter_chunk(array, source, timestep);
     return 0;
   }
@@ -332,7 +332,7 @@ bool Bridge::begin_step(int64_t timestep) {
   try {
     if (options_.when_full == DEISA_WHEN_FULL_SKIP && !is_alone()) {
       // Without a vote where no rank has anything to send, which all know.
-      if (plan_.sends_at(timestep, options_.arrays) && !may_begin_together(timestep, admit)) {
+      if (plan_.sends_at(timestep, options_.filters) && !may_begin_together(timestep, admit)) {
         skip_step(timestep);
         return false;
       }
@@ -362,7 +362,7 @@ bool Bridge::is_alone() const {
 void Bridge::decline_step(int64_t timestep) noexcept {
   const bool votes = options_.when_full == DEISA_WHEN_FULL_SKIP && !is_alone() &&
                      state_ == State::kReady && step_ != Step::kOpen &&
-                     timestep >= oldest_allowed_ && plan_.sends_at(timestep, options_.arrays);
+                     timestep >= oldest_allowed_ && plan_.sends_at(timestep, options_.filters);
   if (!votes) return;
   try {
     may_begin_together(timestep, [] { return std::string("declined"); });
@@ -406,7 +406,7 @@ void Bridge::put(const std::string& name, const Source& source) {
         .at_array(name)
         .at_timestep(step_timestep_);
   }
-  if (!choices_[array].wants(step_timestep_)) {
+  if (!filters_[array].passes(step_timestep_)) {
     filter_chunk(array, source, step_timestep_);
     step_filtered_.push_back(array);
     return;

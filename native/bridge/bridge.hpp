@@ -169,7 +169,7 @@ class Bridge {
   std::string socket_;     // path of its socket
   std::string node_list_;  // JSON: node ids in the plan's order
 
-  std::vector<ArrayChoice> choices_;             // by array
+  std::vector<ArrayFilter> filters_;             // by array
   std::vector<int64_t> newest_;                  // by array: newest timestep sent, or filtered
   int64_t newest_step_ = DEISA_NO_TIMESTEP;      // of all arrays: newest sent
   int64_t newest_filtered_ = DEISA_NO_TIMESTEP;  // outside of steps

@@ -12,7 +12,7 @@
 
 #include "backend/file/file_backend.hpp"
 #include "backend/ray/ray_backend.hpp"
-#include "bridge/agreement.hpp"
+#include "comm/agreement.hpp"
 #include "bridge/bridge.hpp"
 #include "comm/rank_ranges.hpp"
 #include "comm/store_host.hpp"
@@ -61,7 +61,7 @@ std::map<std::string, std::string> same_everywhere(const Options& options) {
           {"max_ahead", std::to_string(options.max_ahead)},
           {"window", std::to_string(options.window)},
           {"backend", choices(setting("backend"))[static_cast<size_t>(options.backend)]},
-          {"arrays", options.arrays.text()}};
+          {"arrays", options.filters.text()}};
 }
 
 // Whether a launcher says that this is the lowest rank of its node: Open MPI, Slurm, Intel MPI and
@@ -147,7 +147,7 @@ void Bridge::ready() {
   newest_.assign(arrays_.size(), DEISA_NO_TIMESTEP);
   for (const ArrayMetadata& array : arrays_) {
     const bool marker = array.name == kEndMarkerArray;
-    choices_.push_back(marker ? ArrayChoice() : options_.arrays.of(array.name));
+    filters_.push_back(marker ? ArrayFilter() : options_.filters.of(array.name));
   }
   state_ = State::kReady;
 }
@@ -221,7 +221,7 @@ void Bridge::meet() {
                                  same_everywhere(options_)});
       },
       [&](const std::vector<std::string>& attendances) {
-        return encode(make_plan(attendances, random_session(), options_.arrays));
+        return encode(make_plan(attendances, random_session(), options_.filters));
       }));
 }
 
@@ -295,7 +295,7 @@ void Bridge::register_arrays(const Deadline& deadline) {
                {"chunk_shape", array.layout.shape},
                {"nb_chunks_per_dim", array.grid},
                {"chunk_position", array.position},
-               {"sent", array.name == kEndMarkerArray || options_.arrays.of(array.name).send},
+               {"sent", array.name == kEndMarkerArray || options_.filters.of(array.name).send},
                {"nb_chunks_of_node", plan_.arrays.at(array.name).chunks_of_node.at(node)}}
               .dump());
     }

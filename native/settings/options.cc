@@ -50,7 +50,7 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
   const Resolver resolve(environment, file, problems);
   Options options;
   options.config = file.path();
-  options.arrays = file.arrays();
+  options.filters = file.filters();
   options.bridge_id = resolve.integer("bridge_id", given.bridge_id);
   options.world_size = resolve.integer("world_size", given.world_size);
   if (options.world_size == 0) {

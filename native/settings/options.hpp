@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "chunk/filters.hpp"
 #include "control/control.hpp"
 #include "deisa/deisa.h"
 #include "settings/settings_file.hpp"
@@ -47,7 +48,7 @@ struct Options {
 
   // From the settings file.
   std::string config;   // its path; "": none
-  ArrayChoices arrays;  // which arrays are sent, and how often
+  ArrayFilters filters;  // which arrays are sent, and how often
 
   // From the settings file or the environment.
   BackendKind backend = BackendKind::kRay;

@@ -70,28 +70,6 @@ bool is_setting(const std::string& key) {
 
 }  // namespace
 
-ArrayChoice ArrayChoices::of(const std::string& name) const {
-  auto found = by_name_.find(name);
-  if (found == by_name_.end()) found = by_name_.find(kAny);
-  return found != by_name_.end() ? found->second : ArrayChoice();
-}
-
-std::vector<std::string> ArrayChoices::names() const {
-  std::vector<std::string> names;
-  for (const auto& [name, choice] : by_name_) {
-    if (name != kAny) names.push_back(name);
-  }
-  return names;
-}
-
-std::string ArrayChoices::text() const {
-  json all = json::object();
-  for (const auto& [name, choice] : by_name_) {
-    all[name] = choice.send ? json{{"every", choice.every}} : json{{"send", false}};
-  }
-  return all.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(path) {
   if (path.empty()) return;
   const json parsed = parse(problems);
@@ -103,7 +81,7 @@ SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(
   json values = json::object();
   for (const auto& [key, value] : parsed.items()) {
     if (key == "arrays") {
-      read_arrays(value, problems);
+      read_filters(value, problems);
     } else if (!is_setting(key)) {
       problems.add(path + ": " + shown(key) + " = " + shown(value) +
                    ": there is no such setting: expected " + known_keys(key));
@@ -143,7 +121,7 @@ const json* SettingsFile::find(const std::string& name) const {
   return found != values_->end() ? &*found : nullptr;
 }
 
-void SettingsFile::read_arrays(const json& arrays, Problems& problems) {
+void SettingsFile::read_filters(const json& arrays, Problems& problems) {
   const auto problem = [&](const std::string& key, const json& value, const char* expected) {
     problems.add(path_ + ": " + key + " = " + shown(value) + ": expected " + expected);
   };
@@ -154,7 +132,7 @@ void SettingsFile::read_arrays(const json& arrays, Problems& problems) {
   }
   for (const auto& [name, of_array] : arrays.items()) {
     const std::string where = "arrays." + name;
-    ArrayChoice choice;
+    ArrayFilter filter;
     if (!of_array.is_object() && !of_array.is_null()) {
       problem(where, of_array, "an object with the keys send and every");
       continue;
@@ -162,14 +140,14 @@ void SettingsFile::read_arrays(const json& arrays, Problems& problems) {
     for (const auto& [key, value] : of_array.items()) {
       if (key == "send") {
         if (const auto truth = truth_of(value)) {
-          choice.send = *truth;
+          filter.send = *truth;
         } else {
           problem(where + ".send", value, "true or false");
         }
       } else if (key == "every") {
         // Beyond int64 it would be unsigned.
         if (value.is_number_integer() && value >= 1 && value <= INT64_MAX) {
-          choice.every = value.get<int64_t>();
+          filter.every = value.get<int64_t>();
         } else {
           problem(where + ".every", value, "an integer, at least 1");
         }
@@ -177,7 +155,7 @@ void SettingsFile::read_arrays(const json& arrays, Problems& problems) {
         problem(where + "." + key, value, "no such key; the keys are send and every");
       }
     }
-    arrays_.add(name, choice);
+    filters_.add(name, filter);
   }
 }
 

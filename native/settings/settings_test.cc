@@ -239,18 +239,18 @@ TEST_F(SettingsTest, WrongFiles) {
 
 TEST_F(SettingsTest, ArraysAreChosen) {
   write(R"({"arrays": {"t": {"every": 10}, "mask": {"send": false}}})");
-  ArrayChoices arrays = resolve().arrays;
-  EXPECT_TRUE(arrays.of("t").wants(0));
-  EXPECT_FALSE(arrays.of("t").wants(5));
-  EXPECT_TRUE(arrays.of("t").wants(-20));
-  EXPECT_FALSE(arrays.of("mask").wants(0));
-  EXPECT_TRUE(arrays.of("other").wants(5));
+  ArrayFilters arrays = resolve().filters;
+  EXPECT_TRUE(arrays.of("t").passes(0));
+  EXPECT_FALSE(arrays.of("t").passes(5));
+  EXPECT_TRUE(arrays.of("t").passes(-20));
+  EXPECT_FALSE(arrays.of("mask").passes(0));
+  EXPECT_TRUE(arrays.of("other").passes(5));
   EXPECT_EQ(arrays.names(), (std::vector<std::string>{"mask", "t"}));
   write(R"({"arrays": {"*": {"send": false}, "t": {}, "u": null}})");
-  arrays = resolve().arrays;
-  EXPECT_TRUE(arrays.of("t").wants(5));
-  EXPECT_TRUE(arrays.of("u").wants(5));
-  EXPECT_FALSE(arrays.of("other").wants(5));
+  arrays = resolve().filters;
+  EXPECT_TRUE(arrays.of("t").passes(5));
+  EXPECT_TRUE(arrays.of("u").passes(5));
+  EXPECT_FALSE(arrays.of("other").passes(5));
 }
 
 TEST_F(SettingsTest, Yaml) {
@@ -262,8 +262,8 @@ TEST_F(SettingsTest, Yaml) {
   EXPECT_EQ(options.comm_timeout, 5);
   EXPECT_EQ(options.node_id, "n");
   EXPECT_EQ(options.acknowledge, DEISA_ACK_STORED);
-  EXPECT_EQ(options.arrays.of("t").every, 10);
-  EXPECT_FALSE(options.arrays.of("mask").send);
+  EXPECT_EQ(options.filters.of("t").every, 10);
+  EXPECT_FALSE(options.filters.of("mask").send);
   write("", "empty.yml");
   EXPECT_EQ(resolve().comm_timeout, 120);
   expect_refused("a: [1", "FILE (from DEISA_CONFIG) cannot be read: line 1", "broken.yaml");
@@ -276,13 +276,13 @@ TEST_F(SettingsTest, TheSameWordsOfTruthEverywhere) {
   for (const char* yes : {"\"yes\"", "\"On\"", "1", "true", "\"TRUE\""}) {
     write("{\"status\": " + std::string(yes) + ", \"arrays\": {\"t\": {\"send\": " + yes + "}}}");
     EXPECT_TRUE(resolve().statistics) << yes;
-    EXPECT_TRUE(resolve().arrays.of("t").send) << yes;
+    EXPECT_TRUE(resolve().filters.of("t").send) << yes;
   }
   write("status: off\nray_any: yes\narrays: {t: {send: no}}\n", "settings.yaml");
   variables()["DEISA_STATUS"] = "oN";
   EXPECT_TRUE(resolve().statistics);
   EXPECT_EQ(resolve().place("DEISA_RAY_ANY"), "1");
-  EXPECT_FALSE(resolve().arrays.of("t").send);
+  EXPECT_FALSE(resolve().filters.of("t").send);
   for (const char* none : {"\"maybe\"", "2", "1.0", "[true]"}) {
     expect_refused("{\"status\": " + std::string(none) + "}",
                    "status = " + std::string(none) + " (from FILE): expected true, yes, on, 1, ");
@@ -377,7 +377,7 @@ TEST_F(SettingsTest, WhateverTheLocale) {
       variables()["DEISA_COMM_TIMEOUT"] = "30.5";
       EXPECT_EQ(resolve().block_timeout, 0.5) << name << " " << file;
       EXPECT_EQ(resolve().comm_timeout, 30.5);
-      EXPECT_TRUE(contains(resolve().arrays.text(), "12345"));
+      EXPECT_TRUE(contains(resolve().filters.text(), "12345"));
       variables()["DEISA_COMM_TIMEOUT"] = "30,5";
       EXPECT_TRUE(contains(refused(), "comm_timeout = '30,5'"));
       variables().erase("DEISA_COMM_TIMEOUT");

@@ -1,4 +1,4 @@
-#include "bridge/agreement.hpp"
+#include "comm/agreement.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -17,11 +17,11 @@
 namespace deisa::testing {
 namespace {
 
-class ChoicesTest : public ::testing::Test {
+class FilterTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_node("", &node);
-    char name[] = "/tmp/deisa-choices-XXXXXX";
+    char name[] = "/tmp/deisa-filter-XXXXXX";
     ASSERT_NE(::mkdtemp(name), nullptr);
     folder = name;
     rank.options.error_mode = DEISA_ERRORS_RETURN;
@@ -69,7 +69,7 @@ class ChoicesTest : public ::testing::Test {
   std::string folder;
 };
 
-TEST_F(ChoicesTest, EveryTenthTimestep) {
+TEST_F(FilterTest, EveryTenthTimestep) {
   start(R"({"t": {"every": 10}})");
   for (int64_t step = 0; step < 25; ++step) {
     ASSERT_EQ(rank.send("t", 1.0, step), DEISA_OK) << rank.message();
@@ -88,7 +88,7 @@ TEST_F(ChoicesTest, EveryTenthTimestep) {
   EXPECT_EQ(rank.close(25), DEISA_OK) << rank.message();
 }
 
-TEST_F(ChoicesTest, ArraysThatAreNeverSent) {
+TEST_F(FilterTest, ArraysThatAreNeverSent) {
   start(R"({"*": {"send": false}, "u": {}})");
   EXPECT_EQ(nlohmann::json::parse(node.definition(0, 0)).at("sent"), true) << "the end marker";
   EXPECT_EQ(nlohmann::json::parse(node.definition(0, 1)).at("sent"), false);
@@ -99,7 +99,7 @@ TEST_F(ChoicesTest, ArraysThatAreNeverSent) {
   EXPECT_EQ(node.chunks().size(), 1u);
 }
 
-TEST_F(ChoicesTest, TheContractHoldsForThemToo) {
+TEST_F(FilterTest, TheContractHoldsForThemToo) {
   start(R"({"t": {"send": false}})");
   ASSERT_EQ(rank.send("t", 1.0, 3), DEISA_OK);
   EXPECT_EQ(rank.send("t", 1.0, 3), DEISA_ERROR_CONTRACT);
@@ -118,7 +118,7 @@ TEST_F(ChoicesTest, TheContractHoldsForThemToo) {
   EXPECT_EQ(timesteps(2), (std::vector<int64_t>{4}));
 }
 
-TEST_F(ChoicesTest, AStepWithNothingToSendOnlySaysThatItIsOver) {
+TEST_F(FilterTest, AStepWithNothingToSendOnlySaysThatItIsOver) {
   start(R"({"*": {"every": 10}})");
   for (int64_t step = 9; step < 12; ++step) {
     ASSERT_EQ(rank.begin(step), DEISA_OK);
@@ -133,7 +133,7 @@ TEST_F(ChoicesTest, AStepWithNothingToSendOnlySaysThatItIsOver) {
   EXPECT_EQ(status().chunks_filtered, 4);
 }
 
-TEST_F(ChoicesTest, RequestsOfWhatIsLeftOutAreFinished) {
+TEST_F(FilterTest, RequestsOfWhatIsLeftOutAreFinished) {
   start(R"({"t": {"send": false}})");
   const auto data = Rank::values(1);
   deisa_request request = 7;
@@ -143,7 +143,7 @@ TEST_F(ChoicesTest, RequestsOfWhatIsLeftOutAreFinished) {
   EXPECT_EQ(deisa_wait(rank.bridge, &request, &rank.error), DEISA_OK);
 }
 
-TEST_F(ChoicesTest, LoansTakeTurns) {
+TEST_F(FilterTest, LoansTakeTurns) {
   start(R"({"t": {"every": 10}})");
   void* buffer = nullptr;
   ASSERT_EQ(deisa_loan(rank.bridge, "t", &buffer, nullptr, &rank.error), DEISA_OK);
@@ -159,7 +159,7 @@ TEST_F(ChoicesTest, LoansTakeTurns) {
   EXPECT_EQ(timesteps(1), (std::vector<int64_t>{0, 10, 20}));
 }
 
-TEST_F(ChoicesTest, AnArrayThatNobodyDefinesIsRefused) {
+TEST_F(FilterTest, AnArrayThatNobodyDefinesIsRefused) {
   choose(R"({"temprature": {"every": 10}})");
   ASSERT_EQ(rank.open(), DEISA_OK);
   ASSERT_EQ(rank.define("temperature"), DEISA_OK);
@@ -170,7 +170,7 @@ TEST_F(ChoicesTest, AnArrayThatNobodyDefinesIsRefused) {
 }
 
 // A rank whose arrays are seldom sent must not hold the others' announcements.
-TEST_F(ChoicesTest, RanksWithOtherArraysSayHowFarTheyAre) {
+TEST_F(FilterTest, RanksWithOtherArraysSayHowFarTheyAre) {
   choose(R"({"seldom": {"every": 10}})");
   ThreadWorld world(2);
   std::vector<std::thread> threads;
@@ -200,7 +200,7 @@ TEST_F(ChoicesTest, RanksWithOtherArraysSayHowFarTheyAre) {
   EXPECT_EQ(std::count(log.begin(), log.end(), "PROGRESS 0 t=1"), 0);
 }
 
-TEST_F(ChoicesTest, TheStatusIsPrintedAtTheEnd) {
+TEST_F(FilterTest, TheStatusIsPrintedAtTheEnd) {
   ::setenv("DEISA_STATUS", "1", 1);
   start(R"({"u": {"send": false}})");
   ::unsetenv("DEISA_STATUS");
@@ -219,14 +219,14 @@ TEST_F(ChoicesTest, TheStatusIsPrintedAtTheEnd) {
   }
 }
 
-TEST_F(ChoicesTest, NoStatusUnlessAskedFor) {
+TEST_F(FilterTest, NoStatusUnlessAskedFor) {
   start("{}");
   ::testing::internal::CaptureStderr();
   ASSERT_EQ(rank.close(3), DEISA_OK);
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
-TEST_F(ChoicesTest, StatisticsNeedTheirSize) {
+TEST_F(FilterTest, StatisticsNeedTheirSize) {
   start("{}");
   deisa_statistics out = DEISA_STATISTICS_INIT;
   --out.struct_size;

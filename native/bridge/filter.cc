@@ -30,7 +30,7 @@ void Bridge::filter_chunk(uint32_t array, const Source& source, int64_t timestep
 std::vector<uint32_t> Bridge::due_arrays(int64_t timestep) const {
   std::vector<uint32_t> due;
   for (size_t i = 0; i < arrays_.size(); ++i) {
-    if (arrays_[i].name != kEndMarkerArray && choices_[i].wants(timestep)) {
+    if (arrays_[i].name != kEndMarkerArray && filters_[i].passes(timestep)) {
       due.push_back(static_cast<uint32_t>(i));
     }
   }
