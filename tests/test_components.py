@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,31 @@ MAY_USE: dict[str, set[str]] = {
     "ipc": {"base"},
     "control": {"base"},
     "settings": {"base", "chunk", "control"},
-    "backend": {"base", "chunk", "ipc"},
-    "bridge": {"base", "chunk", "comm", "ipc", "control", "settings", "backend"},
-    "capi": {"base", "chunk", "comm", "ipc", "control", "settings", "backend", "bridge"},
+    "backend": {"base", "chunk", "comm", "ipc"},
+    "backend/file": {"base", "chunk", "comm", "backend"},
+    "backend/ray": {"base", "chunk", "comm", "ipc", "control", "backend"},
+    "bridge": {"base", "chunk", "comm", "backend"},
+    "capi": {
+        "base",
+        "chunk",
+        "comm",
+        "ipc",
+        "control",
+        "settings",
+        "backend",
+        "backend/file",
+        "backend/ray",
+        "bridge",
+    },
     "info": {"base", "comm", "control", "settings"},
     "cpp": set(),
     "fortran": set(),
 }
+
+
+def component_of(path: str) -> str:
+    """The component of a file below native/: the longest name that its path begins with."""
+    return max((name for name in MAY_USE if path.startswith(name + "/")), key=len, default=path.split("/")[0])
 
 
 def product_files(component: str) -> list[Path]:
@@ -33,6 +52,7 @@ def product_files(component: str) -> list[Path]:
         path
         for path in sorted((NATIVE / component).rglob("*"))
         if path.suffix in {".c", ".cc", ".h", ".hpp"}
+        and component_of(path.relative_to(NATIVE).as_posix()) == component
         and not path.stem.endswith("_test")
         and "testing" not in path.parts
         and not path.stem.startswith("test_")
@@ -40,17 +60,24 @@ def product_files(component: str) -> list[Path]:
 
 
 def test_every_component_has_its_rule() -> None:
-    assert {path.name for path in NATIVE.iterdir() if path.is_dir()} == set(MAY_USE)
+    assert {path.name for path in NATIVE.iterdir() if path.is_dir()} == {
+        name for name in MAY_USE if "/" not in name
+    }
 
 
 @pytest.mark.parametrize("component", MAY_USE)
 def test_a_component_includes_only_what_it_may_use(component: str) -> None:
     wrong = []
     for path in product_files(component):
-        for used in re.findall(r'^#include "([a-z]+)/', path.read_text(), re.MULTILINE):
+        for included in re.findall(r'^#include "([a-z_/]+/)', path.read_text(), re.MULTILINE):
+            used = component_of(included)
             if used not in MAY_USE[component] | {component, "deisa"}:
                 wrong.append(f"{path.relative_to(ROOT)} includes {used}/")
     assert not wrong
+
+
+def test_no_circle_of_components() -> None:
+    assert list(TopologicalSorter(MAY_USE).static_order())
 
 
 @pytest.mark.parametrize("component", [name for name, used in MAY_USE.items() if used or name == "base"])
@@ -60,7 +87,7 @@ def test_the_documentation_says_the_same(component: str) -> None:
     )
     assert row, f"docs/architecture.md has no row for native/{component}/"
     if row[1].strip() != "all of the above":
-        assert set(re.findall(r"`(\w+)`", row[1])) == MAY_USE[component]
+        assert set(re.findall(r"`([\w/]+)`", row[1])) == MAY_USE[component]
 
 
 PYTHON = ROOT / "python" / "deisa_bridge"

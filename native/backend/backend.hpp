@@ -15,6 +15,9 @@ namespace deisa {
 
 class Backend {
  public:
+  // Of feedback.
+  using Value = Client::Value;
+  using Query = Client::Query;
   struct Counters {
     int64_t chunks_sent = 0;
     int64_t chunks_stored = 0;
@@ -85,8 +88,8 @@ class Backend {
   virtual void leave(bool closed) noexcept = 0;
 
   // Valid until the next call.
-  virtual const Client::Value& get(const std::string& key, const Client::Query& query,
-                                   const Deadline& deadline) = 0;
+  virtual const Value& get(const std::string& key, const Query& query,
+                           const Deadline& deadline) = 0;
   virtual void remove(const std::string& key, const Deadline& deadline) = 0;
 
   // Whoever takes the chunks has died.

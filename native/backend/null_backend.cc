@@ -1,5 +1,7 @@
 #include "backend/null_backend.hpp"
 
+#include "comm/agreement.hpp"
+
 namespace deisa {
 
 void NullBackend::take(uint32_t, int64_t, const void*) {}
@@ -25,6 +27,14 @@ uint64_t NullBackend::hand_over(int64_t timestep, bool, const std::vector<Prepar
     discard(chunk);
   }
   return ++message_;
+}
+
+void NullStarter::start(const Ranks& ranks, const Deadline& deadline,
+                        std::unique_ptr<Backend>& backend) {
+  agree(ranks.communicator, Ranks::longer(deadline), [&] {
+    if (ranks.trace != nullptr && ranks.leads()) ranks.trace->begin();
+  });
+  backend = std::make_unique<NullBackend>(ranks.arrays, ranks.rank());
 }
 
 }  // namespace deisa

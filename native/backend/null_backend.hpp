@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/backend.hpp"
+#include "backend/starter.hpp"
 
 namespace deisa {
 
@@ -40,6 +41,12 @@ class NullBackend : public Backend {
  private:
   const Client::Value none_;
   uint64_t message_ = 0;
+};
+
+class NullStarter final : public Starter {
+ public:
+  void start(const Ranks& ranks, const Deadline& deadline,
+             std::unique_ptr<Backend>& backend) override;
 };
 
 }  // namespace deisa

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "chunk/metadata.hpp"
 #include "chunk/filters.hpp"
+#include "chunk/metadata.hpp"
 
 namespace deisa {
 

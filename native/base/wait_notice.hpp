@@ -51,6 +51,10 @@ class WaitNotice {
 class BlockingWaitNotice {
  public:
   BlockingWaitNotice(double after, const Deadline& limit, std::function<WaitNotice::Text()> text);
+  BlockingWaitNotice(double after, const Deadline& limit, std::string whom, std::string advice)
+      : BlockingWaitNotice(
+            after, limit,
+            [text = WaitNotice::Text{std::move(whom), std::move(advice)}] { return text; }) {}
   ~BlockingWaitNotice();
   BlockingWaitNotice(const BlockingWaitNotice&) = delete;
   BlockingWaitNotice& operator=(const BlockingWaitNotice&) = delete;

@@ -14,7 +14,7 @@ constexpr const char* kNo = "0";
 
 }  // namespace
 
-Error not_admitted(const Options& options, int64_t timestep, const std::string& full,
+Error not_admitted(const BridgeOptions& options, int64_t timestep, const std::string& full,
                    double waited) {
   const bool fails = options.when_full == DEISA_WHEN_FULL_FAIL;
   std::string text = "timestep " + std::to_string(timestep) + " may not begin: " + full + ". ";
@@ -38,7 +38,7 @@ bool all_may_begin(Communicator& communicator, const std::function<std::string()
   } catch (const Error& error) {
     failure = error;
   }
-  const BlockingWaitNotice notice(communicator.rank() == 0 ? notice_after : 0, deadline, [&] {
+  const BlockingWaitNotice notice(notice_after, deadline, [&] {
     return WaitNotice::Text{
         "the other ranks to say whether timestep " + std::to_string(timestep) + " may begin",
         "Does every rank call deisa_begin_step for it? With when_full = skip they decide together, "

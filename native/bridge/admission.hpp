@@ -4,18 +4,18 @@
 #include <functional>
 #include <string>
 
+#include "bridge/bridge_options.hpp"
 #include "comm/communicator.hpp"
-#include "settings/options.hpp"
 
 namespace deisa {
 
 // The error for a timestep that may not begin, `full` says why, after `waited` seconds.
-Error not_admitted(const Options& options, int64_t timestep, const std::string& full,
+Error not_admitted(const BridgeOptions& options, int64_t timestep, const std::string& full,
                    double waited);
 
 // Collective. Whether the timestep may begin on every rank; `admit` returns "" if it may on this
 // one. What `admit` throws counts as no, and is thrown once the others know. After `notice_after`
-// seconds rank 0 says for whom it waits.
+// seconds, if not 0, this rank says for whom it waits.
 bool all_may_begin(Communicator& communicator, const std::function<std::string()>& admit,
                    int64_t timestep, double notice_after, const Deadline& deadline);
 

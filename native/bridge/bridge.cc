@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/wait_notice.hpp"
 #include "bridge/admission.hpp"
 #include "chunk/arrow.hpp"
 
@@ -29,12 +30,9 @@ Layout packed(const Layout& layout) { return Layout::contiguous(layout.dtype, la
 
 }  // namespace
 
-Bridge::Bridge(Options options) : options_(std::move(options)) {
+Bridge::Bridge(BridgeOptions options, std::unique_ptr<Starter> starter)
+    : options_(std::move(options)), starter_(std::move(starter)) {
   if (options_.bridge_id == 0) arrays_.push_back(end_marker_metadata());
-  if (const std::string file = options_.place("DEISA_TRACE"); !file.empty()) {
-    trace_ = std::make_unique<Trace>(file, "rank " + std::to_string(options_.bridge_id));
-  }
-  start_control_early();
 }
 
 Bridge::~Bridge() {
@@ -231,7 +229,7 @@ uint64_t Bridge::hand_over_chunk(const std::string& name, const Source& source, 
 }
 
 void Bridge::send(const std::string& name, const Source& source, int64_t timestep) {
-  const TraceCall call(trace_.get());
+  const TraceCall call(options_.trace.get());
   const auto traced = span("send", name, timestep);
   const uint64_t message = hand_over_chunk(name, source, timestep);
   try {
@@ -419,7 +417,7 @@ void Bridge::put(const std::string& name, const Source& source) {
 }
 
 void Bridge::end_step() {
-  const TraceCall call(trace_.get());
+  const TraceCall call(options_.trace.get());
   const auto traced = span("end step", kEveryArray, step_timestep_);
   const uint64_t message = hand_over_step();
   finish_now(message, kEveryArray, step_timestep_);
@@ -467,12 +465,12 @@ void Bridge::flush() {
   requests_.clear();
 }
 
-const Client::Value& Bridge::get(const std::string& key, const deisa_get_options& options) {
+const Backend::Value& Bridge::get(const std::string& key, const deisa_get_options& options) {
   require_ready("get");
-  Client::Query query(options.timestep);
+  Backend::Query query(options.timestep);
   query.wait = options.wait;
   query.all = options.all != 0;
-  const auto read = [&]() -> const Client::Value& {
+  const auto read = [&]() -> const Backend::Value& {
     return backend_->get(key, query, Deadline::after(options.wait + kFeedbackTimeout));
   };
   if (options.collective == 0) return read();
@@ -480,7 +478,7 @@ const Client::Value& Bridge::get(const std::string& key, const deisa_get_options
   nlohmann::json message;
   if (options_.bridge_id == 0) {
     try {
-      const Client::Value& value = read();
+      const Backend::Value& value = read();
       message = {{"found", value.found},
                  {"packed", nlohmann::json::binary(
                                 std::vector<uint8_t>(value.packed.begin(), value.packed.end()))}};
@@ -491,8 +489,9 @@ const Client::Value& Bridge::get(const std::string& key, const deisa_get_options
   std::string encoded;
   nlohmann::json::to_msgpack(message, encoded);
   const Deadline deadline = Deadline::after(options.wait + options_.comm_timeout);
-  const auto noticed = notice(deadline, "the other ranks to ask for '" + key + "' together",
-                              "Does every rank make this collective call?");
+  const BlockingWaitNotice noticed(options_.wait_notice, deadline,
+                                   "the other ranks to ask for '" + key + "' together",
+                                   "Does every rank make this collective call?");
   message = nlohmann::json::from_msgpack(communicator_->broadcast(encoded, 0, deadline));
   if (message.contains("status")) {
     Error error(static_cast<deisa_status>(message.at("status").get<int>()),

@@ -13,13 +13,12 @@
 
 #include "backend/backend.hpp"
 #include "backend/plan.hpp"
+#include "backend/starter.hpp"
 #include "base/trace.hpp"
-#include "base/wait_notice.hpp"
+#include "bridge/bridge_options.hpp"
 #include "chunk/metadata.hpp"
 #include "comm/communicator.hpp"
 #include "comm/refusal.hpp"
-#include "control/control.hpp"
-#include "settings/options.hpp"
 
 namespace deisa {
 
@@ -36,12 +35,13 @@ struct Source {
 
 class Bridge {
  public:
-  explicit Bridge(Options options);
+  // `starter` makes the backend.
+  Bridge(BridgeOptions options, std::unique_ptr<Starter> starter);
   ~Bridge();
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
 
-  const Options& options() const noexcept { return options_; }
+  int rank() const noexcept { return options_.bridge_id; }
 
   // Before ready(). `metadata` is a JSON object of arrays; all problems are reported together, with
   // those that the caller has found already.
@@ -78,13 +78,13 @@ class Bridge {
   void abandon() noexcept;
 
   // Valid until the next call.
-  const Client::Value& get(const std::string& key, const deisa_get_options& options);
+  const Backend::Value& get(const std::string& key, const deisa_get_options& options);
   void remove(const std::string& key);
   deisa_statistics statistics() noexcept;
   // Of a failure that is reported.
   void count_error(const Error& error) noexcept;
-  // After a call that has failed: if the node actor of this node has died, and no other of the
-  // session lives, nobody would tell the analytics the end. The leader of the node does, once.
+  // After a call that has failed: if whoever takes the chunks has died, nobody else would tell the
+  // analytics the end.
   void end_session_if_lost() noexcept;
 
   // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
@@ -120,23 +120,14 @@ class Bridge {
   uint64_t message_of(uint64_t request) const;
 
   void open_communicator();
-  // Lives as long as a wait of all ranks, which rank 0 says when it takes long.
-  BlockingWaitNotice notice(const Deadline& limit, std::string whom, std::string advice) const;
-  void meet();
-  void start_control();
-  void start_control_early() noexcept;
-  void start_node(const Deadline& deadline);
-  void register_arrays(const Deadline& deadline);
-  void finalise(const Deadline& deadline);
-  void start_without_ray(const Deadline& deadline);
-  std::string prepare_request(const Deadline& deadline) const;
+  void agree_on_plan();
 
   Error contract(const std::string& text) const;
   void require_ready(const char* call) const;
   uint32_t index_of(const std::string& name) const;
   void finish_now(uint64_t message, const std::string& array, int64_t timestep);
   TraceSpan span(const char* name, const std::string& array, int64_t timestep) const {
-    return {trace_.get(), name, options_.bridge_id, array, timestep};
+    return {options_.trace.get(), name, options_.bridge_id, array, timestep};
   }
   Backend::Prepared take(uint32_t array, const Source& source, int64_t timestep);
   // No step can be skipped: a rank has died, and all ranks would have to agree. This one waits for
@@ -155,19 +146,15 @@ class Bridge {
   void sent(uint32_t array, int64_t timestep);
   Deadline send_deadline() const { return Deadline::after(options_.send_timeout); }
 
-  Options options_;
-  std::shared_ptr<Trace> trace_;  // empty without DEISA_TRACE
+  BridgeOptions options_;
   State state_ = State::kDefining;
   std::vector<ArrayMetadata> arrays_;
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Refusal> refusal_;  // on rank 0, when the rendezvous has failed
   std::optional<Error> undefined_;    // why an array could not be defined
-  std::unique_ptr<Control> control_;  // on the node leader, until it is ready
+  std::unique_ptr<Starter> starter_;
   std::unique_ptr<Backend> backend_;
   Plan plan_;
-  std::string actor_;      // name of this node's actor
-  std::string socket_;     // path of its socket
-  std::string node_list_;  // JSON: node ids in the plan's order
 
   std::vector<ArrayFilter> filters_;             // by array
   std::vector<int64_t> newest_;                  // by array: newest timestep sent, or filtered
@@ -180,14 +167,12 @@ class Bridge {
   std::vector<uint32_t> step_filtered_;  // arrays that were put, and are not sent at this timestep
   std::map<uint64_t, uint64_t> requests_;  // that nobody has waited for: message
   uint64_t newest_request_ = 0;
-  Client::Value common_;     // of the last collective get
+  Backend::Value common_;    // of the last collective get
   std::vector<Error> kept_;  // late failures that were taken and put back
   int64_t steps_sent_ = 0;
   int64_t steps_skipped_ = 0;
   int64_t chunks_filtered_ = 0;
   const char* ended_ = "";  // how
-  bool leads_ = false;      // the node leader
-  bool ended_session_ = false;
   int64_t errors_ = 0;
   int64_t errors_earlier_ = 0;
 };
@@ -195,6 +180,6 @@ class Bridge {
 // On rank 0, when no rendezvous will come of it: the others need not wait for their time-out. Waits
 // a moment for their questions, which are answered as long as what it returns lives. NULL elsewhere,
 // and where nobody can be told.
-std::unique_ptr<Refusal> refuse_others(const Options& options, const Error& why) noexcept;
+std::unique_ptr<Refusal> refuse_others(const BridgeOptions& options, const Error& why) noexcept;
 
 }  // namespace deisa

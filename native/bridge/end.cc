@@ -4,20 +4,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "base/number.hpp"
+#include "base/wait_notice.hpp"
 #include "base/while_waiting.hpp"
 #include "bridge/bridge.hpp"
 
 namespace deisa {
-namespace {
-
-// Seconds that ending the session of a node actor that has died may take.
-constexpr double kEndTimeout = 60.0;
-
-}  // namespace
-
 void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>)>& report) {
   if (state_ == State::kDefining || state_ == State::kFailed || state_ == State::kClosed) {
     abandon();
@@ -66,20 +59,21 @@ void Bridge::close(int64_t timestep, const std::function<void(std::vector<Error>
     backend_->flush(flushed);
   });
   // The others may flush for as long as this rank was allowed to.
-  const Deadline meeting = Deadline::after(flushed.seconds() + options_.comm_timeout);
-  const bool met = attempt([&] {
-    const auto noticed = notice(meeting, "the other ranks to call deisa_close",
-                                "Are they still computing, or handing over what they sent?");
-    communicator_->barrier(meeting);
+  const Deadline all_flushed = Deadline::after(flushed.seconds() + options_.comm_timeout);
+  const bool together = attempt([&] {
+    const BlockingWaitNotice noticed(options_.wait_notice, all_flushed,
+                                     "the other ranks to call deisa_close",
+                                     "Are they still computing, or handing over what they sent?");
+    communicator_->barrier(all_flushed);
   });
-  if (met && options_.bridge_id == 0) attempt([&] { backend_->end(timestep, send_deadline()); });
+  if (together && options_.bridge_id == 0)
+    attempt([&] { backend_->end(timestep, send_deadline()); });
   report_late();
   // Without the barrier bridge 0 leaves as if it had died: its node actor sends the end marker when
   // every node has announced what it holds.
-  backend_->leave(met);
+  backend_->leave(together);
   state_ = State::kClosed;
   ended_ = "closed";
-  control_.reset();
   communicator_.reset();
   if (failure) throw *failure;
 }
@@ -91,7 +85,7 @@ void Bridge::abandon() noexcept {
   if (refusal_) keep_refusal(std::move(refusal_));
   state_ = State::kClosed;
   // The sender stays, for its counters and late failures; its socket is closed with it.
-  control_.reset();
+  starter_->stop();
   communicator_.reset();
   // One that was given, but never used: deisa_ready was not called, or did not come so far.
   if (options_.communicator && options_.communicator->release != nullptr) {
@@ -101,37 +95,11 @@ void Bridge::abandon() noexcept {
 }
 
 void Bridge::end_session_if_lost() noexcept {
-  if (!leads_ || ended_session_ || !backend_ || !backend_->is_lost()) return;
-  ended_session_ = true;
-  try {
-    const auto traced = span("end the session", "", DEISA_NO_TIMESTEP);
-    const Deadline deadline = Deadline::after(std::min(options_.ready_timeout, kEndTimeout));
-    nlohmann::json request = {{"session", plan_.session},
-                              {"nodes", nlohmann::json::parse(node_list_)},
-                              {"node_id", options_.node_id},
-                              {"deadline", deadline.seconds()}};
-    // Nothing newer than what this rank has sent has been announced, if it sends anything.
-    const bool sends = arrays_.size() > (options_.bridge_id == 0 ? 1u : 0u);
-    if (sends && newest_step_ != DEISA_NO_TIMESTEP) {
-      request["newest"] = newest_step_;
-    } else {
-      request["newest"] = sends ? nlohmann::json(-1) : nlohmann::json();
-    }
-    start_control();
-    control_->connect(deadline);
-    const std::string reply = control_->run("end_session", request.dump(), deadline);
-    const nlohmann::json parsed = nlohmann::json::parse(reply, nullptr, false);
-    if (parsed.is_object() && parsed.contains("error")) {
-      throw Error(DEISA_ERROR_CONNECTION, parsed.at("error").get<std::string>());
-    }
-  } catch (const std::exception& error) {
-    std::fprintf(
-        stderr,
-        "deisa: rank %d: the node actor has died, and the analytics could not be told the end: "
-        "%s\ndeisa: end them with deisa-info --clean\n",
-        options_.bridge_id, error.what());
-  }
-  control_.reset();
+  if (!backend_ || !backend_->is_lost()) return;
+  std::optional<int64_t> newest;
+  const bool sends = arrays_.size() > (options_.bridge_id == 0 ? 1u : 0u);
+  if (sends) newest = newest_step_ != DEISA_NO_TIMESTEP ? newest_step_ : -1;
+  starter_->end_lost(newest);
 }
 
 void Bridge::count_error(const Error& error) noexcept {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "capi/assembly.hpp"
 #include "capi/call.hpp"
 #include "settings/misspelt.hpp"
 
@@ -41,10 +42,12 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
         handle->reporter = std::make_unique<deisa::Reporter>(
             resolved.error_mode, resolved.error_handler, resolved.error_handler_data);
         if (resolved.bridge_id == 0) deisa::warn_of_unknown_variables();
-        handle->bridge = std::make_unique<Bridge>(resolved);
+        handle->bridge = deisa::make_bridge(resolved);
       } catch (const Error& failure) {
         // The others come to a rendezvous that never will be.
-        if (auto refusal = refuse_others(resolved, failure)) keep_refusal(std::move(refusal));
+        if (auto refusal = refuse_others(deisa::bridge_options(resolved), failure)) {
+          keep_refusal(std::move(refusal));
+        }
         throw;
       }
       if (resolved.bridge_id == 0) deisa::keep_refusal(nullptr);
@@ -113,7 +116,7 @@ deisa_status deisa_close(deisa_bridge** bridge, int64_t timestep, deisa_error* e
     open.close(timestep, [&](std::vector<deisa::Error> late) {
       const size_t before = late.size();
       for (const Error& one : late) {
-        const bool is_now = open.options().error_mode == DEISA_ERRORS_REPORT;
+        const bool is_now = (*bridge)->reporter->mode() == DEISA_ERRORS_REPORT;
         if (is_now && !is_the_callers_fault(one.status())) open.count_error(one);
       }
       late = (*bridge)->reporter->report_now(std::move(late), told ? nullptr : error);

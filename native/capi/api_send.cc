@@ -73,7 +73,7 @@ class Given {
     } catch (Error& error) {
       throw Error(error.status(), "array '" + std::string(name) + "': " + error.what())
           .at_array(name)
-          .at_rank(bridge.options().bridge_id);
+          .at_rank(bridge.rank());
     }
     return Source::memory(arrow_.data, arrow_.layout);
   }
@@ -158,7 +158,7 @@ deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_erro
       return open.begin_step(timestep) ? DEISA_OK : DEISA_SKIPPED;
     } catch (const Error& failure) {
       // The simulation goes on to put and end_step: they must find a step.
-      const bool goes_on = open.options().error_mode == DEISA_ERRORS_REPORT;
+      const bool goes_on = bridge->reporter->mode() == DEISA_ERRORS_REPORT;
       if (goes_on && !is_the_callers_fault(failure.status())) open.skip_step(timestep);
       throw;
     }

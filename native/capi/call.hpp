@@ -83,7 +83,7 @@ inline Error inherited(const deisa_bridge& handle) {
               "this bridge was opened by process " + std::to_string(handle.process.pid()) +
                   ", from which this one was forked: only the process that opened a bridge can "
                   "use it. Nothing was done");
-  return error.at_rank(handle.bridge->options().bridge_id);
+  return error.at_rank(handle.bridge->rank());
 }
 
 // A call on a bridge that is or will be open: `work` returns a status or throws.
@@ -97,7 +97,7 @@ deisa_status on_bridge(deisa_bridge* handle, deisa_error* error, const Work& wor
     try {
       return work(*handle->bridge);
     } catch (Error& failure) {
-      if (failure.rank() < 0) failure.at_rank(handle->bridge->options().bridge_id);
+      if (failure.rank() < 0) failure.at_rank(handle->bridge->rank());
       throw;
     }
   });
@@ -110,7 +110,7 @@ deisa_status reported_alone(deisa_bridge* handle, deisa_error* error, const Work
     try {
       return work(bridge);
     } catch (Error& failure) {
-      if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
+      if (failure.rank() < 0) failure.at_rank(bridge.rank());
       if (is_the_callers_fault(failure.status())) throw;
       bridge.count_error(failure);
       const deisa_status told = handle->reporter->report({failure}, error);
@@ -129,7 +129,7 @@ deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work
     try {
       status = work(bridge);
     } catch (Error& failure) {
-      if (failure.rank() < 0) failure.at_rank(bridge.options().bridge_id);
+      if (failure.rank() < 0) failure.at_rank(bridge.rank());
       if (is_the_callers_fault(failure.status())) throw;
       failures.push_back(failure);
     }

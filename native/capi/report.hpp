@@ -5,7 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "settings/options.hpp"
+#include "base/error.hpp"
+#include "deisa/deisa.h"
 
 namespace deisa {
 
@@ -18,6 +19,8 @@ class Reporter {
  public:
   Reporter(deisa_error_mode mode, deisa_error_handler handler, void* data) noexcept
       : mode_(mode), handler_(handler), data_(data) {}
+
+  deisa_error_mode mode() const noexcept { return mode_; }
 
   // Gives each failure to the handler (by default: stderr, for a defect of this library with a trace
   // of the calling code) and returns DEISA_REPORTED. A cause that is known is not given to it again,

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/json_text.hpp"
 #include "control/cluster.hpp"
@@ -113,6 +114,19 @@ bool is_disabled(Environment environment) {
 std::string Options::place(const std::string& variable) const {
   const auto found = places.find(variable);
   return found != places.end() ? found->second : "";
+}
+
+std::map<std::string, std::string> Options::alike() const {
+  const auto word = [](const char* name, int value) {
+    return choices(setting(name))[static_cast<size_t>(value)];
+  };
+  return {{"when_full", word("when_full", when_full)},
+          {"block_timeout", nlohmann::json(block_timeout).dump()},
+          {"store_threshold", nlohmann::json(store_threshold).dump()},
+          {"max_ahead", std::to_string(max_ahead)},
+          {"window", std::to_string(window)},
+          {"backend", word("backend", static_cast<int>(backend))},
+          {"arrays", filters.text()}};
 }
 
 std::vector<std::string> problems_of_settings(Environment environment) {

@@ -47,7 +47,7 @@ struct Options {
   void* error_handler_data = nullptr;
 
   // From the settings file.
-  std::string config;   // its path; "": none
+  std::string config;    // its path; "": none
   ArrayFilters filters;  // which arrays are sent, and how often
 
   // From the settings file or the environment.
@@ -62,6 +62,8 @@ struct Options {
 
   // A setting of the group "where things are found", by its variable; "" if nobody set it.
   std::string place(const std::string& variable) const;
+  // Those about which all ranks must agree, in words.
+  std::map<std::string, std::string> alike() const;
 };
 
 // Adds every invalid option and setting to `problems`. Throws Error(DEISA_ERROR_ARGUMENT) only if

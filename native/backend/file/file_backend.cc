@@ -16,6 +16,7 @@
 #include "backend/file/npy.hpp"
 #include "base/file_descriptor.hpp"
 #include "base/file_size.hpp"
+#include "comm/agreement.hpp"
 
 namespace deisa {
 namespace {
@@ -274,6 +275,17 @@ void FileBackend::refuse_what_is_incomplete() const {
                   " have written: the others' sends failed, or they did not send. See their "
                   "errors; what ends in .npy is complete")
       .at_array(first_array);
+}
+
+void FileStarter::start(const Ranks& ranks, const Deadline& deadline,
+                        std::unique_ptr<Backend>& backend) {
+  agree(ranks.communicator, Ranks::longer(deadline), [&] {
+    if (ranks.trace != nullptr && ranks.leads()) ranks.trace->begin();
+    if (ranks.rank() == 0) FileBackend::make_folder(folder_, ranks.plan);
+  });
+  agree(ranks.communicator, Ranks::longer(deadline), [&] {
+    backend = std::make_unique<FileBackend>(ranks.arrays, ranks.rank(), folder_, ranks.plan);
+  });
 }
 
 }  // namespace deisa

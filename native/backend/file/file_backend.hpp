@@ -51,4 +51,14 @@ class FileBackend : public NullBackend {
   std::vector<Target> targets_;          // by array
 };
 
+class FileStarter final : public Starter {
+ public:
+  explicit FileStarter(std::string folder) : folder_(std::move(folder)) {}
+  void start(const Ranks& ranks, const Deadline& deadline,
+             std::unique_ptr<Backend>& backend) override;
+
+ private:
+  std::string folder_;
+};
+
 }  // namespace deisa
