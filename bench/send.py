@@ -1,12 +1,14 @@
-"""The other side of bench/compare: what send.c does, with deisa-ray's Python bridge.
+"""The other side of bench/compare: what send.c does, in Python, with deisa-ray's bridge or this one.
 
-send.py PACE FOLDER PHASE...
+send.py PACKAGE PACE FOLDER PHASE...
 
-A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW "send" or "rate"; the Python bridge has nothing like the others.
+PACKAGE is deisa.ray or deisa_bridge. A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW "send" or "rate"; deisa-ray's
+bridge has nothing like the others.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -32,17 +34,16 @@ def main() -> None:
 
     world = MPI.COMM_WORLD
     rank, size = world.Get_rank(), world.Get_size()
-    pace, folder = float(sys.argv[1]), Path(sys.argv[2])
+    package, pace, folder = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3])
     phases = []
-    for text in sys.argv[3:]:
+    for text in sys.argv[4:]:
         array, nbytes, steps, how = text.split(":")
         phases.append((array, int(nbytes), int(steps), how))
 
     # As in send.c: MPI has started, and what the bridge needs in order to start has not.
     world.barrier()
     begin = time.perf_counter()
-    from deisa.ray import Bridge
-
+    Bridge = importlib.import_module(package).Bridge
     loaded = time.perf_counter() - begin
     metadata = {
         array: {"global_shape": (size * (n // 8),), "chunk_shape": (n // 8,), "chunk_position": (rank,)}

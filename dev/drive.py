@@ -40,7 +40,10 @@ def read_arguments() -> argparse.Namespace:
         "--comm", choices=("mpi", "gloo"), default="mpi", help="how bridges meet (%(default)s)"
     )
     parser.add_argument(
-        "--language", choices=("c", "fortran", "java"), default="c", help="of the simulation (%(default)s)"
+        "--language",
+        choices=("c", "fortran", "java", "python"),
+        default="c",
+        help="of the simulation (%(default)s)",
     )
     parser.add_argument(
         "--control", choices=("auto", "java", "python"), help="what joins Ray for the simulation (auto)"

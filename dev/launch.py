@@ -38,8 +38,12 @@ def place_ranks(arguments: argparse.Namespace) -> list[Rank]:
 
 def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) -> list[str]:
     """mpirun, with one part per rank that has environment variables of its own."""
-    name = {"c": "heat", "fortran": "heat_fortran"}[arguments.language]
-    program = [str(ROOT / "build" / "bin" / name), "--comm", arguments.comm, "--report", str(report)]
+    programs = {
+        "c": [str(ROOT / "build" / "bin" / "heat")],
+        "fortran": [str(ROOT / "build" / "bin" / "heat_fortran")],
+        "python": [sys.executable, str(ROOT / "examples" / "python" / "heat.py")],
+    }
+    program = [*programs[arguments.language], "--comm", arguments.comm, "--report", str(report)]
     program += ["--size", str(arguments.size), "--steps", str(arguments.steps), "--pace", str(arguments.pace)]
     command = ["mpirun", "--oversubscribe"] + (["--allow-run-as-root"] if os.geteuid() == 0 else [])
     if not any(rank.environment for rank in ranks):
@@ -85,6 +89,8 @@ def start_simulation(arguments: argparse.Namespace, environment: dict[str, str],
     if arguments.comm == "gloo" or arguments.language == "java":
         master = {"DEISA_MASTER_ADDRESS": "127.0.0.1", "DEISA_MASTER_PORT": str(free_port())}
         environment = environment | master
+    if arguments.language == "python":
+        environment = environment | {"PYTHONPATH": str(ROOT / "python")}
     if arguments.language != "java":
         return [Child("simulation", mpi_command(arguments, ranks, report), environment)]
     halo_port = free_ports(arguments.ranks)

@@ -127,3 +127,11 @@ def test_parts_of_the_node_actor_do_not_know_each_other() -> None:
         used = {name.rpartition(".")[2] for name in imports_of(PYTHON / "node" / f"{part}.py")}
         assert "session" in used
         assert not used & (PARTS | {"service", "host"}), part
+
+
+def test_the_bridge_in_python_knows_nothing_of_the_node_actor() -> None:
+    for path in (PYTHON / "rank").glob("*.py"):
+        others = {name for name in imports_of(path) if not name.startswith("deisa_bridge.rank.")}
+        assert not others, path.name
+        text = path.read_text()
+        assert not re.search(r"^ *(import|from) (ray|deisa|dask|msgpack)\b", text, re.MULTILINE), path.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ PROGRAMS = ROOT / "tests" / "programs" / "languages"
 CHUNK = np.array([[0, 1, 2], [10, 11, 12]], np.float64)
 ROWS = {"halo", "order", "strides", "loan", "asynchronous", "steps"}
 BINARIES = {"C": "rows_c", "C++": "rows_cpp", "Fortran": "rows_fortran"}
-LANGUAGES = ("C", "C++", "Fortran", "Java")
+LANGUAGES = ("C", "C++", "Fortran", "Java", "Python")
 REFUSED = 66  # the timestep of which the node actor refuses the chunks
 
 
@@ -31,6 +32,8 @@ def table() -> dict[str, dict[str, bool]]:
 @pytest.fixture
 def command(built: Path, tmp_path: Path):
     def of(language: str) -> list[str]:
+        if language == "Python":
+            return [sys.executable, str(PROGRAMS / "rows.py")]
         if language != "Java":
             return [str(built / "bin" / BINARIES[language])]
         options = [
@@ -51,6 +54,7 @@ def test_each_row_runs(language: str, command, built: Path, tmp_path: Path):
         "LD_LIBRARY_PATH": str(built / "lib" / "fake"),
         "DEISA_FAKE_OUTPUT": str(chunks),
         "DEISA_FAKE_FAIL": str(REFUSED),
+        "PYTHONPATH": str(ROOT / "python"),
     }
     done = run(command(language), environment, timeout=120)
     assert done.returncode == 0, done.stdout

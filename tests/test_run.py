@@ -49,6 +49,7 @@ def test_defaults(tmp_path):
         ["--language", "fortran"],
         ["--language", "fortran", "--comm", "gloo", "--ranks", "6", "--size", "41", "--steps", "4"],
         ["--language", "java"],
+        ["--language", "python", "--ranks", "6", "--size", "41", "--steps", "6"],
         ["--nodes", "2", "--delay-node", "1", "--steps", "8"],
         ["--nodes", "2", "--delay-node", "0.5", "--steps", "5", "--language", "java"],
     ],

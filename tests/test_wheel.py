@@ -193,6 +193,26 @@ def test_a_java_project(environment, tmp_path, bare_environment):
     assert [name for name in unpacked if name.startswith("libgloo-")]
 
 
+PYTHON = """
+import sys
+sys.path.append(sys.argv[1])  # for NumPy, which the wheel needs and this environment lacks
+import numpy as np
+from deisa_bridge import Bridge
+array = {"chunk_shape": (2, 3), "global_shape": (2, 3), "chunk_position": (0, 0)}
+with Bridge(None, {"temperature": array}) as bridge:
+    bridge.send("temperature", np.zeros((2, 3)), 0)
+    bridge.close(1)
+print(bridge._library._name, "ray" in sys.modules)
+"""
+
+
+def test_a_python_program(environment, prefix, bare_environment):
+    numpy = Path(np.__file__).parents[1]
+    command = [str(environment / "bin" / "python"), "-I", "-c", PYTHON, str(numpy)]
+    done = run(command, bare_environment | {"DEISA_BACKEND": "null"})
+    assert (done.returncode, done.stdout) == (0, f"{prefix}/lib/libdeisa.so.0.2 False\n"), done.stdout
+
+
 def info(environment: Path, variables: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     return run([str(environment / "bin" / "deisa-info"), *options], variables)
 

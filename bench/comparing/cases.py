@@ -13,7 +13,19 @@ from typing import Any
 from local_ray import LocalRay
 
 from comparing.records import Record, compare, failed, median, percentile
-from comparing.session import BENCH, BUILD, OURS, PEER, STORE_BYTES, Outcome, Phase, Run, RunError, Session
+from comparing.session import (
+    BENCH,
+    BUILD,
+    OURS,
+    OURS_PYTHON,
+    PEER,
+    STORE_BYTES,
+    Outcome,
+    Phase,
+    Run,
+    RunError,
+    Session,
+)
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -98,6 +110,7 @@ def runs(quick: bool) -> dict[str, Run]:
     found = {
         "1-peer": Run(PEER, 1, one, pace=pace),
         "1-received": Run(OURS, 1, alone, "received", pace=pace),
+        "1-python": Run(OURS_PYTHON, 1, one, pace=pace),
         "1-announced": Run(OURS, 1, one[:1], "announced", pace=pace),
         "4-busy-peer": Run(PEER, 4, four, work="busy", pace=pace),
         "4-busy-received": Run(OURS, 4, four, "received", work="busy", pace=pace),
@@ -235,6 +248,17 @@ def memory_records(results: Results) -> list[Record]:
     return [compare(case, what, "MiB", left, right, at_most=target) for what, left, right, target in pairs]
 
 
+def python_records(results: Results) -> list[Record]:
+    """The same program with either bridge."""
+    case = "python-2MiB"
+    ours, peer = results.get("1-python"), results.get("1-peer")
+    start = compare(case, "import, until ready", "s", ours.start, peer.start)
+    load = compare(case, "import alone", "s", ours.load, peer.load)
+    sides = (median(ours.memory.resident), median(peer.memory.resident))
+    memory = compare(case, "resident memory of a rank", "MiB", *sides)
+    return [*send_records(results, case, "1-python", "1-peer", 15.0), start, load, memory]
+
+
 def cost_records(results: Results) -> list[Record]:
     """CPU time of all processes per timestep, and timesteps per second."""
     found = []
@@ -264,6 +288,7 @@ TARGETS: list[tuple[str, Callable[[Results], list[Record]]]] = [
     sends("send-2MiB-1rank-announced", "1-announced", "1-peer", 1.3),
     sends("send-2MiB-4ranks-busy-received", "4-busy-received", "4-busy-peer", 15.0),
     sends("send-256KiB-16ranks-received", "16-received", "16-peer", 25.0),
+    ("python-2MiB", python_records),
     ("copy-64MiB", copy_records),
     ("pack-halo", lambda _: halo_records(0.05)),
     ("send-64MiB-loan", loan_records),
@@ -294,6 +319,7 @@ def needs(cases: list[str], quick: bool) -> dict[str, Run]:
     by_case = {
         "send-2MiB-1rank-received": ["1-peer", "1-received"],
         "send-2MiB-1rank-announced": ["1-peer", "1-announced"],
+        "python-2MiB": ["1-peer", "1-python"],
         "send-2MiB-4ranks-busy-received": ["4-busy-peer", "4-busy-received"],
         "send-256KiB-16ranks-received": ["16-peer", "16-received"],
         "start-16ranks": ["16-peer", "16-received"],

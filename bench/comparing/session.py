@@ -23,6 +23,7 @@ STORE_BYTES = 4 << 30
 """Of Ray's object store, in every run."""
 
 OURS, PEER = "this bridge", "Python bridge"
+OURS_PYTHON = "this bridge, in Python"
 
 
 class RunError(Exception):
@@ -160,8 +161,9 @@ class Run:
 
     def command(self, folder: str) -> list[str]:
         phases = [phase.text for phase in self.phases]
-        if self.side == PEER:
-            program = [sys.executable, str(BENCH / "send.py")]
+        packages = {PEER: "deisa.ray", OURS_PYTHON: "deisa_bridge"}
+        if self.side in packages:
+            program = [sys.executable, str(BENCH / "send.py"), packages[self.side]]
         else:
             program = [str(BUILD / "bin" / "send"), self.level]
         return mpirun(self.ranks, [*program, str(self.pace), folder, *phases])
@@ -220,7 +222,8 @@ class Session:
         return [sys.executable, script, str(self._run.ranks), self._run.work, folder, *arrays]
 
     def _start(self, name: str, command: list[str], ray: LocalRay, cleanup: contextlib.ExitStack) -> Child:
-        child = Child(name, command, ray.environment, show=False)
+        environment = ray.environment | {"PYTHONPATH": str(BENCH.parent / "python")}
+        child = Child(name, command, environment, show=False)
         cleanup.callback(child.end, 0.0)
         self._children.append(child)
         return child

@@ -309,7 +309,9 @@ DEISA_EXPORT deisa_status deisa_define(deisa_bridge* bridge, const char* name,
 /** Defines several arrays, as deisa_define() does.
  * @param arrays_metadata a JSON object: name -> {"chunk_shape", "nb_chunks_per_dim" or "global_shape",
  *   "nb_chunks_of_node", "dtype", "chunk_position"}, and the optional "strides", "offset", "halo_before",
- *   "halo_after" and "order" ("C" or "F")
+ *   "halo_after" and "order" ("C" or "F"). A "dtype" of null is known with the first chunk, which must come
+ *   from memory that its call describes (deisa_source): then every rank must send that one. Until then there
+ *   is no loan.
  * @return DEISA_ERROR_ARGUMENT with the problems of all arrays; nothing is defined then. */
 DEISA_EXPORT deisa_status deisa_define_json(deisa_bridge* bridge, const char* arrays_metadata,
                                             deisa_error* error);
@@ -489,8 +491,9 @@ typedef enum deisa_value_kind {
   DEISA_VALUE_BYTES,  /**< data: `size` bytes */
   DEISA_VALUE_LIST,   /**< items: `size` of them; a tuple is a list */
   DEISA_VALUE_MAP,    /**< keys and items: `size` of each, by ascending bytes of the keys */
-  DEISA_VALUE_ARRAY /**< a NumPy array, or a complex number (ndim 0): dtype, ndim, shape; data: `size`
+  DEISA_VALUE_ARRAY, /**< a NumPy array, or a complex number (ndim 0): dtype, ndim, shape; data: `size`
                            bytes, last dimension fastest, aligned for any dtype */
+  DEISA_VALUE_PICKLE /**< any object of Python, after deisa_use_pickle(). data: `size` bytes */
 } deisa_value_kind;
 
 /** A value, and those in it. Members that its kind does not name are 0 or NULL. */
@@ -532,6 +535,9 @@ DEISA_EXPORT deisa_status deisa_get_double(deisa_bridge* bridge, const char* key
 DEISA_EXPORT deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key,
                                           const deisa_get_options* options, int64_t* value,
                                           deisa_error* error);
+/** Before deisa_ready(): deisa_get() gives every value as a pickle, DEISA_VALUE_PICKLE, so that it may be any
+ * object of Python. For a simulation in Python; the other functions that read feedback fail then. */
+DEISA_EXPORT deisa_status deisa_use_pickle(deisa_bridge* bridge, deisa_error* error);
 /** Hides the value from the bridges of this node until the analytics set a newer one. A missing key is no
  * error. */
 DEISA_EXPORT deisa_status deisa_delete(deisa_bridge* bridge, const char* key, deisa_error* error);

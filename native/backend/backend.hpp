@@ -50,6 +50,13 @@ class Backend {
   // Throws Error(DEISA_ERROR_TIMEOUT).
   virtual void wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) = 0;
 
+  // The dtype of an array became known, with its first chunk. Throws Error(DEISA_ERROR_CONTRACT) when
+  // it is not that of the other ranks.
+  virtual void describe(uint32_t array, const Deadline& deadline) {
+    (void)array;
+    (void)deadline;
+  }
+
   // Packs a chunk into a free slot: the one copy. There must be a free slot.
   Prepared prepare(uint32_t array, const void* data);
   // As above, from memory with another layout than the array's own.

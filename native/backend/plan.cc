@@ -51,6 +51,7 @@ class Comparison {
 
   bool same_kind() {
     const Chunk& first = chunks_.front();
+    const Chunk* typed = nullptr;  // the first that says its dtype
     bool same = true;
     for (const Chunk& chunk : chunks_) {
       if (chunk.grid != first.grid) {
@@ -59,12 +60,16 @@ class Comparison {
                 ": expected the same grid on every bridge");
         same = false;
       }
-      if (chunk.dtype != first.dtype) {
-        problem("dtype = " + chunk.dtype + " on " + rank_text(chunk.rank) + ", but " + first.dtype +
-                " on " + rank_text(first.rank) + ": expected the same dtype on every bridge");
+      if (chunk.dtype.empty()) continue;
+      if (typed == nullptr) typed = &chunk;
+      if (chunk.dtype != typed->dtype) {
+        problem("dtype = " + chunk.dtype + " on " + rank_text(chunk.rank) + ", but " +
+                typed->dtype + " on " + rank_text(typed->rank) +
+                ": expected the same dtype on every bridge");
         same = false;
       }
     }
+    if (typed != nullptr) result_.dtype = typed->dtype;
     return same;
   }
 
@@ -175,9 +180,9 @@ bool Plan::sends_at(int64_t timestep, const ArrayFilters& filters) const {
 std::string encode(const Attendance& attendance) {
   json arrays = json::array();
   for (const ArrayMetadata& array : attendance.arrays) {
-    arrays.push_back({array.name, dtype_name(array.layout.dtype), array.layout.shape, array.grid,
-                      array.position, array.global_shape.value_or(std::vector<int64_t>()),
-                      array.chunks_of_node});
+    const char* dtype = array.has_dtype() ? dtype_name(array.layout.dtype) : "";
+    arrays.push_back({array.name, dtype, array.layout.shape, array.grid, array.position,
+                      array.global_shape.value_or(std::vector<int64_t>()), array.chunks_of_node});
   }
   std::string encoded;
   json::to_msgpack({{"version", 1},
@@ -192,7 +197,7 @@ std::string encode(const Attendance& attendance) {
 std::string encode(const Plan& plan) {
   json arrays = json::object();
   for (const auto& [name, array] : plan.arrays) {
-    arrays[name] = {array.global_shape, array.chunks_of_node, array.extents};
+    arrays[name] = {array.global_shape, array.chunks_of_node, array.extents, array.dtype};
   }
   std::string encoded;
   json::to_msgpack({{"session", plan.session},
@@ -216,9 +221,9 @@ Plan decode_plan(const std::string& encoded) {
   plan.same_arrays = from.at("same_arrays").get<bool>();
   plan.ready_timeout = from.at("ready_timeout").get<double>();
   for (const auto& [name, array] : from.at("arrays").items()) {
-    plan.arrays[name] = {array.at(0).get<std::vector<int64_t>>(),
-                         array.at(1).get<std::vector<int64_t>>(),
-                         array.at(2).get<std::vector<std::vector<int64_t>>>()};
+    plan.arrays[name] = {
+        array.at(0).get<std::vector<int64_t>>(), array.at(1).get<std::vector<int64_t>>(),
+        array.at(2).get<std::vector<std::vector<int64_t>>>(), array.at(3).get<std::string>()};
   }
   return plan;
 }

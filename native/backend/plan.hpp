@@ -25,6 +25,7 @@ struct Plan {
     std::vector<int64_t> chunks_of_node;  // by node
     // By dimension and position in the grid: extents of the chunks on this grid line.
     std::vector<std::vector<int64_t>> extents;
+    std::string dtype;  // as some rank has defined it; "": the first chunk brings it
   };
   std::string session;       // random, names this simulation
   std::vector<int> node_of;  // by rank: index of its node

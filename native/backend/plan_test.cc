@@ -146,6 +146,17 @@ TEST(Plan, DifferentDtypes) {
   expect_text(refused(ranks), "dtype = float32 on rank 3, but float64 on rank 0");
 }
 
+TEST(Plan, ADtypeThatIsNotKnownIsThatOfTheOthers) {
+  auto ranks = uneven();
+  ranks[0].arrays[0].layout.dtype = kNoDtype;
+  EXPECT_EQ(decode_plan(encode(plan(ranks))).arrays.at("t").dtype, "float64");
+  for (auto& rank : ranks) rank.arrays[0].layout.dtype = kNoDtype;
+  EXPECT_EQ(plan(ranks).arrays.at("t").dtype, "");
+  ranks[1].arrays[0].layout.dtype = DEISA_INT8;
+  ranks[3].arrays[0].layout.dtype = DEISA_FLOAT32;
+  expect_text(refused(ranks), "dtype = float32 on rank 3, but int8 on rank 1");
+}
+
 TEST(Plan, DifferentExtentsOnAGridLine) {
   expect_text(refused({{"a", {chunk({3, 2}, {2, 2}, {0, 0})}},
                        {"a", {chunk({4, 2}, {2, 2}, {0, 1})}},

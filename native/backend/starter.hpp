@@ -21,6 +21,7 @@ struct Ranks {
   const std::vector<ArrayMetadata>& arrays;  // of this rank; they outlive the backend
   const std::vector<ArrayFilter>& filters;   // by array
   Trace* trace;                              // NULL: none
+  bool pickles = false;                      // feedback is read as Python's pickles
 
   int rank() const { return communicator.rank(); }
   size_t node() const { return static_cast<size_t>(plan.node_of.at(static_cast<size_t>(rank()))); }

@@ -104,7 +104,12 @@ uint32_t Bridge::index_of(const std::string& name) const {
 }
 
 const Layout& Bridge::layout_of(const std::string& name) const {
-  return arrays_[index_of(name)].layout;
+  const ArrayMetadata& array = arrays_[index_of(name)];
+  if (array.has_dtype()) return array.layout;
+  throw contract("array '" + name +
+                 "' was defined without a dtype, which its first chunk brings: expected one from "
+                 "memory that the call describes, with its dtype and shape")
+      .at_array(name);
 }
 
 void Bridge::check_dtype(const std::string& name, deisa_dtype dtype) const {
@@ -117,18 +122,21 @@ void Bridge::check_dtype(const std::string& name, deisa_dtype dtype) const {
 
 Layout Bridge::layout_for(const std::string& name, deisa_dtype dtype, int32_t ndim,
                           const int64_t* shape, const int64_t* strides) const {
-  const Layout& defined = layout_of(name);
+  const ArrayMetadata& array = arrays_[index_of(name)];
+  const Layout& defined = array.layout;
+  const bool right = array.has_dtype() ? dtype == defined.dtype : dtype_size(dtype) > 0;
+  const std::string expected = array.has_dtype() ? dtype_name(defined.dtype) : dtype_names();
   const bool readable =
       ndim >= 0 && ndim <= DEISA_MAX_DIMENSIONS && (shape != nullptr || ndim == 0);
   std::vector<int64_t> extents;
   if (readable) extents.assign(shape, shape + ndim);
-  if (!readable || dtype != defined.dtype || extents != defined.shape) {
+  if (!readable || !right || extents != defined.shape) {
     const std::string given =
         readable ? "shape " + shape_text(extents) : std::to_string(ndim) + " dimensions";
     throw contract(
         "array '" + name + "': a chunk of " + dtype_name(dtype) + ", " + given +
-        ", was given: expected " + dtype_name(defined.dtype) + ", shape " +
-        shape_text(defined.shape) + ", as it was defined" +
+        ", was given: expected " + expected + ", shape " + shape_text(defined.shape) +
+        ", as it was defined" +
         (extents.size() == defined.shape.size() && extents != defined.shape ? kFixedShape : ""))
         .at_array(name);
   }
@@ -182,6 +190,21 @@ Backend::Prepared Bridge::take(uint32_t array, const Source& source, int64_t tim
                                   : backend_->prepare(array, source.data);
 }
 
+void Bridge::learn_dtype(uint32_t array, const Source& source) {
+  ArrayMetadata& metadata = arrays_[array];
+  if (metadata.has_dtype()) return;
+  const deisa_dtype dtype =
+      (source.layout != nullptr ? *source.layout : layout_of(metadata.name)).dtype;
+  const ArrayMetadata before = metadata;
+  metadata.set_dtype(dtype);
+  try {
+    backend_->describe(array, send_deadline());
+  } catch (...) {
+    metadata = before;
+    throw;
+  }
+}
+
 // Waits until a chunk may be handed over; throws when it may not in time.
 void Bridge::admit_chunk(uint32_t array, int64_t timestep, const Deadline& deadline) {
   const auto traced = span("admit", arrays_[array].name, timestep);
@@ -217,6 +240,7 @@ uint64_t Bridge::hand_over_chunk(const std::string& name, const Source& source, 
   }
   const Deadline deadline = send_deadline();
   try {
+    learn_dtype(array, source);
     admit_chunk(array, timestep, deadline);
     const Backend::Prepared chunk = take(array, source, timestep);
     // From here on the node actor may have it, whatever is reported: it is not sent again.
@@ -288,14 +312,14 @@ bool Bridge::test(uint64_t request) {
 
 void* Bridge::loan(const std::string& name) {
   require_ready("loan");
+  layout_of(name);  // throws
   return backend_->loan(index_of(name));
 }
 
 void Bridge::export_loan(const std::string& name, ArrowArray* array, ArrowSchema* schema) {
   require_ready("export");
-  const uint32_t index = index_of(name);
-  export_arrow(backend_->loan(index), packed(arrays_[index].layout), backend_->memory(), array,
-               schema);
+  const Layout& layout = layout_of(name);
+  export_arrow(backend_->loan(index_of(name)), packed(layout), backend_->memory(), array, schema);
 }
 
 void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
@@ -410,6 +434,7 @@ void Bridge::put(const std::string& name, const Source& source) {
     return;
   }
   try {
+    learn_dtype(array, source);
     step_chunks_.push_back(take(array, source, step_timestep_));
   } catch (Error& error) {
     throw error.at_rank(options_.bridge_id).at_array(name).at_timestep(step_timestep_);
@@ -501,6 +526,13 @@ const Backend::Value& Bridge::get(const std::string& key, const deisa_get_option
   const auto& packed = message.at("packed").get_binary();
   common_ = {message.at("found").get<bool>(), std::string(packed.begin(), packed.end())};
   return common_;
+}
+
+void Bridge::use_pickle() {
+  if (state_ != State::kDefining) {
+    throw contract("deisa_use_pickle after deisa_ready: call it before");
+  }
+  pickles_ = true;
 }
 
 void Bridge::remove(const std::string& key) {

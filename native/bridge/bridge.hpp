@@ -79,6 +79,8 @@ class Bridge {
 
   // Valid until the next call.
   const Backend::Value& get(const std::string& key, const deisa_get_options& options);
+  // Before ready(): values come as Python's pickles.
+  void use_pickle();
   void remove(const std::string& key);
   deisa_statistics statistics() noexcept;
   // Of a failure that is reported.
@@ -87,7 +89,8 @@ class Bridge {
   // analytics the end.
   void end_session_if_lost() noexcept;
 
-  // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT).
+  // The layout of a defined array, in its own strides. Throws Error(DEISA_ERROR_CONTRACT), also when
+  // its dtype is not known yet.
   const Layout& layout_of(const std::string& name) const;
   // Throws Error(DEISA_ERROR_CONTRACT) unless the array was defined with this dtype.
   void check_dtype(const std::string& name, deisa_dtype dtype) const;
@@ -129,6 +132,9 @@ class Bridge {
   TraceSpan span(const char* name, const std::string& array, int64_t timestep) const {
     return {options_.trace.get(), name, options_.bridge_id, array, timestep};
   }
+  // With the first chunk of an array that was defined without one. Throws
+  // Error(DEISA_ERROR_CONTRACT) when other ranks have another.
+  void learn_dtype(uint32_t array, const Source& source);
   Backend::Prepared take(uint32_t array, const Source& source, int64_t timestep);
   // No step can be skipped: a rank has died, and all ranks would have to agree. This one waits for
   // room instead, so that what can still be complete goes on.
@@ -173,6 +179,7 @@ class Bridge {
   int64_t steps_skipped_ = 0;
   int64_t chunks_filtered_ = 0;
   const char* ended_ = "";  // how
+  bool pickles_ = false;    // feedback comes as pickles
   int64_t errors_ = 0;
   int64_t errors_earlier_ = 0;
 };

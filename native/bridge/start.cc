@@ -32,7 +32,7 @@ void Bridge::ready() {
       filters_.push_back(marker ? ArrayFilter() : options_.filters.of(array.name));
     }
     // From here on it is one deadline for every rank.
-    starter_->start({*communicator_, plan_, arrays_, filters_, options_.trace.get()},
+    starter_->start({*communicator_, plan_, arrays_, filters_, options_.trace.get(), pickles_},
                     Deadline::after(plan_.ready_timeout), backend_);
   } catch (Error& error) {
     if (backend_) backend_->leave(false);
@@ -111,6 +111,11 @@ void Bridge::agree_on_plan() {
       [&](const std::vector<std::string>& attendances) {
         return encode(make_plan(attendances, random_session(), options_.filters));
       }));
+  for (ArrayMetadata& array : arrays_) {
+    if (array.has_dtype()) continue;
+    const auto dtype = dtype_from_name(plan_.arrays.at(array.name).dtype);
+    if (dtype) array.set_dtype(*dtype);
+  }
 }
 
 }  // namespace deisa

@@ -106,6 +106,13 @@ deisa_status deisa_get_int64(deisa_bridge* bridge, const char* key,
   });
 }
 
+deisa_status deisa_use_pickle(deisa_bridge* bridge, deisa_error* error) {
+  return on_bridge(bridge, error, [](Bridge& open) {
+    open.use_pickle();
+    return DEISA_OK;
+  });
+}
+
 deisa_status deisa_delete(deisa_bridge* bridge, const char* key, deisa_error* error) {
   return reported(bridge, error, [&](Bridge& open) {
     require(key, "key");

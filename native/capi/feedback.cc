@@ -14,6 +14,7 @@ using nlohmann::json;
 
 constexpr int kMaxDepth = 100;
 constexpr uint64_t kArrayExtension = 1;
+constexpr uint64_t kPickleExtension = 2;
 constexpr size_t kMaxArrayDimensions = 64;  // NumPy's limit
 
 json unpack(const std::string& key, const std::string& packed) {
@@ -124,10 +125,10 @@ deisa_value FeedbackValue::convert(const json& from, int depth) {
     case json::value_t::binary: {
       const auto& bytes = from.get_binary();
       if (bytes.has_subtype()) {
-        if (bytes.subtype() != kArrayExtension) malformed("an unknown extension type");
-        return array(bytes);
+        if (bytes.subtype() == kArrayExtension) return array(bytes);
+        if (bytes.subtype() != kPickleExtension) malformed("an unknown extension type");
       }
-      value.kind = DEISA_VALUE_BYTES;
+      value.kind = bytes.has_subtype() ? DEISA_VALUE_PICKLE : DEISA_VALUE_BYTES;
       value.size = bytes.size();
       value.data = keep(bytes.data(), bytes.size());
       break;

@@ -9,6 +9,10 @@
 
 namespace deisa {
 
+// Of an array whose first chunk brings its dtype.
+inline constexpr deisa_dtype kNoDtype = static_cast<deisa_dtype>(0);
+inline constexpr size_t kLargestElement = 16;  // bytes
+
 // Bytes of one element; 0 for a value that is no dtype.
 size_t dtype_size(deisa_dtype dtype) noexcept;
 // NumPy's name, such as "float64"; "unknown" for a value that is no dtype.

@@ -148,6 +148,9 @@ class Checker {
 
   std::optional<deisa_dtype> check_dtype() {
     const std::string expected = std::string("one of ") + dtype_names();
+    if (metadata_.contains("dtype") && at("dtype").is_null()) {
+      return result_.layout.dtype = kNoDtype;
+    }
     if (!given("dtype")) {
       missing("dtype", expected);
       return std::nullopt;
@@ -164,7 +167,7 @@ class Checker {
   }
 
   void check_size(const std::vector<int64_t>& shape, deisa_dtype dtype) {
-    int64_t bytes = static_cast<int64_t>(dtype_size(dtype));
+    int64_t bytes = static_cast<int64_t>(dtype == kNoDtype ? kLargestElement : dtype_size(dtype));
     for (const int64_t extent : shape) {
       if (extent > kMaxBytes / bytes) {
         problem("chunk_shape", at("chunk_shape"), "a chunk of at most 2^46 bytes");
@@ -284,6 +287,13 @@ class Checker {
     }
     if (strides && shape && !same_length("strides", strides->size(), *shape)) return;
     if (!shape || !dtype || !before || !after || !order || !offset || result_.bytes == 0) return;
+    if (*dtype == kNoDtype) {
+      for (const char* key : {"strides", "halo_before", "halo_after", "order", "offset"}) {
+        if (given(key)) problem(key, at(key), "none without a dtype");
+      }
+      result_.layout.shape = *shape;
+      return;
+    }
     if (strides) {
       result_.layout.shape = *shape;
       result_.layout.strides = std::move(*strides);
@@ -395,6 +405,11 @@ json metadata_from_layout(const deisa_layout& layout) {
     metadata["order"] = static_cast<int64_t>(layout.order);
   }
   return metadata;
+}
+
+void ArrayMetadata::set_dtype(deisa_dtype dtype) {
+  layout = Layout::contiguous(dtype, layout.shape);
+  bytes = layout.bytes();
 }
 
 ArrayMetadata end_marker_metadata() {

@@ -24,6 +24,10 @@ struct ArrayMetadata {
   std::optional<std::vector<int64_t>> global_shape;  // if the caller gave it
   int64_t chunks_of_node = -1;                       // -1: agreed by the bridges
   size_t bytes = 0;                                  // of the chunk
+
+  // False: the first chunk brings the dtype; until then `bytes` is what the largest one needs.
+  bool has_dtype() const noexcept { return layout.dtype != kNoDtype; }
+  void set_dtype(deisa_dtype dtype);
 };
 
 // The JSON text of arrays_metadata. A key that is there twice, of which a parser keeps one, is a

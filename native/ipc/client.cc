@@ -299,6 +299,16 @@ void Client::introduce(const std::string& hello_json, int memfd,
   ask(wire::Kind::kWelcome, sequence, "READY", deadline);
 }
 
+void Client::describe(uint32_t array, const Definition& definition, const Deadline& deadline) {
+  wire::Header define;
+  define.kind = wire::Kind::kDefine;
+  define.array = array;
+  const uint64_t sequence = send(define, &definition.geometry, sizeof(definition.geometry),
+                                 definition.json, -1, deadline);
+  const Reply reply = ask(wire::Kind::kDone, sequence, "DEFINE", deadline);
+  if (reply.header.status < 0) throw Error(failure_status(reply.header.status), reply.payload);
+}
+
 uint64_t Client::send_step(int64_t timestep, bool last_of_step,
                            const std::vector<wire::Item>& items, const Deadline& deadline) {
   wire::Header step;

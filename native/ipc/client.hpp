@@ -76,6 +76,10 @@ class Client {
   void introduce(const std::string& hello_json, int memfd, const std::vector<Definition>& arrays,
                  const Deadline& deadline);
 
+  // DEFINE once more, for an array whose dtype has become known, before its first chunk. Throws the
+  // status and text of the answer.
+  void describe(uint32_t array, const Definition& definition, const Deadline& deadline);
+
   // Each sends one message and returns its sequence number. They wait only while the socket is
   // full, up to the deadline, and read answers meanwhile. After an error nothing was sent. A step
   // has at most wire::kMaxArrays items.

@@ -119,6 +119,10 @@ Event Connection::accept(PacketReader& reader) {
       hello(reader, result);
       break;
     case wire::Kind::kDefine:
+      if (state_ == State::kWelcomed) {
+        describe(reader, result);
+        break;
+      }
       expect(State::kIntroduced, header);
       define(reader, result);
       break;
@@ -240,6 +244,33 @@ void Connection::define(const PacketReader& reader, Event& event) {
   parse_object(text, where.c_str());
   slots_ += geometry.count;
   geometry_.push_back(geometry);
+  event = this->event(DEISA_NODE_DEFINE);
+  event.header.array = header.array;
+  event.text = text;
+}
+
+// The size of an array's chunks has become known.
+void Connection::describe(const PacketReader& reader, Event& event) {
+  const wire::Header& header = reader.header();
+  const std::string where = "DEFINE of array " + std::to_string(header.array);
+  wire::SlotGeometry geometry{};
+  if (header.array >= geometry_.size()) throw malformed(where + ": there is no such array");
+  if (header.payload < sizeof(geometry)) throw malformed(where + " is too short");
+  std::memcpy(&geometry, reader.payload().data(), sizeof(geometry));
+  wire::SlotGeometry& known = geometry_[header.array];
+  const std::vector<uint64_t>& holders = holder_[header.array];
+  const bool same = geometry.offset == known.offset && geometry.stride == known.stride &&
+                    geometry.count == known.count && geometry.reserved == 0;
+  if (!same || geometry.bytes == 0 || geometry.bytes > geometry.stride) {
+    throw malformed(where + " moves its slots, or has chunks of " + std::to_string(geometry.bytes) +
+                    " bytes, which do not fit into them");
+  }
+  if (std::any_of(holders.begin(), holders.end(), [](uint64_t holder) { return holder != 0; })) {
+    throw malformed(where + " comes after a chunk of it");
+  }
+  const std::string_view text = reader.payload().substr(sizeof(geometry));
+  parse_object(text, where.c_str());
+  known.bytes = geometry.bytes;
   event = this->event(DEISA_NODE_DEFINE);
   event.header.array = header.array;
   event.text = text;

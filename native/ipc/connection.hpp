@@ -48,6 +48,7 @@ class Connection {
   void expect(State state, const wire::Header& header) const;
   void hello(PacketReader& reader, Event& event);
   void define(const PacketReader& reader, Event& event);
+  void describe(const PacketReader& reader, Event& event);
   void map_slots();
   void step(const PacketReader& reader, Event& event);
 

@@ -215,7 +215,7 @@ TEST_F(Handoff, FeedbackKeepsTheOrderOfOtherAnswers) {
     reply(DEISA_ERROR_CONNECTION, "no head actor");
     const deisa_node_event remove = node.expect(DEISA_NODE_DELETE);
     EXPECT_EQ(Node::text(remove), "key");
-    EXPECT_EQ(deisa_node_done(node.get(), id, remove.sequence), DEISA_OK);
+    EXPECT_EQ(deisa_node_done(node.get(), id, remove.sequence, DEISA_OK, nullptr, 0), DEISA_OK);
   });
   EXPECT_EQ(client->get("a", wire::kNoTimestep, soon()).packed, "\xc3");
   EXPECT_EQ(client->get("b", 3, soon()).packed, large);
@@ -593,7 +593,8 @@ TEST_F(Handoff, AfterStopEventsCanStillBePulled) {
   EXPECT_EQ(Node::text(node.expect(DEISA_NODE_LOST)), "the node actor stopped");
   deisa_node_event event{};
   EXPECT_EQ(deisa_node_next(node.get(), &event, -1), DEISA_ERROR_CONNECTION);
-  EXPECT_EQ(deisa_node_done(node.get(), step.connection, 1), DEISA_ERROR_CONNECTION);
+  EXPECT_EQ(deisa_node_done(node.get(), step.connection, 1, DEISA_OK, nullptr, 0),
+            DEISA_ERROR_CONNECTION);
 }
 
 TEST_F(Handoff, StopEndsAWaitForEvents) {

@@ -308,7 +308,27 @@ TEST_F(Hostile, BadSteps) {
   message.timestep = 1;
   message.value = 2;
   refused(message, {}, "ASK has a value");
-  refused(define_header(1, 4), bytes_of(kGeometry) + "{}", "may not come now");
+  // DEFINE once more is for an array that is there, of which no chunk is: it gives the size alone.
+  refused(define_header(1, 4), bytes_of(kGeometry) + "{}", "there is no such array");
+  refused(define_header(0, 4), bytes_of(kGeometry).substr(1), "is too short");
+  refused(define_header(0, 4), bytes_of(kGeometry) + "x", "no valid JSON object");
+  wire::SlotGeometry moved = kGeometry;
+  moved.bytes = moved.stride + 1;
+  refused(define_header(0, 4), bytes_of(moved) + "{}", "do not fit");
+  moved = kGeometry;
+  ++moved.count;
+  refused(define_header(0, 4), bytes_of(moved) + "{}", "moves its slots");
+  {
+    RawRank rank(path_);
+    greet(rank, memfd.get());
+    define(rank);
+    welcome(rank);
+    ASSERT_TRUE(rank.send(step_header(4), bytes_of({{0, 0}})));
+    rank.receive();  // RECEIVED
+    node_.expect(DEISA_NODE_STEP);
+    ASSERT_TRUE(rank.send(define_header(0, 5), bytes_of(kGeometry) + "{}"));
+    expect_refused(rank, "comes after a chunk of it");
+  }
   refused(header(Kind::kReady, 4), {}, "may not come now");
 
   RawRank reuse(path_);

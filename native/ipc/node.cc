@@ -129,8 +129,11 @@ int32_t deisa_node_changed(deisa_node_receiver* receiver, uint64_t connection, i
   });
 }
 
-int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t connection, uint64_t sequence) {
-  return guarded(receiver, [&](deisa::Receiver& r) { return r.done(connection, sequence); });
+int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t connection, uint64_t sequence,
+                        int32_t status, const char* text, size_t bytes) {
+  return guarded(receiver, [&](deisa::Receiver& r) {
+    return r.done(connection, sequence, status, view(text, bytes));
+  });
 }
 
 int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection, int32_t status,

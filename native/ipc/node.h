@@ -26,10 +26,11 @@ typedef struct deisa_node_receiver deisa_node_receiver;
  * READY, and after deisa_node_welcome() the others. BYE or LOST is the last one, always. A
  * connection that closes before its first message makes no event. */
 enum deisa_node_event_kind {
-  DEISA_NODE_HELLO = 1,    /* payload: JSON text, an object with an integer "bridge_id" >= 0 */
-  DEISA_NODE_DEFINE = 2,   /* array; payload: JSON text, an object */
-  DEISA_NODE_READY = 3,    /* to be answered with welcome or refuse */
-  DEISA_NODE_STEP = 4,     /* timestep; flags: 1 last of the step; payload: deisa_node_chunk[] */
+  DEISA_NODE_HELLO = 1,  /* payload: JSON text, an object with an integer "bridge_id" >= 0 */
+  DEISA_NODE_DEFINE = 2, /* array; payload: JSON text, an object. Once more after welcome, when the
+                              dtype of an array is known: to be answered with done */
+  DEISA_NODE_READY = 3,  /* to be answered with welcome or refuse */
+  DEISA_NODE_STEP = 4,   /* timestep; flags: 1 last of the step; payload: deisa_node_chunk[] */
   DEISA_NODE_PROGRESS = 5, /* timestep */
   DEISA_NODE_GET = 6,      /* timestep or DEISA_NO_TIMESTEP; value: milliseconds to wait; flags: 1
                               all kept values; payload: key; answer with value */
@@ -117,8 +118,10 @@ DEISA_EXPORT int32_t deisa_node_value(deisa_node_receiver* receiver, uint64_t co
 DEISA_EXPORT int32_t deisa_node_changed(deisa_node_receiver* receiver, uint64_t connection,
                                         int32_t status, const char* key, size_t key_bytes,
                                         const void* data, size_t bytes);
+/* `status` DEISA_OK, or negative with a text. */
 DEISA_EXPORT int32_t deisa_node_done(deisa_node_receiver* receiver, uint64_t connection,
-                                     uint64_t sequence);
+                                     uint64_t sequence, int32_t status, const char* text,
+                                     size_t bytes);
 /* A failure that belongs to no request; with DEISA_OK, something to be said on stderr. */
 DEISA_EXPORT int32_t deisa_node_notice(deisa_node_receiver* receiver, uint64_t connection,
                                        int32_t status, const char* text, size_t bytes);

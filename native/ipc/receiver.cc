@@ -533,11 +533,15 @@ deisa_status Receiver::changed(uint64_t connection, int32_t status, std::string_
   return DEISA_OK;
 }
 
-deisa_status Receiver::done(uint64_t connection, uint64_t sequence) {
+deisa_status Receiver::done(uint64_t connection, uint64_t sequence, int32_t status,
+                            std::string_view text) {
+  if (status > 0) return DEISA_ERROR_ARGUMENT;
   const Lock lock(mutex_);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
-  send(*peer, answer(wire::Kind::kDone, sequence), {});
+  wire::Header header = answer(wire::Kind::kDone, sequence);
+  header.status = status;
+  send(*peer, header, text);
   return DEISA_OK;
 }
 

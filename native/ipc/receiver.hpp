@@ -46,7 +46,7 @@ class Receiver {
                      std::string_view data);
   deisa_status changed(uint64_t connection, int32_t status, std::string_view key,
                        std::string_view data);
-  deisa_status done(uint64_t connection, uint64_t sequence);
+  deisa_status done(uint64_t connection, uint64_t sequence, int32_t status, std::string_view text);
   deisa_status notice(uint64_t connection, int32_t status, std::string_view text,
                       uint16_t flags = 0);
   deisa_status gate(uint64_t connection, uint64_t sequence, int32_t open, int64_t timestep,

@@ -19,10 +19,12 @@
 //
 // From the rank:
 //   HELLO     value = protocol version; payload = JSON {"bridge_id", "world_size", "session",
-//             "max_in_flight", "step_timeout"}; the memfd of all slots travels along
+//             "max_in_flight", "step_timeout", "pickles"}; the memfd of all slots travels along
 //   DEFINE    array; payload = SlotGeometry, then JSON {"name", "dtype", "chunk_shape",
 //             "nb_chunks_per_dim", "chunk_position", "nb_chunks_of_node"}
-//             Each geometry lies within the memfd, and none overlaps another.
+//             Each geometry lies within the memfd, and none overlaps another. For an array whose
+//             dtype is null, "bytes" is what the largest dtype needs, and DEFINE comes again after
+//             WELCOME, before its first chunk: with the chunk's bytes and JSON {"dtype"}  -> DONE
 //   READY     every array is defined; nothing else may come before  -> WELCOME or REFUSED
 //   STEP      timestep; payload = Item[]: chunks that are in their slots -> RECEIVED at once, then
 //             STORED and ANNOUNCED, or FAILED, for each chunk. A step may have no chunk.
@@ -35,7 +37,7 @@
 //   ASK       timestep that this rank wants to begin; value = 1 it waits until it may, 0 it wants
 //             to know now                                 -> GATE, again whenever it moves
 // From the node actor:
-//   WELCOME, DONE   the request succeeded
+//   WELCOME, DONE   the request succeeded, or, with a negative status in DONE, failed; payload = text
 //   REFUSED         status; payload = text. The connection is useless from then on.
 //   RECEIVED        the actor holds all chunks of STEP `sequence`
 //   STORED          array, slot: the chunk is an object in the store; the slot is free
@@ -59,7 +61,7 @@
 namespace deisa::wire {
 
 inline constexpr uint32_t kMagic = 0x41534944;
-inline constexpr uint64_t kVersion = 2;
+inline constexpr uint64_t kVersion = 3;
 inline constexpr uint32_t kNone = 0xFFFFFFFFu;
 inline constexpr int64_t kNoTimestep = INT64_MIN;
 inline constexpr uint32_t kMaxMessage = 65536;

@@ -226,7 +226,7 @@ TEST_F(Wire, TheReceiverSendsAndUnderstandsTheseBytes) {
             DEISA_ERROR_ARGUMENT);
   ASSERT_TRUE(rank.send(golden("DELETE").all()));
   event = node.expect(DEISA_NODE_DELETE);
-  EXPECT_EQ(deisa_node_done(receiver, id, event.sequence), DEISA_OK);
+  EXPECT_EQ(deisa_node_done(receiver, id, event.sequence, DEISA_OK, nullptr, 0), DEISA_OK);
   EXPECT_EQ(rank.receive(), golden("DONE").all());
   EXPECT_EQ(deisa_node_notice(receiver, id, DEISA_ERROR_TIMEOUT, "tr\xc3\xa8s tard", 10), DEISA_OK);
   EXPECT_EQ(rank.receive(), golden("NOTICE").all());

@@ -118,7 +118,7 @@ class FakeRank:
             "step_timeout": step_timeout,
             "pid": os.getpid(),
         }
-        self._send(HELLO, value=2, payload=json.dumps(hello).encode(), fd=memfd)
+        self._send(HELLO, value=3, payload=json.dumps(hello).encode(), fd=memfd)
         os.close(memfd)
         for i, chunk in enumerate(self.arrays):
             geometry = struct.pack("=QQQII", self._offset[i], self._stride[i], chunk.nbytes, slots, 0)

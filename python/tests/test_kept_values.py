@@ -52,6 +52,7 @@ class Ranks:
     def changed(self, connection: int, key: str, packed: bytes | None, known: bool = True) -> None:
         value = values.decode(packed) if packed is not None else None
         self.told.append((connection, key, value if known else "ask"))
+        return True
 
 
 class World:
@@ -59,9 +60,11 @@ class World:
         self.head, self.ranks = Head(), Ranks()
         self.feedback = Feedback(interval, self.ranks)
 
-    async def get(self, key: str = "k", rank: int = 1, lost: str = "", **given: Any) -> Any:
+    async def get(
+        self, key: str = "k", rank: int = 1, lost: str = "", pickled: bool = False, **given: Any
+    ) -> Any:
         event = Get(rank, 0, 1, key, **({"timestep": None} | given))
-        packed, kept = await self.feedback.get(self.head, event, lambda: lost)
+        packed, kept = await self.feedback.get(self.head, event, lambda: lost, pickled)
         return (values.decode(packed) if packed is not None else None), kept
 
     async def until_told(self, count: int) -> list[tuple]:
@@ -194,5 +197,24 @@ def test_waiting_ends_and_says_for_what():
         assert raised.value.kind == "timeout"
         with pytest.raises(BridgeError, match=r"not be set any more: the analytics have ended"):
             await world.get(timestep=2, wait=20.0, lost="the analytics have ended")
+
+    run(play)
+
+
+def test_pickles_are_kept_beside_the_same_value_for_other_languages():
+    async def play(world: World) -> None:
+        for rank, pickled in ((1, True), (2, False)):
+            assert await world.get(rank=rank, pickled=pickled) == (None, True)
+        world.head.set("k", (1, "x"), 1)
+        assert sorted(await world.until_told(2), key=repr) == [(1, "k", (1, "x")), (2, "k", [1, "x"])]
+        world.head.set("k", {("a", 1): {2}}, 2)
+        assert sorted((await world.until_told(4))[2:], key=repr) == [
+            (1, "k", {("a", 1): {2}}),
+            (2, "k", "ask"),
+        ]
+        assert await world.get(timestep=1, pickled=True) == ((1, "x"), False)
+        assert await world.get(all=True, pickled=True) == ([(1, (1, "x")), (2, {("a", 1): {2}})], False)
+        await world.feedback.delete(world.head, "k")
+        assert (await world.until_told(5))[4:] == [(1, "k", None)]
 
     run(play)

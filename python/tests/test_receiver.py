@@ -64,7 +64,7 @@ class BareRank:
         return *decode(data), fds
 
     def introduce(self, nbytes: int) -> None:
-        self.send(message(HELLO, 1, b'{"bridge_id": %d}' % self.bridge, value=2), self.memory)
+        self.send(message(HELLO, 1, b'{"bridge_id": %d}' % self.bridge, value=3), self.memory)
         for array in range(self.arrays):
             geometry = GEOMETRY.pack(array * 2 * PAGE, PAGE, nbytes, 2, 0)
             self.send(message(DEFINE, 2 + array, geometry + b'{"name": "t"}', array=array))
@@ -135,7 +135,7 @@ def admit(receiver: Receiver, rank: BareRank, nbytes: int) -> int:
 NONE = {"timestep": NO_TIMESTEP, "array": NO_SLOT, "slot": NO_SLOT, "flags": 0, "status": 0, "value": 0}
 HELLO_JSON = b'{"bridge_id":3,"world_size":4,"session":"5e55","max_in_flight":2,"step_timeout":30.5}'
 EXPECTED = {
-    "HELLO": ({"kind": HELLO, "sequence": 1, "value": 2}, HELLO_JSON),
+    "HELLO": ({"kind": HELLO, "sequence": 1, "value": 3}, HELLO_JSON),
     "DEFINE": (
         {"kind": DEFINE, "sequence": 2, "array": 0},
         GEOMETRY.pack(0, 8192, 4100, 2, 0) + b'{"name":"t"}',
@@ -366,7 +366,7 @@ def test_a_malformed_message_ends_one_connection_only(receiver, rank, path):
     assert lost.bridge_id == -1 and lost.reason == text.decode()
     receiver.release(lost.connection)
     unsealed = BareRank(path, 2)
-    unsealed.send(message(HELLO, 1, b'{"bridge_id":2}', value=2), memory(PAGE, 0))
+    unsealed.send(message(HELLO, 1, b'{"bridge_id":2}', value=3), memory(PAGE, 0))
     assert b"not sealed" in unsealed.receive()[1]
     assert "not sealed" in expect(receiver, wire.Lost).reason
     rank.step(4, 0, (0, 0))

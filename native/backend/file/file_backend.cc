@@ -151,7 +151,6 @@ FileBackend::FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std
       if (reason != 0) {
         throw failed("make the folder", target.folder, reason).at_array(array.name);
       }
-      target.header = npy_header(array.layout.dtype, planned.global_shape);
       target.global_shape = planned.global_shape;
       target.chunks = 1;
       for (size_t d = 0; d < planned.extents.size(); ++d) {
@@ -163,11 +162,19 @@ FileBackend::FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std
         target.start.push_back(start);
         target.chunks *= line.size();
       }
-      target.bytes = target.header.size() +
-                     Layout::contiguous(array.layout.dtype, planned.global_shape).bytes();
+      if (array.has_dtype()) fit(target, array.layout.dtype);
     }
     targets_.push_back(std::move(target));
   }
+}
+
+void FileBackend::fit(Target& target, deisa_dtype dtype) {
+  target.header = npy_header(dtype, target.global_shape);
+  target.bytes = target.header.size() + Layout::contiguous(dtype, target.global_shape).bytes();
+}
+
+void FileBackend::describe(uint32_t array, const Deadline&) {
+  fit(targets_.at(array), arrays_[array].layout.dtype);
 }
 
 void FileBackend::take(uint32_t array, int64_t timestep, const void* data) {

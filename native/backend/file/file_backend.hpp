@@ -26,6 +26,7 @@ class FileBackend : public NullBackend {
   // Writes the file `closed`, which holds the timestep. Throws Error(DEISA_ERROR_RESOURCE) if some
   // file lacks a rank's part.
   void end(int64_t timestep, const Deadline& deadline) override;
+  void describe(uint32_t array, const Deadline& deadline) override;
 
  protected:
   void take(uint32_t array, int64_t timestep, const void* data) override;
@@ -40,6 +41,7 @@ class FileBackend : public NullBackend {
     size_t chunks = 0;
   };
 
+  static void fit(Target& target, deisa_dtype dtype);
   void write_part(const Target& target, const ArrayMetadata& array, const std::string& path,
                   const void* data) const;
   void sign(const Target& target, const std::string& path) const;

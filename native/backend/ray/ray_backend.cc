@@ -96,6 +96,14 @@ void RayBackend::connect(const std::string& socket, const std::string& hello,
   client_->introduce(hello, slots_.fd(), described, deadline);
 }
 
+void RayBackend::describe(uint32_t array, const Deadline& deadline) {
+  const ArrayMetadata& metadata = arrays_[array];
+  wire::SlotGeometry geometry = slots_.geometry(array);
+  geometry.bytes = metadata.bytes;
+  const std::string dtype = dtype_name(metadata.layout.dtype);
+  talk([&] { client_->describe(array, {geometry, R"({"dtype": ")" + dtype + "\"}"}, deadline); });
+}
+
 std::string RayBackend::admit(int64_t timestep, const std::vector<uint32_t>& arrays,
                               double timeout) {
   poll();

@@ -19,6 +19,7 @@ class RayBackend : public Backend {
   void connect(const std::string& socket, const std::string& hello,
                const std::vector<std::string>& definitions, const Deadline& deadline);
 
+  void describe(uint32_t array, const Deadline& deadline) override;
   // Asks the node actor only while its gate is closed.
   std::string admit(int64_t timestep, const std::vector<uint32_t>& arrays, double timeout) override;
   void wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) override;

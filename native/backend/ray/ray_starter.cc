@@ -160,21 +160,23 @@ void RayStarter::connect(const Ranks& ranks, const Deadline& deadline,
     for (size_t i = 0; i < ranks.arrays.size(); ++i) {
       const ArrayMetadata& array = ranks.arrays[i];
       const Plan::Array& planned = ranks.plan.arrays.at(array.name);
-      definitions.push_back(json{{"name", array.name},
-                                 {"dtype", dtype_name(array.layout.dtype)},
-                                 {"chunk_shape", array.layout.shape},
-                                 {"nb_chunks_per_dim", array.grid},
-                                 {"chunk_position", array.position},
-                                 {"sent", ranks.filters[i].send},
-                                 {"nb_chunks_of_node", planned.chunks_of_node.at(ranks.node())}}
-                                .dump());
+      definitions.push_back(
+          json{{"name", array.name},
+               {"dtype", array.has_dtype() ? json(dtype_name(array.layout.dtype)) : json()},
+               {"chunk_shape", array.layout.shape},
+               {"nb_chunks_per_dim", array.grid},
+               {"chunk_position", array.position},
+               {"sent", ranks.filters[i].send},
+               {"nb_chunks_of_node", planned.chunks_of_node.at(ranks.node())}}
+              .dump());
     }
     const json hello = {{"bridge_id", ranks.rank()},
                         {"world_size", ranks.communicator.size()},
                         {"session", session_},
                         {"pid", static_cast<int64_t>(::getpid())},
                         {"max_in_flight", options_.max_in_flight},
-                        {"step_timeout", options_.send_timeout}};
+                        {"step_timeout", options_.send_timeout},
+                        {"pickles", ranks.pickles}};
     auto sender = std::make_unique<RayBackend>(ranks.arrays, ranks.rank(),
                                                static_cast<uint32_t>(options_.max_in_flight));
     sender->notice_waits_after(options_.wait_notice);

@@ -72,6 +72,24 @@ class Library {
       json::to_msgpack(value, packed);
       node_.set_value(key, packed);
     }
+    // The same as pickles, for Python.
+    const std::pair<const char*, std::string> pickles[] = {
+        {"number", "F2.5\n."},
+        {"integer", "I-7\n."},
+        {"logical", "I01\n."},
+        {"text", "Vh\\u00e9\n."},
+        {"bytes", "C\x03\x01\x02\xff."},
+        {"tree", "(dVa\n(lI1\naNas."},
+        {"most", "L18446744073709551615L\n."},
+        {"array", "cnumpy\narange\n(F6.0\ntR."},
+        {"gain@3", "F0.25\n."},
+        {"gain*", "(l(I1\nF0.5\nta(I3\nF0.25\nta."},
+    };
+    for (const auto& [key, pickle] : pickles) {
+      std::string packed;
+      json::to_msgpack(json::binary({pickle.begin(), pickle.end()}, 2), packed);
+      node_.set_value(std::string("pickle ") + key, packed);
+    }
     // A NumPy array: [[0, 1, 2], [3, 4, 5]].
     const double elements[] = {0, 1, 2, 3, 4, 5};
     const auto* bytes = reinterpret_cast<const uint8_t*>(elements);

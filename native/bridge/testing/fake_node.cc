@@ -220,12 +220,27 @@ void FakeNode::handle(const deisa_node_event& event) {
   switch (event.kind) {
     case DEISA_NODE_HELLO:
       connections_.insert(event.connection);
+      if (json::parse(text()).value("pickles", false)) pickled_.insert(event.connection);
       break;
-    case DEISA_NODE_DEFINE:
-      definitions_[{event.bridge_id, event.array}] = text();
+    case DEISA_NODE_DEFINE: {
+      std::string& definition = definitions_[{event.bridge_id, event.array}];
+      if (welcomed_.count(event.connection) == 0) {
+        definition = text();
+        break;
+      }
+      // The dtype has become known.
+      json all = json::parse(definition);
+      all.update(json::parse(text()));
+      definition = all.dump();
+      const bool refused = all.at("dtype") == refused_dtype;
+      const std::string why = refused ? "another rank has another dtype" : "";
+      deisa_node_done(receiver_, event.connection, event.sequence,
+                      refused ? DEISA_ERROR_CONTRACT : DEISA_OK, why.data(), why.size());
       break;
+    }
     case DEISA_NODE_READY:
       log_.push_back("READY" + who);
+      welcomed_.insert(event.connection);
       deisa_node_welcome(receiver_, event.connection, event.sequence);
       break;
     case DEISA_NODE_STEP: {
@@ -259,10 +274,11 @@ void FakeNode::handle(const deisa_node_event& event) {
     }
     case DEISA_NODE_GET: {
       ++gets_;
-      Asked asked{event.connection, event.sequence, text()};
+      const bool pickled = pickled_.count(event.connection) > 0;
+      Asked asked{event.connection, event.sequence, (pickled ? "pickle " : "") + text()};
       if (event.flags != 0) asked.name += "*";
       if (event.timestep != DEISA_NO_TIMESTEP) asked.name += "@" + std::to_string(event.timestep);
-      const bool plain = asked.name == text() && event.value == 0;
+      const bool plain = asked.name == text() && event.value == 0;  // a pickle is never kept
       if (event.value > 0 && values_.count(asked.name) == 0) {
         waiting_.push_back(asked);
       } else {
@@ -272,9 +288,10 @@ void FakeNode::handle(const deisa_node_event& event) {
     }
     case DEISA_NODE_DELETE:
       values_.erase(text());
+      values_.erase("pickle " + text());
       deisa_node_changed(receiver_, event.connection, DEISA_NOT_FOUND, text().data(), text().size(),
                          nullptr, 0);
-      deisa_node_done(receiver_, event.connection, event.sequence);
+      deisa_node_done(receiver_, event.connection, event.sequence, DEISA_OK, nullptr, 0);
       break;
     case DEISA_NODE_END:
       log_.push_back("END" + who + when);

@@ -60,7 +60,7 @@ class FakeNode {
   void close_gate(int64_t newest, const std::string& why);
   void answer(const Ask& ask, bool open, int64_t newest, const std::string& why);
   // The newest value of a key; that of a timestep is set under "key@3", all kept ones under "key*". Who
-  // waits for it gets it.
+  // waits for it gets it. What ranks that read pickles get is set under "pickle " and this name.
   void set_value(const std::string& key, std::string packed);
   int64_t gets() const { return gets_; }  // how often a rank has asked for a value
   void keep_nothing();                    // of chunks and log, for tests that send much
@@ -71,6 +71,9 @@ class FakeNode {
   std::vector<Chunk> chunks();
   std::vector<std::string> log();  // one line per event: "STEP 0 t=3 n=2 last", "END t=9", ...
   std::string definition(int bridge_id, uint32_t array);
+
+  // Refused when the first chunk of an array brings it.
+  std::string refused_dtype;
 
   // Replies of the control side; `prepare` fails with this text if it is not empty.
   std::string prepare_error;
@@ -106,6 +109,8 @@ class FakeNode {
   std::vector<Asked> waiting_;  // for a value
   std::atomic<int64_t> gets_{0};
   std::set<uint64_t> connections_;
+  std::set<uint64_t> welcomed_;
+  std::set<uint64_t> pickled_;  // those that read feedback as pickles
   size_t left_ = 0;
   std::condition_variable changed_;
   bool keeps_ = true;

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from deisa_bridge import head as head_actor
@@ -32,16 +33,20 @@ def _newest_reader() -> Any:
     value. It moves one value of each key instead of the history that get_feedback(key) returns, and nothing
     of a key whose version the caller knows."""
 
-    def newest(head: Any, known: dict[str, Any]) -> dict[str, tuple]:
+    def newest(head: Any, known: dict[tuple, Any]) -> dict[tuple, tuple]:
         news = {}
-        for key, version in known.items():
-            queue = head.feedback_queues.get(key)
+        for kept, version in known.items():
+            queue = head.feedback_queues.get(kept[0])
             now = (queue[-1][0],) if queue else ()  # timesteps rise: deisa-ray sees to it
             if now != version:
-                news[key] = (now, *(queue[-1] if queue else (None, None)))
+                news[kept] = (now, *(queue[-1] if queue else (None, None)))
         return news
 
     return newest
+
+
+Form = tuple[str, bool]
+"""A key, and whether its value is read as a pickle."""
 
 
 @dataclass
@@ -53,6 +58,10 @@ class _Kept:
     ranks: set[int] = field(default_factory=set)  # connections of those that keep it, too
 
 
+def _encoder(pickled: bool) -> Callable[[Any], bytes]:
+    return values.encode_pickle if pickled else values.encode
+
+
 class Feedback:
     """Reads feedback for the bridges of this node. On the event loop. `receiver` notifies ranks of changes
     of a key; `interval` in seconds, 0: nothing is kept."""
@@ -61,18 +70,21 @@ class Feedback:
         self._interval = interval
         self._receiver = receiver
         self._hidden: dict[str, Any] = {}  # key -> its newest timestep when it was deleted
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[Form, _Kept] = {}
         self._newest = _newest_reader()
         self.lookups = 0
         """Calls of the head actor, so far."""
 
-    async def get(self, head: Any, event: Get, lost: Callable[[], str] = str) -> tuple[bytes | None, bool]:
-        """The value as MessagePack, or None if there is none; and whether the rank is notified of changes.
-        `lost` says why no value will come any more. Raises BridgeError or UnsupportedValue."""
+    async def get(
+        self, head: Any, event: Get, lost: Callable[[], str] = str, pickled: bool = False
+    ) -> tuple[bytes | None, bool]:
+        """The value as MessagePack, `pickled` or not, or None if there is none; and whether the rank is
+        notified of changes. `lost` says why no value will come any more. Raises BridgeError or
+        UnsupportedValue."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + event.wait, FIRST_PAUSE
         while True:
-            packed, kept = await self._look_up(head, event)
+            packed, kept = await self._look_up(head, event, pickled)
             left = end - loop.time()
             if packed is not None or event.wait <= 0:
                 return packed, kept
@@ -88,28 +100,29 @@ class Feedback:
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
-    async def _look_up(self, head: Any, event: Get) -> tuple[bytes | None, bool]:
-        key = event.key
+    async def _look_up(self, head: Any, event: Get, pickled: bool) -> tuple[bytes | None, bool]:
+        key, encode = event.key, _encoder(pickled)
         if event.all:
             found, history = await self._history(head, key)
-            shown = [[at, value] for at, value in history if not self._is_hidden(key, at)] if found else []
-            return (await head_actor.in_thread(values.encode, shown) if shown else None), False
+            shown = [(at, value) for at, value in history if not self._is_hidden(key, at)] if found else []
+            return (await head_actor.in_thread(encode, shown) if shown else None), False
         if event.timestep is not None:
             found, value = await self._ask(head.get_feedback.remote(key, event.timestep))
             if not found or self._is_hidden(key, event.timestep):
                 return None, False
             # A large value takes a while to encode, and other ranks wait for the loop.
-            return await head_actor.in_thread(values.encode, value), False
+            return await head_actor.in_thread(encode, value), False
         if self._interval <= 0 or runner(head) is None:
             found, at, value = await self._latest(head, key)
             if not found or self._is_hidden(key, at):
                 return None, False
-            return await head_actor.in_thread(values.encode, value), False
-        if key not in self._kept:
+            return await head_actor.in_thread(encode, value), False
+        form = (key, pickled)
+        if form not in self._kept:
             fresh = _Kept()
-            await self._take_in(key, fresh, (await self._news(head, {key: None}))[key])
-            self._kept.setdefault(key, fresh)
-        kept = self._kept[key]
+            await self._take_in(form, fresh, (await self._news(head, {form: None}))[form])
+            self._kept.setdefault(form, fresh)
+        kept = self._kept[form]
         if event.wait <= 0:
             kept.ranks.add(event.connection)
         return kept.packed, event.wait <= 0
@@ -122,39 +135,41 @@ class Feedback:
             if not asked:
                 continue
             try:
-                news = await self._news(head, {key: kept.version for key, kept in asked.items()})
+                news = await self._news(head, {form: kept.version for form, kept in asked.items()})
             except Exception as error:  # reported to the ranks that ask
                 logger.info("feedback: %s", error)
-                for key in asked:
-                    self._give_up(key)
+                for form in asked:
+                    self._give_up(form)
                 continue
-            for key, new in news.items():
-                if (kept := asked[key]) is not self._kept.get(key):
+            for form, new in news.items():
+                if (kept := asked[form]) is not self._kept.get(form):
                     continue  # no rank keeps it any more, or a rank keeps it again
                 try:
-                    await self._take_in(key, kept, new)
+                    await self._take_in(form, kept, new)
                     # Those that cannot be notified have left.
-                    kept.ranks = {one for one in kept.ranks if self._receiver.changed(one, key, kept.packed)}
+                    notify = partial(self._receiver.changed, key=form[0], packed=kept.packed)
+                    kept.ranks = set(filter(notify, kept.ranks))
                 except Exception as error:
-                    logger.info("feedback %r: %s", key, error)
-                    self._give_up(key)
+                    logger.info("feedback %r: %s", form[0], error)
+                    self._give_up(form)
 
     def forget(self, connection: int) -> None:
         """The rank has left. Keys that no rank keeps are not asked for any more."""
         for kept in self._kept.values():
             kept.ranks.discard(connection)
-        self._kept = {key: kept for key, kept in self._kept.items() if kept.ranks}
+        self._kept = {form: kept for form, kept in self._kept.items() if kept.ranks}
 
-    def _give_up(self, key: str) -> None:
+    def _give_up(self, form: Form) -> None:
         """Ranks that keep the value have to ask for it, and then get the error."""
-        kept = self._kept.pop(key, None)
+        kept = self._kept.pop(form, None)
         for rank in kept.ranks if kept is not None else ():
-            self._receiver.changed(rank, key, None, known=False)
+            self._receiver.changed(rank, form[0], None, known=False)
 
-    async def _take_in(self, key: str, kept: _Kept, new: tuple) -> None:
+    async def _take_in(self, form: Form, kept: _Kept, new: tuple) -> None:
         version, at, value = new
+        key, pickled = form
         visible = bool(version) and not self._is_hidden(key, at)
-        packed = await head_actor.in_thread(values.encode, value) if visible else None
+        packed = await head_actor.in_thread(_encoder(pickled), value) if visible else None
         # Deleted meanwhile?
         kept.version, kept.packed = version, None if visible and self._is_hidden(key, at) else packed
 
@@ -164,18 +179,19 @@ class Feedback:
         if not found:
             return
         self._hidden[key] = at
-        if (kept := self._kept.get(key)) is not None:
-            kept.packed = None
-            for rank in kept.ranks:
-                self._receiver.changed(rank, key, None)
+        for form in ((key, False), (key, True)):
+            if (kept := self._kept.get(form)) is not None:
+                kept.packed = None
+                for rank in kept.ranks:
+                    self._receiver.changed(rank, key, None)
 
-    async def _news(self, head: Any, known: dict[str, Any]) -> dict[str, tuple]:
+    async def _news(self, head: Any, known: dict[Form, Any]) -> dict[Form, tuple]:
         return await self._ask(runner(head).remote(self._newest, known))
 
     async def _latest(self, head: Any, key: str) -> tuple[bool, Any, Any]:
         if runner(head) is not None:
             try:
-                version, at, value = (await self._news(head, {key: None}))[key]
+                version, at, value = (await self._news(head, {(key, False): None}))[key, False]
                 return bool(version), at, value
             except BridgeError as error:
                 if error.kind == "timeout":

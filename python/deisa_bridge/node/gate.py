@@ -136,6 +136,12 @@ class Gate:
         self._ranks[bridge] = _Rank(step_bytes, max_in_flight)
         self._count()
 
+    def resize(self, bridge: int, step_bytes: int) -> None:
+        """The dtype of an array has become known. Timesteps that have begun keep what was counted for
+        them."""
+        self._ranks[bridge].step_bytes = step_bytes
+        self._count()
+
     def begin(self, limits: Limits) -> None:
         """The arrays are registered: ranks may begin timesteps."""
         self._limits = limits

@@ -7,7 +7,7 @@ import asyncio
 import json
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ class ChunkOfArray:
     """One rank's chunk of one array."""
 
     name: str
-    dtype: np.dtype
+    dtype: np.dtype | None
+    """None: it comes with the first chunk."""
     shape: tuple[int, ...]
     grid: tuple[int, ...]
     position: tuple[int, ...]
@@ -35,8 +36,8 @@ class ChunkOfArray:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one chunk."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        """Bytes of one chunk; of float64 as long as the dtype is not known."""
+        return math.prod(self.shape) * (8 if self.dtype is None else self.dtype.itemsize)
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Rank:
     pid: int | None = None
     step_timeout: float = DEFAULT_STEP_TIMEOUT
     max_in_flight: int = 2
+    pickles: bool = False
+    """It reads feedback as pickles."""
     problem: str = ""
     """Why the rank is to be refused; reported when it is ready."""
     arrays: list[ChunkOfArray] = field(default_factory=list)
@@ -81,6 +84,7 @@ def parse_hello(connection: int, text: str) -> Rank:
     if isinstance(timeout, (int, float)) and timeout > 0:
         rank.step_timeout = float(timeout)
     rank.pid = hello.get("pid")
+    rank.pickles = hello.get("pickles") is True
     if "max_in_flight" in hello:
         rank.max_in_flight = _integer(hello, "max_in_flight", 1)
     return rank
@@ -92,11 +96,7 @@ def parse_define(text: str) -> ChunkOfArray:
     name = definition.get("name")
     if not isinstance(name, str) or not name:
         raise ValueError(f"DEFINE: the name is {name!r}: expected text")
-    dtype = definition.get("dtype")
-    if dtype not in DTYPES:
-        raise ValueError(
-            f"array '{name}': the dtype is {dtype!r}: expected one of {', '.join(sorted(DTYPES))}"
-        )
+    dtype = None if definition.get("dtype", "") is None else _dtype(definition, name)
     shape, grid = (_shape(definition, name, key, 1) for key in ("chunk_shape", "nb_chunks_per_dim"))
     position = _shape(definition, name, "chunk_position", 0)
     if not len(shape) == len(grid) == len(position):
@@ -105,7 +105,22 @@ def parse_define(text: str) -> ChunkOfArray:
         )
     if any(p >= n for p, n in zip(position, grid, strict=True)):
         raise ValueError(f"array '{name}': the chunk_position {position} is outside the grid {grid}")
-    return ChunkOfArray(name, np.dtype(dtype), shape, grid, position, bool(definition.get("sent", True)))
+    return ChunkOfArray(name, dtype, shape, grid, position, bool(definition.get("sent", True)))
+
+
+def with_dtype(array: ChunkOfArray, text: str) -> ChunkOfArray:
+    """The array with the dtype from the JSON of a DEFINE that comes with its first chunk. Raises
+    ValueError."""
+    return replace(array, dtype=_dtype(_object(text, "DEFINE"), array.name))
+
+
+def _dtype(definition: dict, name: str) -> np.dtype:
+    dtype = definition.get("dtype")
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"array '{name}': the dtype is {dtype!r}: expected one of {', '.join(sorted(DTYPES))}"
+        )
+    return np.dtype(dtype)
 
 
 def _object(text: str, what: str) -> dict:
@@ -148,9 +163,8 @@ async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadl
         for array in rank.arrays:
             by_name.setdefault(array.name, []).append((rank.bridge, array))
     for name, chunks in by_name.items():
-        if len({(a.grid, a.dtype) for _, a in chunks}) > 1 or len({a.position for _, a in chunks}) < len(
-            chunks
-        ):
+        kinds = {(a.grid, a.dtype) for _, a in chunks}
+        if len(kinds) > 1 or len({a.position for _, a in chunks}) < len(chunks):
             bridges = ", ".join(str(bridge) for bridge, _ in chunks)
             raise BridgeError(
                 f"array '{name}': ranks {bridges} disagree about grid or dtype, or have the same position",

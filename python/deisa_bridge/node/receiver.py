@@ -83,7 +83,8 @@ class Hello(_Base):
 
 @dataclass(frozen=True)
 class Define(_Base):
-    """Array number `array`. `json` is an object."""
+    """Array number `array`. `json` is an object. Once more after `welcome`, when its dtype has become known:
+    to be answered with `done`."""
 
     array: int
     json: str
@@ -212,7 +213,7 @@ _ANSWERS = {
     "failed": [_U64, _U64, _U32, _U32, _I32, _I64, *_TEXT],
     "value": [_U64, _U64, _I32, _I32, *_TEXT],
     "changed": [_U64, _I32, *_TEXT, *_TEXT],
-    "done": [_U64, _U64],
+    "done": [_U64, _U64, _I32, *_TEXT],
     "notice": [_U64, _I32, *_TEXT],
     "final_notice": [_U64, _I32, *_TEXT],
     "gate": [_U64, _U64, _I32, _I64, *_TEXT],
@@ -415,9 +416,9 @@ class Receiver:
             raise ValueError(f"an error has a negative status, not {status}")
         return self._answer_text("value", connection, sequence, status, 0, text=text)
 
-    def done(self, connection: int, sequence: int) -> bool:
-        """Answers Delete."""
-        return self._answer("done", connection, sequence)
+    def done(self, connection: int, sequence: int, status: int = OK, text: str = "") -> bool:
+        """Answers Delete, or Define. `status` is negative for a failure."""
+        return self._answer_text("done", connection, sequence, status, text=text)
 
     def notice(self, connection: int, status: int, text: str, final: bool = False) -> bool:
         """Reports a failure that belongs to no request; OK: a message for stderr. `final`: nothing

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from deisa_bridge.node import receiver as wire
 from deisa_bridge.node.back_pressure import BackPressure
+from deisa_bridge.node.dtypes import learn
 from deisa_bridge.node.feedback import Feedback
 from deisa_bridge.node.gather import NEVER
 from deisa_bridge.node.holes import Holes
@@ -163,7 +164,10 @@ class Service(Session):
         rank = self.connections[event.connection]
         match event:
             case wire.Define():
-                self._define(rank, event)
+                if rank.welcomed:
+                    self.spawn(self._learn_dtype(rank, event))
+                else:
+                    self._define(rank, event)
             case wire.Ready():
                 self._ready(rank, event)
             case wire.Step():
@@ -174,7 +178,7 @@ class Service(Session):
             case wire.Ask():
                 self.back_pressure.ask(rank, event)
             case wire.Get():
-                self.spawn(self._get(event))
+                self.spawn(self._get(event, rank.pickles))
             case wire.Delete():
                 self.spawn(self._delete(event))
             case wire.End():
@@ -200,6 +204,14 @@ class Service(Session):
             rank.arrays.append(array)
         except ValueError as error:
             rank.problem = rank.problem or str(error)
+
+    async def _learn_dtype(self, rank: Rank, event: wire.Define) -> None:
+        status, text = Status.OK, ""
+        try:
+            await learn(self, rank, event)
+        except Exception as error:
+            status, text = _status_of(error), str(error)
+        self.receiver.done(rank.connection, event.sequence, status, text)
 
     def _ready(self, rank: Rank, event: Any) -> None:
         other = self.ranks.get(rank.bridge)
@@ -325,10 +337,10 @@ class Service(Session):
 
     # ---- Feedback and the end ----------------------------------------------------------------------------
 
-    async def _get(self, event: wire.Get) -> None:
+    async def _get(self, event: wire.Get, pickled: bool) -> None:
         try:
             self._require_head()
-            packed, kept = await self._feedback.get(self.head, event, lambda: self.lost)
+            packed, kept = await self._feedback.get(self.head, event, lambda: self.lost, pickled)
         except Exception as error:
             text = f"reading the value '{event.key}': {error}"
             self.receiver.value_failed(event.connection, event.sequence, _status_of(error), text)

@@ -2,16 +2,19 @@
 
 None, bool, int, float, str, bytes, lists (tuples become lists) and dicts with str keys; NumPy scalars become
 Python's; a NumPy array is extension type 1: MessagePack [dtype name, shape, raw bytes in C order].
+For a rank in Python, a value is extension type 2: its pickle, so that it may be anything.
 """
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import msgpack
 import numpy as np
 
 ARRAY_EXTENSION = 1
+PICKLE_EXTENSION = 2
 
 DTYPES = frozenset(
     [
@@ -36,10 +39,23 @@ def encode(value: Any) -> bytes:
         raise UnsupportedValue(f"the value cannot be encoded: {error}") from error
 
 
+def encode_pickle(value: Any) -> bytes:
+    """MessagePack of the pickle of `value`: by cloudpickle, which takes what the analytics' main program
+    defines along. Raises UnsupportedValue."""
+    import cloudpickle  # with Dask
+
+    try:
+        return msgpack.packb(msgpack.ExtType(PICKLE_EXTENSION, cloudpickle.dumps(value)))
+    except Exception as error:  # whatever a class raises in it
+        raise UnsupportedValue(f"the value cannot be pickled: {type(error).__name__}: {error}") from error
+
+
 def decode(packed: bytes) -> Any:
-    """The inverse of encode(), with NumPy arrays."""
+    """The inverse of encode() and encode_pickle(), with NumPy arrays."""
 
     def extension(code: int, data: bytes) -> Any:
+        if code == PICKLE_EXTENSION:
+            return pickle.loads(data)
         if code != ARRAY_EXTENSION:
             return msgpack.ExtType(code, data)
         dtype, shape, raw = msgpack.unpackb(data)

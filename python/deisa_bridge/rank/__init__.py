@@ -1,0 +1,1 @@
+"""The bridge of a simulation in Python: libdeisa.so through ctypes. Nothing here imports Ray."""
