@@ -263,9 +263,12 @@ typedef enum deisa_order {
  * contiguous, last dimension fastest. Whatever the layout, index (i, j, ...) of the chunk is index
  * [i, j, ...] in the analytics.
  *
- * With global_shape and no grid all chunks are equal: chunk_shape must divide global_shape. Chunks of
- * different extents need nb_chunks_per_dim. A rank that has no cells of an array does not define it; the
- * grid is that of the ranks which do. Where the number of elements changes with the timestep, define the
+ * Where the chunk lies in the whole array is said either by chunk_position in the grid of chunks, or by
+ * `start` and global_shape, the same way on every rank. With a position, global_shape and no grid all chunks
+ * are equal: chunk_shape must divide global_shape; chunks of different extents need nb_chunks_per_dim. With
+ * starts, the bridges derive the grid in deisa_ready(), which refuses gaps, overlaps, and chunks that make
+ * no rectilinear grid. A rank that has no cells of an array does not define it; the grid is that of the
+ * ranks which do. Where the number of elements changes with the timestep, define the
  * largest one, and send how many of them count in an array of its own. */
 typedef struct deisa_layout {
   size_t struct_size;
@@ -274,7 +277,7 @@ typedef struct deisa_layout {
   const int64_t* chunk_shape;       /**< elements, > 0, the same at every timestep */
   const int64_t* nb_chunks_per_dim; /**< the chunk grid; or NULL with global_shape */
   const int64_t* global_shape;      /**< or NULL with nb_chunks_per_dim */
-  const int64_t* chunk_position;    /**< in the grid, 0 <= position < nb_chunks_per_dim */
+  const int64_t* chunk_position;    /**< in the grid, 0 <= position < nb_chunks_per_dim; or NULL */
   int64_t nb_chunks_of_node; /**< chunks of this array on this node; -1: agreed by the bridges */
   const int64_t* strides;    /**< bytes between neighbours per dimension, any sign; or NULL */
   int64_t
@@ -282,11 +285,13 @@ typedef struct deisa_layout {
   const int64_t* halo_before; /**< ghost cells before the chunk, elements >= 0; NULL: none */
   const int64_t* halo_after;  /**< ... and after it */
   deisa_order order;          /**< of the block; DEISA_ORDER_C with strides */
+  const int64_t* start;       /**< the chunk's first element in the whole array; stands, with
+                                 global_shape, for chunk_position and nb_chunks_per_dim; or NULL */
 } deisa_layout;
 
 #define DEISA_LAYOUT_INIT                                                                   \
   {sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL, 0, NULL, NULL, \
-   DEISA_ORDER_C}
+   DEISA_ORDER_C,        NULL}
 
 /* ---- Opening a bridge ---------------------------------------------------------------- */
 
@@ -309,7 +314,8 @@ DEISA_EXPORT deisa_status deisa_define(deisa_bridge* bridge, const char* name,
 /** Defines several arrays, as deisa_define() does.
  * @param arrays_metadata a JSON object: name -> {"chunk_shape", "nb_chunks_per_dim" or "global_shape",
  *   "nb_chunks_of_node", "dtype", "chunk_position"}, and the optional "strides", "offset", "halo_before",
- *   "halo_after" and "order" ("C" or "F"). A "dtype" of null is known with the first chunk, which must come
+ *   "halo_after" and "order" ("C" or "F"); "start" and "global_shape" may stand for "chunk_position" and
+ *   "nb_chunks_per_dim". A "dtype" of null is known with the first chunk, which must come
  *   from memory that its call describes (deisa_source): then every rank must send that one. Until then there
  *   is no loan.
  * @return DEISA_ERROR_ARGUMENT with the problems of all arrays; nothing is defined then. */

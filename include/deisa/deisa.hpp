@@ -102,6 +102,7 @@ class Bridge {
     given.halo_before = list(array, "halo_before", layout.halo_before, layout);
     given.halo_after = list(array, "halo_after", layout.halo_after, layout);
     given.order = static_cast<deisa_order>(layout.order);
+    given.start = list(array, "start", layout.start, layout);
     detail::call(deisa_define, bridge(), array.c_str(), &given);
     handle_->arrays[array] = {dtype, layout.chunk_shape};
   }

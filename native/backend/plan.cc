@@ -8,10 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "backend/start_grid.hpp"
+
 namespace deisa {
 namespace {
 
 using nlohmann::json;
+
+constexpr int kVersion = 2;  // of an Attendance as it travels
 
 // One rank's chunk, as it travels.
 struct Chunk {
@@ -20,6 +24,7 @@ struct Chunk {
   std::vector<int64_t> shape, grid, position;
   std::string dtype;
   std::vector<int64_t> global_shape;  // empty: not given
+  std::vector<int64_t> start;         // empty: not given; else grid and position come from it
   int64_t chunks_of_node;
 };
 
@@ -28,8 +33,7 @@ std::string rank_text(int rank) { return "rank " + std::to_string(rank); }
 // Compares the chunks of one array; the first rank's word is what the others are held against.
 class Comparison {
  public:
-  Comparison(const std::string& name, const std::vector<Chunk>& chunks, size_t nodes,
-             Problems& problems)
+  Comparison(const std::string& name, std::vector<Chunk>& chunks, size_t nodes, Problems& problems)
       : name_(name), chunks_(chunks), problems_(problems) {
     result_.chunks_of_node.assign(nodes, 0);
   }
@@ -38,7 +42,7 @@ class Comparison {
     for (const Chunk& chunk : chunks_) {
       ++result_.chunks_of_node[static_cast<size_t>(chunk.node)];
     }
-    if (!same_kind()) return result_;
+    if (!same_kind() || !place_by_start()) return result_;
     const bool placed = each_position_once();
     const bool aligned = same_extents();
     if (placed && aligned) check_global_shape();
@@ -54,7 +58,18 @@ class Comparison {
     const Chunk* typed = nullptr;  // the first that says its dtype
     bool same = true;
     for (const Chunk& chunk : chunks_) {
-      if (chunk.grid != first.grid) {
+      if (chunk.start.empty() != first.start.empty()) {
+        problem(std::string(chunk.start.empty() ? "chunk_position" : "start") + " on " +
+                rank_text(chunk.rank) + ", but " +
+                (first.start.empty() ? "chunk_position" : "start") + " on " +
+                rank_text(first.rank) + ": expected the same key on every bridge");
+        same = false;
+      } else if (!chunk.start.empty() && chunk.global_shape != first.global_shape) {
+        problem("global_shape = " + shape_text(chunk.global_shape) + " on " +
+                rank_text(chunk.rank) + ", but " + shape_text(first.global_shape) + " on " +
+                rank_text(first.rank) + ": expected the same shape on every bridge");
+        same = false;
+      } else if (chunk.grid != first.grid) {
         problem("nb_chunks_per_dim = " + shape_text(chunk.grid) + " on " + rank_text(chunk.rank) +
                 ", but " + shape_text(first.grid) + " on " + rank_text(first.rank) +
                 ": expected the same grid on every bridge");
@@ -71,6 +86,20 @@ class Comparison {
     }
     if (typed != nullptr) result_.dtype = typed->dtype;
     return same;
+  }
+
+  // Where the chunks are given by their start: the grid that they make, and their places in it.
+  bool place_by_start() {
+    if (chunks_.front().start.empty()) return true;
+    std::vector<Block> blocks;
+    for (const Chunk& chunk : chunks_) blocks.push_back({chunk.rank, chunk.start, chunk.shape});
+    const auto extents = grid_of(name_, blocks, chunks_.front().global_shape, problems_);
+    if (!extents) return false;
+    for (Chunk& chunk : chunks_) {
+      for (const auto& line : *extents) chunk.grid.push_back(static_cast<int64_t>(line.size()));
+      chunk.position = place_of(chunk.start, *extents);
+    }
+    return true;
   }
 
   bool each_position_once() {
@@ -156,7 +185,7 @@ class Comparison {
   }
 
   const std::string& name_;
-  const std::vector<Chunk>& chunks_;
+  std::vector<Chunk>& chunks_;
   Problems& problems_;
   Plan::Array result_;
 };
@@ -182,10 +211,11 @@ std::string encode(const Attendance& attendance) {
   for (const ArrayMetadata& array : attendance.arrays) {
     const char* dtype = array.has_dtype() ? dtype_name(array.layout.dtype) : "";
     arrays.push_back({array.name, dtype, array.layout.shape, array.grid, array.position,
-                      array.global_shape.value_or(std::vector<int64_t>()), array.chunks_of_node});
+                      array.global_shape.value_or(std::vector<int64_t>()), array.chunks_of_node,
+                      array.start.value_or(std::vector<int64_t>())});
   }
   std::string encoded;
-  json::to_msgpack({{"version", 1},
+  json::to_msgpack({{"version", kVersion},
                     {"node", attendance.node},
                     {"arrays", arrays},
                     {"ready_timeout", attendance.ready_timeout},
@@ -228,6 +258,14 @@ Plan decode_plan(const std::string& encoded) {
   return plan;
 }
 
+void take_place(ArrayMetadata& array, const Plan& plan) {
+  if (!array.start) return;
+  const auto& extents = plan.arrays.at(array.name).extents;
+  array.grid.clear();
+  for (const auto& line : extents) array.grid.push_back(static_cast<int64_t>(line.size()));
+  array.position = place_of(*array.start, extents);
+}
+
 Plan make_plan(const std::vector<std::string>& attendances, const std::string& session,
                const ArrayFilters& filters) {
   Plan plan;
@@ -239,7 +277,7 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
   for (size_t r = 0; r < attendances.size(); ++r) {
     const int rank = static_cast<int>(r);
     const json from = json::from_msgpack(attendances[r]);
-    if (from.at("version").get<int>() != 1) {
+    if (from.at("version").get<int>() != kVersion) {
       problems.add(rank_text(rank) + " runs another version of this library: expected " +
                    DEISA_VERSION + " everywhere");
       continue;
@@ -267,10 +305,11 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
       chunk.position = array.at(4).get<std::vector<int64_t>>();
       chunk.global_shape = array.at(5).get<std::vector<int64_t>>();
       chunk.chunks_of_node = array.at(6).get<int64_t>();
+      chunk.start = array.at(7).get<std::vector<int64_t>>();
       chunks[array.at(0).get<std::string>()].push_back(std::move(chunk));
     }
   }
-  for (const auto& [name, of_array] : chunks) {
+  for (auto& [name, of_array] : chunks) {
     Plan::Array array = Comparison(name, of_array, nodes.size(), problems).compare();
     if (name != kEndMarkerArray && filters.of(name).send) {
       for (const int64_t count : array.chunks_of_node) plan.uniform &= count > 0;

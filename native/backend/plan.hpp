@@ -46,8 +46,11 @@ std::string encode(const Attendance& attendance);
 std::string encode(const Plan& plan);
 Plan decode_plan(const std::string& encoded);
 
+// Gives an array whose chunk is defined by its start the grid and the position of the plan.
+void take_place(ArrayMetadata& array, const Plan& plan);
+
 // Checks that the bridges agree about each array: grid, dtype, extents along each grid line, global
-// shape, each position once and only once, chunks per node. `attendances` are encoded, in rank
+// shape, each position once and only once (or starts that make a grid), chunks per node. `attendances` are encoded, in rank
 // order. `filters` must name arrays that some bridge defines. Arrays
 // that are never sent do not count for `uniform` and `same_arrays`. Throws
 // Error(DEISA_ERROR_CONTRACT) with every disagreement.

@@ -109,6 +109,28 @@ TEST(Plan, KnowsWhetherAnyRankSendsATimestep) {
   EXPECT_TRUE(made.sends_at(10, filters));
 }
 
+TEST(Plan, StartsGiveTheGridAndThePlaces) {
+  std::vector<Rank> ranks = uneven();
+  std::vector<int64_t> start = {10};
+  for (Rank& rank : ranks) {
+    ArrayMetadata& array = rank.arrays[0];
+    start[0] -= array.layout.shape[0];  // in the opposite order of the ranks
+    array.start = start;
+    array.global_shape = {{10}};
+    array.grid.clear();
+    array.position.clear();
+  }
+  const Plan made = decode_plan(encode(plan(ranks)));
+  EXPECT_EQ(made.arrays.at("t").extents, (std::vector<std::vector<int64_t>>{{2, 2, 3, 3}}));
+  EXPECT_EQ(made.arrays.at("t").global_shape, (std::vector<int64_t>{10}));
+  ArrayMetadata placed = ranks[1].arrays[0];
+  take_place(placed, made);
+  EXPECT_EQ(placed.grid, (std::vector<int64_t>{4}));
+  EXPECT_EQ(placed.position, (std::vector<int64_t>{2}));
+  ranks[0].arrays[0].start = {{6}};
+  expect_text(refused(ranks), "array 't': dimension 0: no bridge has the indices 9");
+}
+
 TEST(Plan, TravelsWhole) {
   const Plan made = plan(uneven());
   const Plan copy = decode_plan(encode(made));
@@ -213,7 +235,7 @@ TEST(Plan, AnotherVersion) {
   std::vector<std::string> encoded = {encode(Attendance{"a", {}, 600}),
                                       encode(Attendance{"a", {}, 600})};
   nlohmann::json other = nlohmann::json::from_msgpack(encoded[1]);
-  other["version"] = 2;
+  other["version"] = 1;
   encoded[1].clear();
   nlohmann::json::to_msgpack(other, encoded[1]);
   try {

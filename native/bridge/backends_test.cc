@@ -200,20 +200,31 @@ TEST_F(BackendsTest, File) {
   }
 }
 
-// 5 x 7 x 2 points over 2 x 3 x 1 chunks: every row of a chunk lands in its place.
-TEST_F(BackendsTest, FileOfAnUnevenGrid) {
+// 5 x 7 x 2 points over 2 x 3 x 1 chunks, given by their position or by their start: every row of a
+// chunk lands in its place.
+class UnevenGridTest : public BackendsTest, public ::testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(Keys, UnevenGridTest, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "Start" : "Position"; });
+
+TEST_P(UnevenGridTest, IsOneFile) {
   choose("file");
   const int64_t rows[] = {3, 2}, columns[] = {2, 4, 1}, row_start[] = {0, 3},
                 column_start[] = {0, 2, 6};
   run(6, [&](Rank& rank, int r) {
     const int64_t i = r / 3, j = r % 3;
     const int64_t shape[] = {rows[i], columns[j], 2}, grid[] = {2, 3, 1}, at[] = {i, j, 0};
+    const int64_t global[] = {5, 7, 2}, start[] = {row_start[i], column_start[j], 0};
     deisa_layout layout = DEISA_LAYOUT_INIT;
     layout.dtype = DEISA_INT32;
     layout.ndim = 3;
     layout.chunk_shape = shape;
-    layout.nb_chunks_per_dim = grid;
-    layout.chunk_position = at;
+    if (GetParam()) {
+      layout.global_shape = global;
+      layout.start = start;
+    } else {
+      layout.nb_chunks_per_dim = grid;
+      layout.chunk_position = at;
+    }
     ASSERT_EQ(deisa_define(rank.bridge, "a", &layout, &rank.error), DEISA_OK) << rank.message();
     ASSERT_EQ(rank.ready(), DEISA_OK) << rank.message();
     std::vector<int32_t> chunk;

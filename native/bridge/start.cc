@@ -112,6 +112,7 @@ void Bridge::agree_on_plan() {
         return encode(make_plan(attendances, random_session(), options_.filters));
       }));
   for (ArrayMetadata& array : arrays_) {
+    take_place(array, plan_);
     if (array.has_dtype()) continue;
     const auto dtype = dtype_from_name(plan_.arrays.at(array.name).dtype);
     if (dtype) array.set_dtype(*dtype);

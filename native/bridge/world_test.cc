@@ -99,6 +99,7 @@ struct Disagreement {
   const char* name;
   const char* rank_2;  // its metadata of "t", as JSON
   const char* expected;
+  bool by_start = false;  // the others give their start
 };
 
 class DisagreementTest : public WorldTest, public ::testing::WithParamInterface<Disagreement> {};
@@ -109,7 +110,15 @@ TEST_P(DisagreementTest, IsTheSameContractErrorOnEveryRank) {
     const std::string own = R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2],)"
                             R"( "dtype": "float64", "chunk_position": [)" +
                             std::to_string(r / 2) + ", " + std::to_string(r % 2) + "]}";
-    const std::string arrays = R"({"t": )" + (r == 2 ? GetParam().rank_2 : own) + "}";
+    const std::string by_start = R"({"chunk_shape": [3, 2], "global_shape": [6, 4],)"
+                                 R"( "dtype": "float64", "start": [)" +
+                                 std::to_string(r / 2 * 3) + ", " + std::to_string(r % 2 * 2) +
+                                 "]}";
+    const std::string arrays = R"({"t": )" +
+                               (r == 2                ? GetParam().rank_2
+                                : GetParam().by_start ? by_start
+                                                      : own) +
+                               "}";
     ASSERT_EQ(deisa_define_json(rank.bridge, arrays.c_str(), &rank.error), DEISA_OK)
         << rank.message();
     EXPECT_EQ(rank.ready(), DEISA_ERROR_CONTRACT);
@@ -149,6 +158,26 @@ constexpr Disagreement kDisagreements[] = {
     {"ChunksOfNode", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2], "dtype": "float64",
                          "nb_chunks_of_node": 3, "chunk_position": [1, 0]})",
      "nb_chunks_of_node = 3 on rank 2: expected 4, the chunks of the bridges on its node"},
+    {"StartAndPosition", R"({"chunk_shape": [3, 2], "global_shape": [6, 4], "dtype": "float64",
+                             "start": [3, 0]})",
+     "start on rank 2, but chunk_position on rank 0: expected the same key on every bridge"},
+    {"PositionAndStart", R"({"chunk_shape": [3, 2], "nb_chunks_per_dim": [2, 2],
+                             "dtype": "float64", "chunk_position": [1, 0]})",
+     "chunk_position on rank 2, but start on rank 0: expected the same key on every bridge", true},
+    {"GlobalShapeOfAStart", R"({"chunk_shape": [3, 2], "global_shape": [7, 4],
+                                "dtype": "float64", "start": [3, 0]})",
+     "global_shape = (7, 4) on rank 2, but (6, 4) on rank 0: expected the same shape", true},
+    {"Gap", R"({"chunk_shape": [3, 1], "global_shape": [6, 4], "dtype": "float64",
+                "start": [3, 1]})",
+     "expected a rectilinear grid", true},
+    {"Overlap", R"({"chunk_shape": [3, 2], "global_shape": [6, 4], "dtype": "float64",
+                    "start": [2, 0]})",
+     "the chunks of rank 0 (start (0, 0), chunk_shape (3, 2)) and rank 2 (start (2, 0), "
+     "chunk_shape (3, 2)) overlap",
+     true},
+    {"ChunksOfNodeOfAStart", R"({"chunk_shape": [3, 2], "global_shape": [6, 4],
+                                 "dtype": "float64", "nb_chunks_of_node": 3, "start": [3, 0]})",
+     "nb_chunks_of_node = 3 on rank 2: expected 4, the chunks of the bridges on its node", true},
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, DisagreementTest, ::testing::ValuesIn(kDisagreements),

@@ -72,7 +72,7 @@ deisa_status deisa_define(deisa_bridge* bridge, const char* name, const deisa_la
     require(name, "name");
     require(layout, "layout");
     try {
-      require_size(*layout, "layout", "DEISA_LAYOUT_INIT");
+      require_size(*layout, "layout", "DEISA_LAYOUT_INIT", deisa::kLeastLayout);
       open.define({{name, deisa::metadata_from_layout(*layout)}});
     } catch (Error& e) {
       throw e.at_array(name);

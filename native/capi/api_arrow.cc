@@ -34,7 +34,7 @@ deisa_status deisa_export_memory(const void* data, const deisa_layout* layout,
     require(layout, "layout");
     require(array, "array");
     require(schema, "schema");
-    require_size(*layout, "layout", "DEISA_LAYOUT_INIT");
+    require_size(*layout, "layout", "DEISA_LAYOUT_INIT", deisa::kLeastLayout);
     // Only shape, dtype and strides matter here: the grid is one chunk.
     deisa::Problems problems;
     nlohmann::json described = deisa::metadata_from_layout(*layout);
@@ -42,6 +42,7 @@ deisa_status deisa_export_memory(const void* data, const deisa_layout* layout,
     described["nb_chunks_per_dim"] = std::vector<int64_t>(ndim, 1);
     described["chunk_position"] = std::vector<int64_t>(ndim, 0);
     described.erase("global_shape");
+    described.erase("start");
     described.erase("nb_chunks_of_node");
     const auto metadata = deisa::parse_metadata("exported", described, problems);
     problems.raise(DEISA_ERROR_ARGUMENT, "invalid layout:");

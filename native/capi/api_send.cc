@@ -248,7 +248,8 @@ deisa_status deisa_loan(deisa_bridge* bridge, const char* name, void** memory, d
   return on_bridge(bridge, error, [&](Bridge& open) {
     require(name, "name");
     require(memory, "memory");
-    if (layout != nullptr) require_size(*layout, "layout", "DEISA_LAYOUT_INIT");
+    if (layout != nullptr)
+      require_size(*layout, "layout", "DEISA_LAYOUT_INIT", deisa::kLeastLayout);
     *memory = open.loan(name);
     describe(open.layout_of(name));
     return DEISA_OK;

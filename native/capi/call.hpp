@@ -160,8 +160,9 @@ inline void require(const void* pointer, const char* what) {
 
 // A struct that the caller has filled in, and whose end it may know of more than this library.
 template <typename Struct>
-void require_size(const Struct& given, const char* what, const char* initialiser) {
-  if (given.struct_size >= sizeof(Struct)) return;
+void require_size(const Struct& given, const char* what, const char* initialiser,
+                  size_t least = sizeof(Struct)) {
+  if (given.struct_size >= least) return;
   throw Error(DEISA_ERROR_ARGUMENT,
               std::string(what) + ": struct_size = " + std::to_string(given.struct_size) +
                   ": expected " + std::to_string(sizeof(Struct)) + "; start from " + initialiser);

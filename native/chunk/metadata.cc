@@ -16,14 +16,16 @@ constexpr size_t kMaxNameBytes = 255;
 constexpr int64_t kMaxGrid = INT64_C(1) << 40;   // chunks of one array
 constexpr int64_t kMaxBytes = INT64_C(1) << 46;  // of one chunk
 
-constexpr const char* kDimensions = "ndim";
 constexpr const char* kShapeRule =
     "positive integers; a rank that has no cells of an array does not define it";
+constexpr const char* kPositionRule =
+    "integers, 0 <= position < nb_chunks_per_dim; positions count from 0";
+constexpr const char* kStartRule = "integers, 0 <= start; elements count from 0";
 
-constexpr std::array<const char*, 11> kKeys = {
+constexpr std::array<const char*, 12> kKeys = {
     "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
-    "dtype",       "chunk_position",    "strides",      "offset",
-    "halo_before", "halo_after",        "order"};
+    "dtype",       "chunk_position",    "start",        "strides",
+    "offset",      "halo_before",       "halo_after",   "order"};
 
 bool is_utf8(const std::string& text) {
   // dump() with the strict handler refuses anything that is not UTF-8.
@@ -65,9 +67,14 @@ class Checker {
     }
     const auto dtype = check_dtype();
     if (shape && dtype) check_size(*shape, *dtype);
-    const auto grid = check_grid(shape);
-    check_position(shape, grid);
-    check_chunks_of_node(grid);
+    if (given("start")) {
+      check_start(shape);
+      check_chunks_of_node(std::nullopt);
+    } else {
+      const auto grid = check_grid(shape);
+      check_position(shape, grid);
+      check_chunks_of_node(grid);
+    }
     check_memory(shape, dtype);
     if (problems_.size() != before) return std::nullopt;
     return std::move(result_);
@@ -114,8 +121,8 @@ class Checker {
         problem(key.c_str(), value,
                 (near.empty() ? "" : near + "? There is ") +
                     "no such key; the keys are chunk_shape, nb_chunks_per_dim (or global_shape), "
-                    "nb_chunks_of_node, dtype, chunk_position, strides, offset, halo_before, "
-                    "halo_after and order");
+                    "nb_chunks_of_node, dtype, chunk_position (or start), strides, offset, "
+                    "halo_before, halo_after and order");
       }
     }
   }
@@ -234,10 +241,40 @@ class Checker {
     return grid;
   }
 
+  // The chunk by its first element in the whole array: the bridges derive grid and position.
+  void check_start(const std::optional<std::vector<int64_t>>& shape) {
+    for (const char* key : {"chunk_position", "nb_chunks_per_dim"}) {
+      if (given(key)) problem(key, at(key), "none beside start, which stands for it");
+    }
+    if (!given("global_shape")) {
+      missing("global_shape", "a list of positive integers, beside start");
+    }
+    auto start = integers("start", true, 0, kStartRule);
+    auto global = integers("global_shape", false, 1, "positive integers");
+    if (!shape) return;
+    if (start && !same_length("start", start->size(), *shape)) start.reset();
+    if (global && !same_length("global_shape", global->size(), *shape)) global.reset();
+    if (!start || !global) return;
+    for (size_t d = 0; d < shape->size(); ++d) {
+      if ((*start)[d] > (*global)[d] - (*shape)[d]) {
+        problem("start", at("start"),
+                "a chunk of " + shape_text(*shape) + " that ends within global_shape " +
+                    shape_text(*global));
+        return;
+      }
+    }
+    result_.start = std::move(start);
+    result_.global_shape = std::move(global);
+  }
+
   void check_position(const std::optional<std::vector<int64_t>>& shape,
                       const std::optional<std::vector<int64_t>>& grid) {
-    auto position = integers("chunk_position", true, 0,
-                             "integers, 0 <= position < nb_chunks_per_dim; positions count from 0");
+    if (!given("chunk_position")) {
+      missing("chunk_position", std::string("a list of ") + kPositionRule +
+                                    "; or start and global_shape instead of it");
+      return;
+    }
+    auto position = integers("chunk_position", true, 0, kPositionRule);
     if (!position) return;
     if (shape && !same_length("chunk_position", position->size(), *shape)) return;
     if (grid && grid->size() == position->size()) {
@@ -374,53 +411,9 @@ std::optional<ArrayMetadata> parse_metadata(const std::string& name, const json&
   return Checker(name, metadata, problems).check();
 }
 
-json metadata_from_layout(const deisa_layout& layout) {
-  json metadata = json::object();
-  const char* dtype = dtype_name(layout.dtype);
-  if (dtype_size(layout.dtype) > 0) {
-    metadata["dtype"] = dtype;
-  } else {
-    metadata["dtype"] = static_cast<int64_t>(layout.dtype);
-  }
-  if (layout.nb_chunks_of_node != -1) metadata["nb_chunks_of_node"] = layout.nb_chunks_of_node;
-  if (layout.ndim < 1 || layout.ndim > DEISA_MAX_DIMENSIONS) {
-    // Nothing can be read safely: say the number of dimensions in the place of the shape.
-    metadata["chunk_shape"] = {{kDimensions, layout.ndim}};
-    return metadata;
-  }
-  const auto list = [&](const char* key, const int64_t* values) {
-    if (values != nullptr) metadata[key] = std::vector<int64_t>(values, values + layout.ndim);
-  };
-  list("chunk_shape", layout.chunk_shape);
-  list("nb_chunks_per_dim", layout.nb_chunks_per_dim);
-  list("global_shape", layout.global_shape);
-  list("chunk_position", layout.chunk_position);
-  list("strides", layout.strides);
-  list("halo_before", layout.halo_before);
-  list("halo_after", layout.halo_after);
-  if (layout.offset != 0) metadata["offset"] = layout.offset;
-  if (layout.order == DEISA_ORDER_FORTRAN) {
-    metadata["order"] = "F";
-  } else if (layout.order != DEISA_ORDER_C) {
-    metadata["order"] = static_cast<int64_t>(layout.order);
-  }
-  return metadata;
-}
-
 void ArrayMetadata::set_dtype(deisa_dtype dtype) {
   layout = Layout::contiguous(dtype, layout.shape);
   bytes = layout.bytes();
-}
-
-ArrayMetadata end_marker_metadata() {
-  ArrayMetadata marker;
-  marker.name = kEndMarkerArray;
-  marker.layout = Layout::contiguous(DEISA_INT16, {1, 1});
-  marker.grid = {1, 1};
-  marker.position = {0, 0};
-  marker.chunks_of_node = 1;
-  marker.bytes = marker.layout.bytes();
-  return marker;
 }
 
 }  // namespace deisa

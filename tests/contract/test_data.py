@@ -84,7 +84,12 @@ def test_uneven_chunks_orders_and_violations(simulation: Simulation):
         row, column = places[i]
         define(
             rank,
-            field=array([ROWS[row], COLUMNS[column]], [2, 2], [row, column]),
+            field={
+                "chunk_shape": [ROWS[row], COLUMNS[column]],
+                "global_shape": [sum(ROWS), sum(COLUMNS)],
+                "start": [sum(ROWS[:row]), sum(COLUMNS[:column])],
+                "dtype": "float64",
+            },
             line=array([[3, 3, 2, 2][i]], [4], [i]),
             sometimes=array([1], [4], [i]),
         )

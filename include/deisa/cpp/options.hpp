@@ -89,9 +89,9 @@ struct Options {
 
 // ---- Arrays -----------------------------------------------------------------------------------
 
-// As deisa_layout: one rank's chunk of an array. Either nb_chunks_per_dim or global_shape. What
-// lies below chunk_position only matters for send_pointer() and put_pointer(): a View says it
-// itself.
+// As deisa_layout: one rank's chunk of an array. Its place is chunk_position with nb_chunks_per_dim
+// or global_shape, or start with global_shape. Strides, offset, halo and order only matter for
+// send_pointer() and put_pointer(): a View says them itself.
 struct Layout {
   Extents chunk_shape;
   Extents nb_chunks_per_dim;
@@ -103,6 +103,7 @@ struct Layout {
   Extents halo_before;
   Extents halo_after;
   Order order = Order::c;
+  Extents start;
 };
 
 }  // namespace v0

@@ -145,6 +145,7 @@ class Layout(Sized):
         ("halo_before", POINTER(c_int64)),
         ("halo_after", POINTER(c_int64)),
         ("order", c_int32),
+        ("start", POINTER(c_int64)),
     )
 
     def __init__(self) -> None:

@@ -95,6 +95,7 @@ class Rows {
                 Bridge bridge = Bridge.builder()
                         .errorHandler(failure -> reported.addAndGet(failure.status() == Status.RESOURCE ? 1 : 0))
                         .array(array("halo", DType.FLOAT64).withHalo(ONE, ONE))
+                        .array(ArrayMetadata.ofStart("written-start", DType.FLOAT64, SHAPE, SHAPE, ZERO))
                         .array(array("order", DType.FLOAT64).withOrder(Order.FORTRAN))
                         .arrays(Map.of("written-strides", strided))
                         .array(array("loan", DType.FLOAT64))
@@ -117,6 +118,8 @@ class Rows {
                     numbers.putShort(2 * (3 * i + j), (short) (65500 + 10 * i + j));
                 }
             }
+            bridge.send("written-start", chunk, 0);
+            done("start");
             bridge.send("written-halo", block, 0);
             done("halo");
             bridge.send("written-order", turned, 0);
@@ -151,7 +154,7 @@ class Rows {
             done("error handler");
             feedback(bridge.feedback());
             Statistics now = bridge.statistics();
-            expect(now.chunksSent() == 9 && now.chunksFailed() == 1 && now.stepsSkipped() == 1, "statistics");
+            expect(now.chunksSent() == 10 && now.chunksFailed() == 1 && now.stepsSkipped() == 1, "statistics");
             done("statistics");
             bridge.close(100);
         }

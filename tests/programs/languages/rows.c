@@ -97,6 +97,11 @@ int main(void) {
   expect(deisa_open(&options, &bridge, &error) == DEISA_OK, "open");
   define("written-halo", DEISA_FLOAT64, DEISA_ORDER_C, halo);
   define("written-order", DEISA_FLOAT64, DEISA_ORDER_FORTRAN, NULL);
+  deisa_layout by_start = DEISA_LAYOUT_INIT;
+  by_start.ndim = 2;
+  by_start.chunk_shape = by_start.global_shape = shape;
+  by_start.start = zero;
+  expect(deisa_define(bridge, "written-start", &by_start, &error) == DEISA_OK, "start");
   const char* plain[] = {"strides", "loan", "asynchronous", "steps", "arrow"};
   char name[64];
   for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); ++i) {
@@ -114,6 +119,8 @@ int main(void) {
     }
   }
 
+  expect(deisa_send(bridge, "written-start", chunk, 0, &error) == DEISA_OK, "start");
+  done("start");
   expect(deisa_send(bridge, "written-halo", block, 0, &error) == DEISA_OK, "halo");
   done("halo");
   expect(deisa_send(bridge, "written-order", turned, 0, &error) == DEISA_OK, "order");
@@ -170,7 +177,7 @@ int main(void) {
   feedback();
   deisa_statistics now = DEISA_STATISTICS_INIT;
   expect(deisa_get_statistics(bridge, &now, &error) == DEISA_OK, "statistics");
-  expect(now.chunks_sent == 9 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
+  expect(now.chunks_sent == 10 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
   done("statistics");
   expect(deisa_close(&bridge, 100, &error) == DEISA_OK, "close");
   return 0;

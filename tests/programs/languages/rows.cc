@@ -65,6 +65,10 @@ int main() {
   deisa::Layout halo = layout();
   halo.halo_before = halo.halo_after = {1, 1};
   bridge.define<double>("written-halo", halo);
+  deisa::Layout start;
+  start.chunk_shape = start.global_shape = {2, 3};
+  start.start = {0, 0};
+  bridge.define<double>("written-start", start);
   deisa::Layout order = layout();
   order.order = deisa::Order::fortran;
   bridge.define<double>("written-order", order);
@@ -82,6 +86,8 @@ int main() {
     }
   }
 
+  bridge.send("written-start", chunk, 0);
+  done("start");
   bridge.send_pointer("written-halo", &block[0][0], 0);
   done("halo");
   bridge.send_pointer("written-order", &turned[0][0], 0);
@@ -119,7 +125,7 @@ int main() {
   done("error handler");
   feedback(bridge);
   const deisa_statistics now = bridge.statistics();
-  expect(now.chunks_sent == 9 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
+  expect(now.chunks_sent == 10 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
   done("statistics");
   bridge.close(100);
   return 0;

@@ -31,6 +31,7 @@ program rows
   call bridge%open(options=deisa_options(error_handler=handle))
   call bridge%define('written-halo', deisa_float64, [2, 3], [0, 0], global_shape=[2, 3], halo_before=[1, 1], &
     halo_after=[1, 1])
+  call bridge%define('written-start', deisa_float64, [2, 3], start=[0, 0], global_shape=[2, 3])
   call bridge%define('written-order', deisa_float64, [2, 3], [0, 0], global_shape=[2, 3])
   do i = 1, size(plain)
     call bridge%define('written-' // plain(i), deisa_float64, [2, 3], [0, 0], nb_chunks_per_dim=[1, 1])
@@ -48,6 +49,8 @@ program rows
     end do
   end do
 
+  call bridge%send('written-start', chunk, 0)
+  call done('start')
   call bridge%send('written-halo', block, 0)
   call done('halo')
   call bridge%send('written-order', chunk, 0)  ! whose first index is fastest
@@ -77,7 +80,7 @@ program rows
   call done('error handler')
   call feedback()
   call bridge%statistics(counters)
-  call expect(counters%chunks_sent == 8 .and. counters%chunks_failed == 1 .and. counters%steps_skipped == 1, 'statistics')
+  call expect(counters%chunks_sent == 9 .and. counters%chunks_failed == 1 .and. counters%steps_skipped == 1, 'statistics')
   call done('statistics')
   call bridge%close(100)
 

@@ -18,13 +18,15 @@ import java.util.OptionalLong;
  * @param nbChunksPerDim the chunk grid; or null with {@code globalShape}
  * @param globalShape elements of the whole array per dimension; or null with {@code nbChunksPerDim}. Without a
  *     grid all chunks are equal, and chunkShape divides it
- * @param chunkPosition this chunk's place in the grid
+ * @param chunkPosition this chunk's place in the grid; or null with {@code start}
  * @param nbChunksOfNode chunks of this array on this node; empty: the bridges agree on it
  * @param haloBefore ghost cells before the chunk per dimension; null: none. With ghost cells, what is sent is the block of
  *     haloBefore + chunkShape + haloAfter elements, and the chunk inside of it is copied
  * @param haloAfter ghost cells after the chunk per dimension; null: none
  * @param order which dimension is fastest in the memory that is sent; whatever it is, index (i, j, ...) of the chunk is
  *     index [i, j, ...] in the analytics
+ * @param start the chunk's first element in the whole array, which stands, with {@code globalShape}, for
+ *     {@code chunkPosition} and {@code nbChunksPerDim}: the bridges derive the grid; or null
  */
 public record ArrayMetadata(
         String name,
@@ -36,7 +38,8 @@ public record ArrayMetadata(
         OptionalLong nbChunksOfNode,
         List<Long> haloBefore,
         List<Long> haloAfter,
-        Order order) {
+        Order order,
+        List<Long> start) {
 
     /** Copies the lists; null for the order is {@link Order#C}. */
     public ArrayMetadata {
@@ -47,6 +50,7 @@ public record ArrayMetadata(
         haloBefore = copy(haloBefore);
         haloAfter = copy(haloAfter);
         order = order == null ? Order.C : order;
+        start = copy(start);
     }
 
     /** Memory without ghost cells, last dimension fastest. */
@@ -58,7 +62,18 @@ public record ArrayMetadata(
             List<Long> globalShape,
             List<Long> chunkPosition,
             OptionalLong nbChunksOfNode) {
-        this(name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, nbChunksOfNode, null, null, Order.C);
+        this(
+                name,
+                dtype,
+                chunkShape,
+                nbChunksPerDim,
+                globalShape,
+                chunkPosition,
+                nbChunksOfNode,
+                null,
+                null,
+                Order.C,
+                null);
     }
 
     /** With the chunk grid given. */
@@ -75,6 +90,22 @@ public record ArrayMetadata(
                 name, dtype, list(chunkShape), null, list(globalShape), list(chunkPosition), OptionalLong.empty());
     }
 
+    /** With the chunk's first element in the whole array, of the global shape; the bridges derive the grid of chunks. */
+    public static ArrayMetadata ofStart(String name, DType dtype, long[] chunkShape, long[] globalShape, long[] start) {
+        return new ArrayMetadata(
+                name,
+                dtype,
+                list(chunkShape),
+                null,
+                list(globalShape),
+                null,
+                OptionalLong.empty(),
+                null,
+                null,
+                Order.C,
+                list(start));
+    }
+
     /** The same with this number of chunks on the node. */
     public ArrayMetadata withNbChunksOfNode(long value) {
         return new ArrayMetadata(
@@ -87,7 +118,8 @@ public record ArrayMetadata(
                 OptionalLong.of(value),
                 haloBefore,
                 haloAfter,
-                order);
+                order,
+                start);
     }
 
     /** The same with so many ghost cells before and after the chunk in each dimension. */
@@ -102,7 +134,8 @@ public record ArrayMetadata(
                 nbChunksOfNode,
                 list(before),
                 list(after),
-                order);
+                order,
+                start);
     }
 
     /** The same in memory of this order. */
@@ -117,7 +150,8 @@ public record ArrayMetadata(
                 nbChunksOfNode,
                 haloBefore,
                 haloAfter,
-                value);
+                value,
+                start);
     }
 
     /** The keys of {@code arrays_metadata}, without those that are null or empty. */
@@ -131,6 +165,7 @@ public record ArrayMetadata(
         map.put("nb_chunks_of_node", nbChunksOfNode.isPresent() ? nbChunksOfNode.getAsLong() : null);
         map.put("halo_before", haloBefore);
         map.put("halo_after", haloAfter);
+        map.put("start", start);
         map.put("order", order == Order.FORTRAN ? "F" : null);
         map.values().removeIf(value -> value == null);
         return map;

@@ -93,8 +93,8 @@ public final class BridgeBuilder {
     }
 
     /**
-     * Adds arrays: name to {@code chunk_shape}, {@code nb_chunks_per_dim} or {@code global_shape}, {@code chunk_position},
-     * {@code dtype}, and optionally {@code nb_chunks_of_node}, {@code halo_before}, {@code halo_after}, {@code order} ("C" or
+     * Adds arrays: name to {@code chunk_shape}, {@code nb_chunks_per_dim} or {@code global_shape}, {@code chunk_position} (or
+     * {@code start} with {@code global_shape}), {@code dtype}, and optionally {@code nb_chunks_of_node}, {@code halo_before}, {@code halo_after}, {@code order} ("C" or
      * "F"), {@code strides} and {@code offset} (bytes), which mean what they mean in {@code deisa_define_json}. Lists and Java arrays of integers both work. The maps are not changed, and
      * are read when the bridge is opened.
      */

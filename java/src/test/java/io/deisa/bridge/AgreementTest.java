@@ -128,6 +128,21 @@ class AgreementTest {
     }
 
     @Test
+    void ofChunksThatOverlapEachThrowsTheSame() throws Exception {
+        List<DeisaException> all = open(
+                RANKS,
+                i -> ArrayMetadata.ofStart(
+                        "field", DType.INT8, new long[] {4}, new long[] {4 * RANKS}, new long[] {i == 2 ? 6 : 4 * i}),
+                Duration.ofSeconds(30));
+        for (DeisaException thrown : all) {
+            assertInstanceOf(ContractException.class, thrown);
+            assertTrue(
+                    thrown.getMessage().contains("the chunks of rank 1 (start (4), chunk_shape (4)) and rank 2"),
+                    thrown::getMessage);
+        }
+    }
+
+    @Test
     void aRankThatDoesNotComeEndsTheWaitOfTheOthers() throws Exception {
         for (DeisaException thrown : open(RANKS - 1, i -> chunk(i, DType.INT8), Duration.ofMillis(300))) {
             assertInstanceOf(CommunicatorException.class, thrown);
