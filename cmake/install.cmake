@@ -1,7 +1,7 @@
 # What `cmake --install` puts where. Everything is found relative to the libraries, so that the installed
 # folder may be moved as a whole:
 #   <libdir>/            libdeisa.so, libdeisa_mpi.so, libdeisa_gloo.so, libdeisa_fortran.so, libdeisa_node.so,
-#                        libdeisa_yaml.so
+#                        libdeisa_yaml.so, libdeisa_adios2.so
 #   <libdir>/cmake/deisa find_package(deisa); <libdir>/pkgconfig: pkg-config
 #   include/deisa/       the headers
 #   bin/deisa-info       what is there, and what is missing
@@ -39,6 +39,11 @@ install(TARGETS deisa_node LIBRARY NAMELINK_SKIP)
 # libdeisa opens this one, from beside itself, for a settings file in YAML.
 if(TARGET deisa_yaml)
   install(TARGETS deisa_yaml LIBRARY NAMELINK_SKIP)
+endif()
+
+# ADIOS2 opens this one, by ADIOS2_PLUGIN_PATH.
+if(TARGET deisa_adios2)
+  install(TARGETS deisa_adios2 DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 
 if(TARGET deisa_mpi)

@@ -46,6 +46,9 @@ def read_arguments() -> argparse.Namespace:
         help="of the simulation (%(default)s)",
     )
     parser.add_argument(
+        "--adios2", action="store_true", help="the simulation writes with ADIOS2, and knows nothing of deisa"
+    )
+    parser.add_argument(
         "--control", choices=("auto", "java", "python"), help="what joins Ray for the simulation (auto)"
     )
     parser.add_argument("--class-path", metavar="PATHS", help="of the Java simulation (what is built here)")
@@ -90,6 +93,10 @@ def read_arguments() -> argparse.Namespace:
             parser.error(
                 f"--{name.replace('_', '-')} {getattr(arguments, name)}: expected seconds, at least 0"
             )
+    if arguments.adios2 and (arguments.language != "c" or arguments.nodes > 1 or arguments.delay_node > 0.0):
+        parser.error("--adios2: expected neither --language, --nodes nor --delay-node beside it")
+    if arguments.adios2:
+        arguments.language = "adios2"
     if arguments.nodes > arguments.ranks:
         parser.error(f"--nodes {arguments.nodes}: expected at most one per rank, that is {arguments.ranks}")
     if arguments.timeout is None:
@@ -156,6 +163,8 @@ def summarise(
     asked = next((step for step, mean in comparison.means.items() if mean > THRESHOLD), None)
     if off >= 0:
         print(f"feedback: the mean passed {THRESHOLD} at timestep {asked}; source off from timestep {off}")
+    elif arguments.language == "adios2":
+        print("feedback: a program that writes with ADIOS2 reads none")
     elif asked is not None:
         print("feedback: it came after the simulation's last timestep, so the source was never off")
     else:

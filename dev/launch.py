@@ -41,6 +41,10 @@ def mpi_command(arguments: argparse.Namespace, ranks: list[Rank], report: Path) 
     programs = {
         "c": [str(ROOT / "build" / "bin" / "heat")],
         "fortran": [str(ROOT / "build" / "bin" / "heat_fortran")],
+        "adios2": [
+            str(ROOT / "build" / "bin" / "heat_adios2"),
+            str(ROOT / "examples" / "heat" / "adios2" / "adios2.xml"),
+        ],
         "python": [sys.executable, str(ROOT / "examples" / "python" / "heat.py")],
     }
     program = [*programs[arguments.language], "--comm", arguments.comm, "--report", str(report)]
@@ -86,7 +90,9 @@ def start_simulation(arguments: argparse.Namespace, environment: dict[str, str],
     ranks = place_ranks(arguments)
     if arguments.control is not None:
         environment = environment | {"DEISA_CONTROL": arguments.control}
-    if arguments.comm == "gloo" or arguments.language == "java":
+    if arguments.language == "adios2":
+        environment = environment | {"ADIOS2_PLUGIN_PATH": str(ROOT / "build" / "lib")}
+    if arguments.comm == "gloo" or arguments.language in ("java", "adios2"):
         master = {"DEISA_MASTER_ADDRESS": "127.0.0.1", "DEISA_MASTER_PORT": str(free_port())}
         environment = environment | master
     if arguments.language == "python":

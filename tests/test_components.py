@@ -37,6 +37,7 @@ MAY_USE: dict[str, set[str]] = {
     },
     "info": {"base", "comm", "control", "settings"},
     "cpp": set(),
+    "adios2": set(),
     "fortran": set(),
 }
 

@@ -47,6 +47,7 @@ def test_defaults(tmp_path):
         ["--ranks", "1", "--size", "33", "--steps", "4"],
         ["--comm", "gloo"],
         ["--language", "fortran"],
+        ["--adios2", "--ranks", "3", "--size", "20", "--steps", "6"],
         ["--language", "fortran", "--comm", "gloo", "--ranks", "6", "--size", "41", "--steps", "4"],
         ["--language", "java"],
         ["--language", "python", "--ranks", "6", "--size", "41", "--steps", "6"],

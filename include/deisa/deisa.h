@@ -199,6 +199,9 @@ typedef struct deisa_options {
   deisa_error_mode error_mode;
   deisa_error_handler error_handler; /**< NULL: report on stderr */
   void* error_handler_data;          /**< passed to error_handler; belongs to the caller */
+  const char* const*
+      settings; /**< "name=value" texts, then NULL: settings by their name in the settings file,
+                     which replace the members above; or NULL */
 } deisa_options;
 
 #define DEISA_OPTIONS_INIT \
@@ -224,6 +227,7 @@ typedef struct deisa_options {
    1,                      \
    0.1,                    \
    DEISA_ERRORS_REPORT,    \
+   NULL,                   \
    NULL,                   \
    NULL}
 

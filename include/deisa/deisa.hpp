@@ -71,6 +71,10 @@ class Bridge {
       given.error_handler = &detail::Handle::handle_error;
       given.error_handler_data = handle_.get();
     }
+    std::vector<const char*> settings;
+    for (const std::string& one : options.settings) settings.push_back(one.c_str());
+    settings.push_back(nullptr);
+    given.settings = settings.data();
     detail::call(deisa_open, &given, &handle_->bridge);
     options.communicator.disown();
   }

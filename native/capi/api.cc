@@ -1,4 +1,5 @@
 // The C ABI: arguments checked, calls serialised, exceptions turned into statuses.
+#include <cstddef>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -51,7 +52,7 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
         throw;
       }
       if (resolved.bridge_id == 0) deisa::keep_refusal(nullptr);
-    } else if (options != nullptr && options->struct_size >= sizeof(*options) &&
+    } else if (options != nullptr && options->struct_size >= offsetof(deisa_options, settings) &&
                options->communicator != nullptr &&
                options->communicator->struct_size >= sizeof(deisa_communicator)) {
       handle->unused_communicator = *options->communicator;

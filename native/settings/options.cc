@@ -1,6 +1,7 @@
 #include "settings/options.hpp"
 
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,29 @@
 
 namespace deisa {
 namespace {
+
+// The size of a deisa_options of 0.2.0, which has no `settings`.
+constexpr size_t kLeastOptions = offsetof(deisa_options, settings);
+
+// The program's settings that are given as text, by name.
+std::map<std::string, std::string> settings_of(const deisa_options& given, Problems& problems) {
+  std::map<std::string, std::string> texts;
+  if (given.struct_size <= kLeastOptions || given.settings == nullptr) return texts;
+  for (const char* const* one = given.settings; *one != nullptr; ++one) {
+    const std::string text = *one;
+    const size_t equals = text.find('=');
+    const std::string name = text.substr(0, equals);
+    if (equals == std::string::npos) {
+      problems.add("settings: '" + text + "': expected name=value");
+    } else if (!is_setting(name)) {
+      problems.add("settings: '" + text + "': there is no such setting: expected " +
+                   known_settings(name));
+    } else if (!texts.emplace(name, text.substr(equals + 1)).second) {
+      problems.add("settings: " + name + " is there twice: expected each once");
+    }
+  }
+  return texts;
+}
 
 // The rank and size of a communicator that was given; checks the table before it is called.
 void adopt_communicator(const deisa_communicator& table, Options& options, Problems& problems) {
@@ -48,7 +72,8 @@ void adopt_communicator(const deisa_communicator& table, Options& options, Probl
 Options read_settings(const deisa_options& given, Environment environment, Problems& problems) {
   const char* config = environment("DEISA_CONFIG");
   const SettingsFile file(config != nullptr ? config : "", problems);
-  const Resolver resolve(environment, file, problems);
+  const auto texts = settings_of(given, problems);
+  const Resolver resolve(environment, file, texts, problems);
   Options options;
   options.config = file.path();
   options.filters = file.filters();
@@ -106,7 +131,7 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
 bool is_disabled(Environment environment) {
   Problems problems;
   const SettingsFile none;
-  const bool disabled = Resolver(environment, none, problems).on("DEISA_DISABLE", false);
+  const bool disabled = Resolver(environment, none, {}, problems).on("DEISA_DISABLE", false);
   refuse_invalid_options(problems);
   return disabled;
 }
@@ -153,7 +178,7 @@ Options resolve_options(const deisa_options& given, Environment environment) {
 }
 
 Options read_options(const deisa_options& given, Environment environment, Problems& problems) {
-  if (given.struct_size < sizeof(deisa_options)) {
+  if (given.struct_size < kLeastOptions) {
     throw Error(DEISA_ERROR_ARGUMENT,
                 "options: struct_size = " + std::to_string(given.struct_size) + ": expected " +
                     std::to_string(sizeof(deisa_options)) +

@@ -1,5 +1,5 @@
-// The options of a bridge: what the caller gave, over which the settings file and then the
-// environment take precedence.
+// The options of a bridge: what the caller gave, over which its settings as text, the settings file
+// and then the environment take precedence.
 #pragma once
 
 #include <map>

@@ -16,6 +16,9 @@ namespace {
 using nlohmann::json;
 using Type = Setting::Type;
 
+// Where a text stands that the program gave.
+constexpr const char* kTexts = "the program's settings";
+
 // Whether a number is one that the setting allows.
 bool allows(const Setting& setting, double value) {
   if (!std::isfinite(value)) return false;
@@ -40,6 +43,11 @@ std::string expected(const Setting& setting) {
 
 }  // namespace
 
+const char* Resolver::text_of(const Setting& setting) const {
+  const auto found = texts_.find(setting.name);
+  return found != texts_.end() && !found->second.empty() ? found->second.c_str() : nullptr;
+}
+
 const char* Resolver::variable_of(const Setting& setting) const {
   const char* value = environment_(setting.variable);
   return value != nullptr && *value != '\0' ? value : nullptr;
@@ -50,8 +58,9 @@ void Resolver::problem(const Setting& setting, const std::string& shown_value) c
   problems_.add(std::string(name) + " = " + shown_value + ": expected " + expected(setting));
 }
 
-void Resolver::problem(const Setting& setting, const char* text) const {
-  problem(setting, std::string("'") + text + "' (from " + setting.variable + ")");
+void Resolver::problem(const Setting& setting, const std::string& text,
+                       const std::string& from) const {
+  problem(setting, "'" + text + "' (from " + from + ")");
 }
 
 void Resolver::problem(const Setting& setting, const json& value) const {
@@ -87,6 +96,7 @@ std::string Resolver::good_text(const Setting& one, const std::string& value,
 std::string Resolver::text(const char* name, const char* given, const char* otherwise) const {
   const Setting& one = setting(name);
   std::optional<std::string> result;
+  if (const char* value = text_of(one)) result = good_text(one, value, kTexts);
   if (const json* in_file = file_.find(one.name)) {
     if (!in_file->is_string()) {
       problem(one, *in_file);
@@ -105,18 +115,20 @@ std::string Resolver::text(const char* name, const char* given, const char* othe
 
 double Resolver::in_range(const Setting& one, double given) const {
   std::optional<double> result;
-  // A value of the file is checked even where the environment replaces it.
+  const auto take = [&](const std::string& text, const std::string& from) {
+    const std::optional<double> value = parse_number(text.c_str());
+    const bool good = value && allows(one, *value);
+    if (!good) problem(one, text, from);
+    result = good ? *value : some_value(one);
+  };
+  // Each value is checked, even where another replaces it.
+  if (const char* text = text_of(one)) take(text, kTexts);
   if (const json* value = file_.find(one.name)) {
     const bool good = value->is_number() && allows(one, value->get<double>());
     if (!good) problem(one, *value);
     result = good ? value->get<double>() : some_value(one);
   }
-  if (const char* text = variable_of(one)) {
-    const std::optional<double> value = parse_number(text);
-    const bool good = value && allows(one, *value);
-    if (!good) problem(one, text);
-    result = good ? *value : some_value(one);
-  }
+  if (const char* text = variable_of(one)) take(text, one.variable);
   if (result) return *result;
   if (allows(one, given)) return given;
   problem(one, number_text(given));
@@ -134,16 +146,18 @@ double Resolver::number(const char* name, double given) const {
 bool Resolver::on(const char* name, bool given) const {
   const Setting& one = setting(name);
   bool result = given;
+  const auto take = [&](const std::string& text, const std::string& from) {
+    const std::optional<bool> truth = parse_truth(text);
+    if (!truth) problem(one, text, from);
+    result = truth.value_or(result);
+  };
+  if (const char* text = text_of(one)) take(text, kTexts);
   if (const json* value = file_.find(one.name)) {
     const std::optional<bool> truth = truth_of(*value);
     if (!truth) problem(one, *value);
     result = truth.value_or(result);
   }
-  if (const char* text = variable_of(one)) {
-    const std::optional<bool> truth = parse_truth(text);
-    if (!truth) problem(one, text);
-    result = truth.value_or(result);
-  }
+  if (const char* text = variable_of(one)) take(text, one.variable);
   return result;
 }
 
@@ -156,16 +170,18 @@ int Resolver::choice_index(const char* name, int given) const {
                                 : std::nullopt;
   };
   std::optional<int> result;
+  const auto take = [&](const std::string& text, const std::string& from) {
+    result = index_of(text);
+    if (!result) problem(one, text, from);
+    result = result.value_or(0);
+  };
+  if (const char* text = text_of(one)) take(text, kTexts);
   if (const json* value = file_.find(one.name)) {
     result = value->is_string() ? index_of(value->get<std::string>()) : std::nullopt;
     if (!result) problem(one, *value);
     result = result.value_or(0);
   }
-  if (const char* text = variable_of(one)) {
-    const std::optional<int> index = index_of(text);
-    if (!index) problem(one, text);
-    result = index.value_or(0);
-  }
+  if (const char* text = variable_of(one)) take(text, one.variable);
   if (result) return *result;
   if (given >= 0 && static_cast<size_t>(given) < words.size()) return given;
   problem(one, std::to_string(given));

@@ -1,11 +1,12 @@
-// The value of one setting: the caller's, replaced by the settings file's, then by the
-// environment's.
+// The value of one setting: the caller's, replaced by that of the caller's texts, the settings
+// file's, then by the environment's.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/problems.hpp"
 #include "settings/options.hpp"
@@ -15,13 +16,15 @@
 namespace deisa {
 
 // Each function names a setting of the table and takes the value that the caller gave. Every value
-// of the file and of the environment is checked by the table, also one that another replaces; the
+// of the texts, the file and the environment is checked by the table, also one that another replaces; the
 // caller's where it counts. A value with a problem is added to the problems, and the result is then
 // some value in the range.
 class Resolver {
  public:
-  Resolver(Environment environment, const SettingsFile& file, Problems& problems)
-      : environment_(environment), file_(file), problems_(problems) {}
+  // `texts`: by the setting's name.
+  Resolver(Environment environment, const SettingsFile& file,
+           std::map<std::string, std::string> texts, Problems& problems)
+      : environment_(environment), file_(file), texts_(std::move(texts)), problems_(problems) {}
 
   // `given` may be NULL or empty, for `otherwise`.
   std::string text(const char* name, const char* given, const char* otherwise) const;
@@ -41,14 +44,17 @@ class Resolver {
                         const std::string& from) const;
   int choice_index(const char* name, int given) const;
   double in_range(const Setting& setting, double given) const;
+  // The value of the caller's texts, or NULL.
+  const char* text_of(const Setting& setting) const;
   // The environment's value, or NULL.
   const char* variable_of(const Setting& setting) const;
   void problem(const Setting& setting, const std::string& shown_value) const;
-  void problem(const Setting& setting, const char* text) const;
+  void problem(const Setting& setting, const std::string& text, const std::string& from) const;
   void problem(const Setting& setting, const nlohmann::json& value) const;
 
   Environment environment_;
   const SettingsFile& file_;
+  std::map<std::string, std::string> texts_;
   Problems& problems_;
 };
 

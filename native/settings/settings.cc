@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "base/nearest.hpp"
 
 namespace deisa {
 namespace {
@@ -212,6 +213,28 @@ const Setting& setting(const std::string& name) {
     if (!name.empty() && (name == one.name || name == one.variable)) return one;
   }
   throw Error(DEISA_ERROR_INTERNAL, "there is no setting '" + name + "'");
+}
+
+bool is_setting(const std::string& name) {
+  for (const Setting& one : all_settings()) {
+    if (!name.empty() && name == one.name) return true;
+  }
+  return false;
+}
+
+std::string known_settings(const std::string& given, const std::string& more) {
+  std::vector<std::string> names;
+  if (!more.empty()) names.push_back(more);
+  for (const Setting& one : all_settings()) {
+    if (*one.name != '\0') names.push_back(one.name);
+  }
+  const std::string near = nearest(given, names);
+  std::string keys = near.empty() ? "" : near + "? Else one of ";
+  for (const Setting& one : all_settings()) {
+    const bool common = one.group == Group::kOption || one.group == Group::kBeyond;
+    if (common && *one.name != '\0') keys += std::string(one.name) + ", ";
+  }
+  return keys + (more.empty() ? "" : more + ", ") + "or one of docs/settings.md";
 }
 
 bool is_text(const Setting& setting) {

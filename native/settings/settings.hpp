@@ -48,6 +48,11 @@ const std::vector<Setting>& all_settings();
 // By its name, or by its variable. Throws Error(DEISA_ERROR_INTERNAL) if there is none.
 const Setting& setting(const std::string& name);
 
+// Whether a settings file may have this key.
+bool is_setting(const std::string& name);
+// What a name that is none could have been: the nearest, else the common ones and `more`, as a list.
+std::string known_settings(const std::string& given, const std::string& more = "");
+
 // Whether its value is some text, which a settings file must quote as such.
 bool is_text(const Setting& setting);
 

@@ -10,7 +10,6 @@
 
 #include "base/file_descriptor.hpp"
 #include "base/json_text.hpp"
-#include "base/nearest.hpp"
 #include "settings/settings.hpp"
 #include "settings/yaml_library.hpp"
 
@@ -46,28 +45,6 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-std::string known_keys(const std::string& given) {
-  std::vector<std::string> names = {"arrays"};
-  for (const Setting& one : all_settings()) {
-    if (*one.name != '\0') names.push_back(one.name);
-  }
-  const std::string near = nearest(given, names);
-  std::string keys = near.empty() ? "" : near + "? Else one of ";
-  for (const Setting& one : all_settings()) {
-    const bool common =
-        one.group == Setting::Group::kOption || one.group == Setting::Group::kBeyond;
-    if (common && *one.name != '\0') keys += std::string(one.name) + ", ";
-  }
-  return keys + "arrays, or one of docs/settings.md";
-}
-
-bool is_setting(const std::string& key) {
-  for (const Setting& one : all_settings()) {
-    if (!key.empty() && key == one.name) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(path) {
@@ -84,7 +61,7 @@ SettingsFile::SettingsFile(const std::string& path, Problems& problems) : path_(
       read_filters(value, problems);
     } else if (!is_setting(key)) {
       problems.add(path + ": " + shown(key) + " = " + shown(value) +
-                   ": there is no such setting: expected " + known_keys(key));
+                   ": there is no such setting: expected " + known_settings(key, "arrays"));
     } else if (!value.is_null()) {
       values[key] = value;
     } else if (key == "backend") {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -71,6 +72,50 @@ class SettingsTest : public ::testing::Test {
   deisa_options given = DEISA_OPTIONS_INIT;
   std::string folder_;
 };
+
+TEST_F(SettingsTest, TextsReplaceTheMembersAndGiveWayToFileAndEnvironment) {
+  const char* const texts[] = {
+      "comm_timeout=3.5", "window=7",       "backend=file",       "node_id=a=b", "status=yes",
+      "max_ahead=",       "init_retries=4", "acknowledge=stored", "cache=none",  nullptr};
+  given.window = 2;
+  given.max_ahead = 5;
+  given.settings = texts;
+  Options options = resolve();
+  EXPECT_EQ(options.comm_timeout, 3.5);
+  EXPECT_EQ(options.window, 7);
+  EXPECT_EQ(options.backend, BackendKind::kFile);
+  EXPECT_EQ(options.node_id, "a=b");
+  EXPECT_TRUE(options.statistics);
+  EXPECT_EQ(options.max_ahead, 5) << "an empty text counts as none";
+  EXPECT_EQ(options.init_retries, 4);
+  EXPECT_EQ(options.acknowledge, DEISA_ACK_STORED);
+  EXPECT_EQ(options.place("DEISA_CACHE"), "none");
+  write(R"({"window": 8, "init_retries": 5})");
+  variables()["DEISA_INIT_RETRIES"] = "6";
+  options = resolve();
+  EXPECT_EQ(options.window, 8);
+  EXPECT_EQ(options.init_retries, 6);
+  given.struct_size = offsetof(deisa_options, settings);  // a program of 0.2.0
+  EXPECT_EQ(resolve().comm_timeout, 120);
+}
+
+TEST_F(SettingsTest, WrongTextsAreNamedTogether) {
+  const char* const texts[] = {
+      "window=0",       "comm_timeout=soon", "comm_timeot=3", "acknowledge",
+      "when_full=wait", "status=perhaps",    "window=3",      nullptr};
+  given.settings = texts;
+  const std::string message = refused();
+  for (const char* part :
+       {"window = '0' (from the program's settings): expected at least 1",
+        "comm_timeout = 'soon' (from the program's settings): expected seconds, more than 0",
+        "settings: 'comm_timeot=3': there is no such setting: expected comm_timeout?",
+        "settings: 'acknowledge': expected name=value",
+        "when_full = 'wait' (from the program's settings): expected one of block skip fail",
+        "status = 'perhaps' (from the program's settings): expected true, yes, on",
+        "settings: window is there twice: expected each once"}) {
+    EXPECT_TRUE(contains(message, part));
+  }
+}
 
 // A value that the setting allows, and is not its default.
 std::string good_value(const Setting& one) {

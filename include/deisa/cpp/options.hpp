@@ -85,6 +85,8 @@ struct Options {
   // Gets the failures of DEISA_ERRORS_REPORT, during the call that found them; must not call the
   // bridge. That call throws what the handler throws. Empty: they are reported on stderr.
   std::function<void(const Exception&)> error_handler;
+  // "name=value": settings by their name in the settings file, which replace the members above.
+  std::vector<std::string> settings;
 };
 
 // ---- Arrays -----------------------------------------------------------------------------------

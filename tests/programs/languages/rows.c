@@ -92,6 +92,8 @@ int main(void) {
   double block[4][5], sparse[2][6], chunk[2][3], turned[3][2];
   uint16_t numbers[2][3];
   deisa_options options = DEISA_OPTIONS_INIT;
+  const char* const settings[] = {"max_in_flight=3", NULL};
+  options.settings = settings;
   options.error_handler = handle;
   options.error_handler_data = &reported;
   expect(deisa_open(&options, &bridge, &error) == DEISA_OK, "open");
@@ -121,6 +123,7 @@ int main(void) {
 
   expect(deisa_send(bridge, "written-start", chunk, 0, &error) == DEISA_OK, "start");
   done("start");
+  done("settings as text"); /* a wrong one is refused: see settings_test.cc */
   expect(deisa_send(bridge, "written-halo", block, 0, &error) == DEISA_OK, "halo");
   done("halo");
   expect(deisa_send(bridge, "written-order", turned, 0, &error) == DEISA_OK, "order");

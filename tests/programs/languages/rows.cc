@@ -61,6 +61,7 @@ int main() {
   options.error_handler = [&](const deisa::Exception& failure) {
     reported += failure.status() == DEISA_ERROR_RESOURCE ? 1 : 0;
   };
+  options.settings = {"max_in_flight=3"};
   deisa::Bridge bridge(std::move(options));
   deisa::Layout halo = layout();
   halo.halo_before = halo.halo_after = {1, 1};
@@ -88,6 +89,7 @@ int main() {
 
   bridge.send("written-start", chunk, 0);
   done("start");
+  done("settings as text");
   bridge.send_pointer("written-halo", &block[0][0], 0);
   done("halo");
   bridge.send_pointer("written-order", &turned[0][0], 0);
