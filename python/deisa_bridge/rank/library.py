@@ -116,6 +116,7 @@ class Options(Sized):
         ("error_mode", c_int32),
         ("error_handler", ErrorHandler),
         ("error_handler_data", c_void_p),
+        ("settings", POINTER(c_char_p)),
     )
     DEFAULTS = {  # noqa: RUF012
         **{"bridge_id": -1, "world_size": -1, "master_port": -1},
