@@ -86,7 +86,7 @@ install(FILES ${PROJECT_BINARY_DIR}/cmake/deisaConfig.cmake ${PROJECT_BINARY_DIR
   DESTINATION ${DEISA_PACKAGE_DIR})
 
 install(DIRECTORY python/deisa_bridge DESTINATION ${CMAKE_INSTALL_DATADIR}/deisa/python
-  FILES_MATCHING PATTERN "*.py" PATTERN "__pycache__" EXCLUDE)
+  FILES_MATCHING PATTERN "*.py" PATTERN "py.typed" PATTERN "__pycache__" EXCLUDE)
 # Maven makes the jar, after this build: it is looked for when installing.
 set(DEISA_JAR ${PROJECT_SOURCE_DIR}/java/target/deisa-bridge-${PROJECT_VERSION}.jar)
 install(CODE "

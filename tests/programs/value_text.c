@@ -43,6 +43,7 @@ void print_value(FILE* to, const deisa_value* value) {
       break;
     case DEISA_VALUE_STRING:
     case DEISA_VALUE_BYTES:
+    case DEISA_VALUE_PICKLE: /* without deisa_use_pickle there is none */
       fputs(value->kind == DEISA_VALUE_STRING ? "{\"text\":" : "{\"bytes\":", to);
       print_hex(to, value->data, value->size);
       fputc('}', to);
