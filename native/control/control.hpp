@@ -49,4 +49,8 @@ class Control {
                            const std::string& request, const Deadline& deadline) = 0;
 };
 
+// For the kind of an error in a reply: the name of the status in lower case, as in "timeout".
+// DEISA_ERROR_CONNECTION for one that is not known.
+deisa_status status_of_kind(const std::string& kind);
+
 }  // namespace deisa

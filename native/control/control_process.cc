@@ -49,15 +49,16 @@ std::string text_of(const std::string& text) {
   return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-deisa_status status_of(const std::string& kind) {
-  return kind == "timeout"       ? DEISA_ERROR_TIMEOUT
+}  // namespace
+
+deisa_status status_of_kind(const std::string& kind) {
+  return kind == "argument"      ? DEISA_ERROR_ARGUMENT
+         : kind == "contract"    ? DEISA_ERROR_CONTRACT
+         : kind == "timeout"     ? DEISA_ERROR_TIMEOUT
          : kind == "unsupported" ? DEISA_ERROR_UNSUPPORTED
-         : kind == "argument"    ? DEISA_ERROR_ARGUMENT
          : kind == "internal"    ? DEISA_ERROR_INTERNAL
                                  : DEISA_ERROR_CONNECTION;
 }
-
-}  // namespace
 
 ControlProcess::ControlProcess(Places places, Launch launch, const Settings& settings)
     : places_(std::move(places)),
@@ -160,7 +161,7 @@ std::string ControlProcess::request(const std::string& what, std::string fields,
     const json value = error.is_object() ? error.value(key, json()) : json();
     return value.is_string() ? value.get<std::string>() : std::string();
   };
-  throw Error(status_of(field("kind")), field("message"));
+  throw Error(status_of_kind(field("kind")), field("message"));
 }
 
 void ControlProcess::connect(const Deadline& deadline) {

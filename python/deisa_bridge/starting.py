@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-NO_TIMESTEP = -(1 << 63)
+from deisa_bridge.status import NO_TIMESTEP
+
 NOBODY = -1
 """As the rank of a span that is of no rank."""
 

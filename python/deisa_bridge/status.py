@@ -10,6 +10,9 @@ NO_TIMESTEP = -(2**63)
 NO_SLOT = 0xFFFFFFFF
 """The wire's kNone: no slot, and no array."""
 
+MAX_DIMENSIONS = 32
+"""DEISA_MAX_DIMENSIONS."""
+
 END_MARKER_ARRAY = "__deisa_last_iteration_array"
 """The array whose arrival ends the analytics; bridge 0 defines it."""
 

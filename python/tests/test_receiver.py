@@ -16,15 +16,14 @@ import pytest
 from conftest import node_library
 
 from deisa_bridge.node import receiver as wire
-from deisa_bridge.node.receiver import NO_TIMESTEP, Receiver, ReceiverClosed, ReceiverError
-from deisa_bridge.status import Status
+from deisa_bridge.node.receiver import Receiver, ReceiverClosed, ReceiverError
+from deisa_bridge.status import NO_SLOT, NO_TIMESTEP, Status
 
 GOLDEN = Path(__file__).resolve().parents[2] / "native" / "ipc" / "wire_golden.txt"
 HEADER = struct.Struct("=IHHQqIIiIQ")  # magic kind flags sequence timestep array slot status payload value
 GEOMETRY = struct.Struct("=QQQII")
 MAGIC = 0x41534944
 PAGE = 65536  # a multiple of every page size in use
-NO_SLOT = wire.NONE
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE, ASK = range(1, 11)
 WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE, GATE, CHANGED = range(64, 75)
@@ -360,7 +359,7 @@ def test_a_malformed_message_ends_one_connection_only(receiver, rank, path):
     bad = BareRank(path, 1)
     bad.send(b"nonsense")
     header, text, _ = bad.receive()
-    assert (header["kind"], header["status"]) == (REFUSED, wire.ERROR_ARGUMENT)
+    assert (header["kind"], header["status"]) == (REFUSED, Status.ARGUMENT)
     assert b"8 bytes" in text
     lost = expect(receiver, wire.Lost)
     assert lost.bridge_id == -1 and lost.reason == text.decode()

@@ -56,12 +56,7 @@ json parse_reply(const std::string& reply) {
     throw Error(DEISA_ERROR_INTERNAL, "the node actor's reply is not a JSON object: " + reply);
   }
   if (parsed.contains("error")) {
-    const std::string kind = parsed.value("kind", "connection");
-    throw Error(kind == "contract"      ? DEISA_ERROR_CONTRACT
-                : kind == "timeout"     ? DEISA_ERROR_TIMEOUT
-                : kind == "unsupported" ? DEISA_ERROR_UNSUPPORTED
-                                        : DEISA_ERROR_CONNECTION,
-                parsed.at("error").get<std::string>());
+    throw Error(status_of_kind(parsed.value("kind", "")), parsed.at("error").get<std::string>());
   }
   return parsed;
 }

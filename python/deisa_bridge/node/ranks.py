@@ -14,7 +14,7 @@ import numpy as np
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.node.values import DTYPES
-from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
+from deisa_bridge.status import END_MARKER_ARRAY, MAX_DIMENSIONS, BridgeError
 
 DEFAULT_STEP_TIMEOUT = 120.0
 REGISTER_TIMEOUT = 60.0
@@ -144,10 +144,12 @@ def _shape(definition: dict, name: str, key: str, least: int) -> tuple[int, ...]
     value = definition.get(key)
     if (
         not isinstance(value, list)
-        or not 1 <= len(value) <= 32
+        or not 1 <= len(value) <= MAX_DIMENSIONS
         or not all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in value)
     ):
-        raise ValueError(f"array '{name}': {key} is {value!r}: expected 1 to 32 integers >= {least}")
+        raise ValueError(
+            f"array '{name}': {key} is {value!r}: expected 1 to {MAX_DIMENSIONS} integers >= {least}"
+        )
     return tuple(value)
 
 

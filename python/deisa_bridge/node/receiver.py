@@ -17,15 +17,8 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-NONE = 0xFFFFFFFF  # no array, no slot
-NO_TIMESTEP = -(2**63)
-LAST_OF_STEP = 1
-
-OK = 0
-NOT_FOUND = 2
-PENDING = 4
-ERROR_ARGUMENT = -1
-ERROR_CONNECTION = -5
+from deisa_bridge.node import library as abi
+from deisa_bridge.status import NO_SLOT, NO_TIMESTEP, Status
 
 
 class ReceiverClosed(Exception):
@@ -174,85 +167,15 @@ class Counters:
     queued_events: int
 
 
-class _CChunk(ctypes.Structure):
-    _fields_ = [
-        ("array", ctypes.c_uint32),
-        ("slot", ctypes.c_uint32),
-        ("address", ctypes.c_uint64),
-        ("bytes", ctypes.c_uint64),
-    ]
-
-
-class _CEvent(ctypes.Structure):
-    _fields_ = [
-        ("kind", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("connection", ctypes.c_uint64),
-        ("bridge_id", ctypes.c_int32),
-        ("array", ctypes.c_uint32),
-        ("sequence", ctypes.c_uint64),
-        ("timestep", ctypes.c_int64),
-        ("value", ctypes.c_uint64),
-        ("count", ctypes.c_uint64),
-        ("payload", ctypes.c_void_p),
-    ]
-
-
-class _CCounters(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in Counters.__dataclass_fields__]
-
-
-_U32, _U64, _I32, _I64 = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_int32, ctypes.c_int64
-_TEXT = [ctypes.c_char_p, ctypes.c_size_t]
-# Arguments after the receiver of the functions that answer a rank.
-_ANSWERS = {
-    "welcome": [_U64, _U64],
-    "refuse": [_U64, _I32, *_TEXT],
-    "stored": [_U64, _U64, _U32, _U32],
-    "announced": [_U64, _U64, _U32],
-    "failed": [_U64, _U64, _U32, _U32, _I32, _I64, *_TEXT],
-    "value": [_U64, _U64, _I32, _I32, *_TEXT],
-    "changed": [_U64, _I32, *_TEXT, *_TEXT],
-    "done": [_U64, _U64, _I32, *_TEXT],
-    "notice": [_U64, _I32, *_TEXT],
-    "final_notice": [_U64, _I32, *_TEXT],
-    "gate": [_U64, _U64, _I32, _I64, *_TEXT],
-    "trace": [ctypes.c_char_p, ctypes.c_char_p],
-    "span": [ctypes.c_char_p, _I32, ctypes.c_char_p, _I64, _I64, _I64],
-    "close": [_U64],
-    "release": [_U64],
-}
-
-
-def _load(library: str | os.PathLike[str]) -> ctypes.CDLL:
-    lib = ctypes.CDLL(os.fspath(library))
-    lib.deisa_node_open.argtypes = [
-        ctypes.c_char_p,
-        ctypes.POINTER(ctypes.c_void_p),
-        ctypes.c_char_p,
-        ctypes.c_size_t,
-    ]
-    lib.deisa_node_next.argtypes = [ctypes.c_void_p, ctypes.POINTER(_CEvent), _I32]
-    lib.deisa_node_get_counters.argtypes = [ctypes.c_void_p, ctypes.POINTER(_CCounters)]
-    lib.deisa_node_get_counters.restype = None
-    for name in ("stop", "destroy"):
-        function = getattr(lib, f"deisa_node_{name}")
-        function.argtypes = [ctypes.c_void_p]
-        function.restype = None
-    for name, arguments in _ANSWERS.items():
-        getattr(lib, f"deisa_node_{name}").argtypes = [ctypes.c_void_p, *arguments]
-    return lib
-
-
 class _Native:
     """Owns the native receiver; destroyed with the last of the Receiver and the leases."""
 
     def __init__(self, library: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-        self.lib = _load(library)
+        self.lib = abi.load(library)
         handle = ctypes.c_void_p()
         message = ctypes.create_string_buffer(4096)
         status = self.lib.deisa_node_open(os.fsencode(path), ctypes.byref(handle), message, len(message))
-        if status != OK:
+        if status != Status.OK:
             raise ReceiverError(status, message.value.decode("utf-8", "replace"))
         self.handle = handle
         # Not at the interpreter's exit: a daemon thread may still be inside next().
@@ -306,60 +229,59 @@ class Receiver:
     def next(self, timeout: float | None = None) -> Event | None:
         """The next event, or None after `timeout` seconds. ReceiverClosed when closed and drained."""
         milliseconds = -1 if timeout is None else min(math.ceil(max(timeout, 0.0) * 1000), 2**31 - 1)
-        raw = _CEvent()
+        raw = abi.Event()
         status = self._native.lib.deisa_node_next(self._native.handle, ctypes.byref(raw), milliseconds)
-        if status == PENDING:
+        if status == Status.PENDING:
             return None
-        if status == ERROR_CONNECTION:
+        if status == Status.CONNECTION:
             raise ReceiverClosed("the receiver is closed")
-        if status != OK:
+        if status != Status.OK:
             raise RuntimeError(f"deisa_node_next failed with status {status}")
         return self._event(raw)
 
-    def _event(self, raw: _CEvent) -> Event:
+    def _event(self, raw: abi.Event) -> Event:
         base = (raw.connection, raw.bridge_id, raw.sequence)
         lease = self._leases.get(raw.connection)
         if lease is None:
             lease = self._leases[raw.connection] = _Lease(self._native, raw.connection)
-        if raw.kind == 4:
-            items = (_CChunk * raw.count).from_address(raw.payload) if raw.count else ()
+        if raw.kind == abi.EventKind.STEP:
+            items = (abi.Chunk * raw.count).from_address(raw.payload) if raw.count else ()
             chunks = tuple(Chunk(item.array, item.slot, item.bytes, item.address, lease) for item in items)
-            return Step(*base, raw.timestep, bool(raw.flags & LAST_OF_STEP), chunks)
+            return Step(*base, raw.timestep, bool(raw.flags & abi.LAST_OF_STEP), chunks)
         text = ctypes.string_at(raw.payload, raw.count).decode("utf-8", "replace") if raw.count else ""
         match raw.kind:
-            case 1:
+            case abi.EventKind.HELLO:
                 return Hello(*base, text)
-            case 2:
+            case abi.EventKind.DEFINE:
                 return Define(*base, raw.array, text)
-            case 3:
+            case abi.EventKind.READY:
                 return Ready(*base)
-            case 5:
+            case abi.EventKind.PROGRESS:
                 return Progress(*base, raw.timestep)
-            case 6:
+            case abi.EventKind.GET:
                 timestep = None if raw.timestep == NO_TIMESTEP else raw.timestep
                 return Get(*base, text, timestep, raw.value / 1000, bool(raw.flags))
-            case 7:
+            case abi.EventKind.DELETE:
                 return Delete(*base, text)
-            case 8:
+            case abi.EventKind.END:
                 return End(*base, raw.timestep)
-            case 9:
+            case abi.EventKind.BYE:
                 self._ended.add(raw.connection)
                 return Bye(*base, bool(raw.flags))
-            case 10:
+            case abi.EventKind.LOST:
                 self._ended.add(raw.connection)
                 return Lost(*base, text)
-            case 11:
+            case abi.EventKind.ASK:
                 return Ask(*base, raw.timestep, bool(raw.flags))
         raise RuntimeError(f"the library made an event of unknown kind {raw.kind}: do the versions match?")
 
     def _answer(self, name: str, *arguments: object) -> bool:
-        native = self._native
-        status = getattr(native.lib, f"deisa_node_{name}")(native.handle, *arguments)
-        if status == OK:
+        status = getattr(self._native.lib, f"deisa_node_{name}")(self._native.handle, *arguments)
+        if status == Status.OK:
             return True
-        if status == ERROR_CONNECTION:
+        if status == Status.CONNECTION:
             return False
-        if status == ERROR_ARGUMENT:
+        if status == Status.ARGUMENT:
             raise ValueError(f"{name}{arguments} does not fit the state of the connection")
         raise RuntimeError(f"deisa_node_{name} failed with status {status}")
 
@@ -379,7 +301,7 @@ class Receiver:
         """The chunk is an object in the store. Frees its slot, also when False is returned."""
         return self._answer("stored", connection, sequence, array, slot)
 
-    def announced(self, connection: int, sequence: int, array: int = NONE) -> bool:
+    def announced(self, connection: int, sequence: int, array: int = NO_SLOT) -> bool:
         """The head actor knows the chunk, or the end marker."""
         return self._answer("announced", connection, sequence, array)
 
@@ -389,8 +311,8 @@ class Receiver:
         sequence: int,
         status: int,
         text: str,
-        array: int = NONE,
-        slot: int = NONE,
+        array: int = NO_SLOT,
+        slot: int = NO_SLOT,
         timestep: int = NO_TIMESTEP,
     ) -> bool:
         """Frees the slot, if one is given. `status` is negative."""
@@ -400,14 +322,14 @@ class Receiver:
         """Answers Get with MessagePack, or with None: there is no such value. `kept`: the rank keeps it until
         `changed` notifies it of a change."""
         if packed is None:
-            return self._answer("value", connection, sequence, NOT_FOUND, int(kept), None, 0)
-        return self._answer("value", connection, sequence, OK, int(kept), packed, len(packed))
+            return self._answer("value", connection, sequence, Status.NOT_FOUND, int(kept), None, 0)
+        return self._answer("value", connection, sequence, Status.OK, int(kept), packed, len(packed))
 
     def changed(self, connection: int, key: str, packed: bytes | None, known: bool = True) -> bool:
         """Notifies a rank of the new value of a key that it keeps, or None: there is none any more. Not
         `known`: the rank has to ask for it."""
-        status = PENDING if not known else NOT_FOUND if packed is None else OK
-        encoded, data = key.encode("utf-8", "replace"), packed if status == OK else b""
+        status = Status.PENDING if not known else Status.NOT_FOUND if packed is None else Status.OK
+        encoded, data = key.encode("utf-8", "replace"), packed if status == Status.OK else b""
         return self._answer("changed", connection, status, encoded, len(encoded), data, len(data))
 
     def value_failed(self, connection: int, sequence: int, status: int, text: str) -> bool:
@@ -416,7 +338,7 @@ class Receiver:
             raise ValueError(f"an error has a negative status, not {status}")
         return self._answer_text("value", connection, sequence, status, 0, text=text)
 
-    def done(self, connection: int, sequence: int, status: int = OK, text: str = "") -> bool:
+    def done(self, connection: int, sequence: int, status: int = Status.OK, text: str = "") -> bool:
         """Answers Delete, or Define. `status` is negative for a failure."""
         return self._answer_text("done", connection, sequence, status, text=text)
 
@@ -464,6 +386,6 @@ class Receiver:
 
     def counters(self) -> Counters:
         """Numbers since the start; `connections`, `mapped_bytes` and `queued_events` are of now."""
-        raw = _CCounters()
+        raw = abi.Counters()
         self._native.lib.deisa_node_get_counters(self._native.handle, ctypes.byref(raw))
         return Counters(*(getattr(raw, name) for name in Counters.__dataclass_fields__))

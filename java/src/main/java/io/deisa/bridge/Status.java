@@ -28,6 +28,8 @@ public enum Status {
     /** A defect of the library. */
     INTERNAL(-8);
 
+    private static final Status[] ALL = values(); // values() makes a copy
+
     private final int code;
 
     Status(int code) {
@@ -41,20 +43,11 @@ public enum Status {
 
     /** The status with this value; {@link #INTERNAL} for one that is not known. */
     public static Status of(int code) {
-        return switch (code) {
-            case 0 -> OK;
-            case 1 -> SKIPPED;
-            case 2 -> NOT_FOUND;
-            case 3 -> REPORTED;
-            case 4 -> PENDING;
-            case -1 -> ARGUMENT;
-            case -2 -> CONTRACT;
-            case -3 -> TIMEOUT;
-            case -4 -> COMMUNICATOR;
-            case -5 -> CONNECTION;
-            case -6 -> RESOURCE;
-            case -7 -> UNSUPPORTED;
-            default -> INTERNAL;
-        };
+        for (Status status : ALL) {
+            if (status.code == code) {
+                return status;
+            }
+        }
+        return INTERNAL;
     }
 }

@@ -35,6 +35,18 @@ public final class Deisa {
     /** {@code DEISA_NO_TIMESTEP} and {@code DEISA_LATEST}. */
     public static final long NO_TIMESTEP = Long.MIN_VALUE;
 
+    // deisa_value_kind
+    static final int VALUE_NULL = 0;
+    static final int VALUE_BOOL = 1;
+    static final int VALUE_INTEGER = 2;
+    static final int VALUE_UNSIGNED = 3;
+    static final int VALUE_NUMBER = 4;
+    static final int VALUE_STRING = 5;
+    static final int VALUE_BYTES = 6;
+    static final int VALUE_LIST = 7;
+    static final int VALUE_MAP = 8;
+    static final int VALUE_ARRAY = 9;
+
     static {
         load();
     }

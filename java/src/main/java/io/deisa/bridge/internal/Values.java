@@ -36,27 +36,27 @@ public final class Values {
     /** Copies the value at this address, which the native library has made. IllegalArgumentException when it is too large. */
     public static Object read(long value) {
         switch (MemoryUtil.getInt(value + KIND)) {
-            case 0:
+            case Deisa.VALUE_NULL:
                 return null;
-            case 1:
+            case Deisa.VALUE_BOOL:
                 return MemoryUtil.getLong(value + INTEGER) != 0;
-            case 2:
+            case Deisa.VALUE_INTEGER:
                 return MemoryUtil.getLong(value + INTEGER);
-            case 3:
+            case Deisa.VALUE_UNSIGNED:
                 return new BigInteger(Long.toUnsignedString(MemoryUtil.getLong(value + UNSIGNED)));
-            case 4:
+            case Deisa.VALUE_NUMBER:
                 return Double.longBitsToDouble(MemoryUtil.getLong(value + NUMBER));
-            case 5:
+            case Deisa.VALUE_STRING:
                 return new String(bytes(value), StandardCharsets.UTF_8);
-            case 6:
+            case Deisa.VALUE_BYTES:
                 return bytes(value);
-            case 7:
+            case Deisa.VALUE_LIST:
                 List<Object> list = new ArrayList<>();
                 for (int i = 0; i < size(value); i++) {
                     list.add(read(item(value, i)));
                 }
                 return list;
-            case 8:
+            case Deisa.VALUE_MAP:
                 Map<String, Object> map = new LinkedHashMap<>();
                 for (int i = 0; i < size(value); i++) {
                     map.put(
@@ -64,8 +64,10 @@ public final class Values {
                             read(item(value, i)));
                 }
                 return map;
-            default:
+            case Deisa.VALUE_ARRAY:
                 return array(value);
+            default:
+                throw new IllegalStateException("a value of an unknown kind: do the versions match?");
         }
     }
 
