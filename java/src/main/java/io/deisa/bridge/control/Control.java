@@ -1,5 +1,6 @@
 package io.deisa.bridge.control;
 
+import com.google.gson.JsonObject;
 import io.ray.api.ObjectRef;
 import io.ray.api.PyActorHandle;
 import io.ray.api.Ray;
@@ -86,14 +87,12 @@ final class Control {
      * Runs a function of the table in {@code deisa_bridge.control} as a Ray task without CPUs and returns its reply. The
      * request gets the driver's node as {@code "ray_node_id"}.
      *
-     * @param request a JSON object
      * @param timeoutMs milliseconds, at least 1
      */
-    String run(String function, String request, long timeoutMs) throws ControlException {
+    String run(String function, JsonObject request, long timeoutMs) throws ControlException {
+        request.addProperty("ray_node_id", nodeId());
         return ask("the Ray task " + function + " of " + MODULE, timeoutMs, () -> {}, () -> Ray.task(
-                        PyFunction.of(MODULE, "run", String.class),
-                        function,
-                        JsonObject.with(request, "ray_node_id", nodeId()))
+                        PyFunction.of(MODULE, "run", String.class), function, request.toString())
                 .setResource("CPU", 0.0)
                 .remote());
     }
@@ -105,7 +104,7 @@ final class Control {
      * @param timeoutMs milliseconds, at least 1
      * @param meanwhile is run when the actor has been asked
      */
-    String call(String actor, String method, String request, long timeoutMs, Runnable meanwhile)
+    String call(String actor, String method, JsonObject request, long timeoutMs, Runnable meanwhile)
             throws ControlException {
         String what = "the call of " + method + " of the actor " + actor;
         return ask(what, timeoutMs, meanwhile, () -> {
@@ -114,7 +113,7 @@ final class Control {
                             ControlException.Kind.CONNECTION,
                             "there is no actor " + actor + " in Ray's namespace " + NAMESPACE
                                     + ": it was never created, or it has ended"))
-                    .task(PyActorMethod.of(method, String.class), request)
+                    .task(PyActorMethod.of(method, String.class), request.toString())
                     .remote();
         });
     }

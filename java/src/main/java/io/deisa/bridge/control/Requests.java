@@ -1,7 +1,10 @@
 package io.deisa.bridge.control;
 
+import com.google.gson.JsonElement;
+import com.google.gson.JsonNull;
+import com.google.gson.JsonObject;
 import io.deisa.bridge.control.ControlException.Kind;
-import java.util.Map;
+import java.util.Locale;
 
 /** Answers the requests of docs/control.md, line by line. */
 final class Requests {
@@ -22,29 +25,34 @@ final class Requests {
 
     /** The reply to one request. */
     String answer(String line) {
-        String id = "null";
+        JsonObject reply = new JsonObject();
+        reply.add("id", JsonNull.INSTANCE);
         try {
-            Map<String, String> request = JsonObject.members(line);
-            id = id(request);
-            return "{\"id\":" + id + ",\"result\":" + result(request) + "}";
+            JsonObject request = Json.object(line);
+            JsonElement id = request.get("id");
+            if (id != null && id.isJsonPrimitive()) {
+                reply.add("id", id);
+            }
+            reply.add("result", result(request));
         } catch (ControlException e) {
-            return error(id, e.kind(), e.getMessage());
+            reply.add("error", error(e.kind(), e.getMessage()));
         } catch (IllegalArgumentException e) {
-            return error(id, Kind.ARGUMENT, e.getMessage());
+            reply.add("error", error(Kind.ARGUMENT, e.getMessage()));
         } catch (RuntimeException | LinkageError e) {
-            return error(id, Kind.INTERNAL, Failures.describe(e));
+            reply.add("error", error(Kind.INTERNAL, Failures.describe(e)));
         }
+        return reply.toString();
     }
 
-    private String result(Map<String, String> request) throws ControlException {
+    private JsonObject result(JsonObject request) throws ControlException {
         String method = string(request, "method");
         return switch (method) {
             case "connect" -> connect(request);
             case "run" ->
-                object(connected(method)
+                returned(connected(method)
                         .run(string(request, "function"), objectIn(request, "request"), timeoutMs(request)));
             case "call" ->
-                object(connected(method)
+                returned(connected(method)
                         .call(
                                 string(request, "actor"),
                                 string(request, "actor_method"),
@@ -56,7 +64,7 @@ final class Requests {
         };
     }
 
-    private String connect(Map<String, String> request) throws ControlException {
+    private JsonObject connect(JsonObject request) throws ControlException {
         if (control != null) {
             throw new IllegalArgumentException("connect: this process has joined Ray before");
         }
@@ -68,7 +76,9 @@ final class Requests {
             throw new ControlException(Kind.CONNECTION, loadError);
         }
         control = Control.connect(address, pythonPath, nodeIp);
-        return "{\"ray_node_id\":" + JsonObject.quote(control.nodeId()) + "}";
+        JsonObject joined = new JsonObject();
+        joined.addProperty("ray_node_id", control.nodeId());
+        return joined;
     }
 
     private Control connected(String method) {
@@ -78,55 +88,55 @@ final class Requests {
         return control;
     }
 
-    private static String id(Map<String, String> request) {
-        String id = request.getOrDefault("id", "null");
-        return id.startsWith("{") || id.startsWith("[") ? "null" : id;
-    }
-
-    private static String string(Map<String, String> request, String name) {
-        String value = request.getOrDefault(name, "");
-        if (!value.startsWith("\"")) {
-            throw new IllegalArgumentException(
-                    "\"" + name + "\" is " + (value.isEmpty() ? "missing" : value) + ": expected a string");
+    private static String string(JsonObject request, String name) {
+        JsonElement value = request.get(name);
+        if (value == null
+                || !value.isJsonPrimitive()
+                || !value.getAsJsonPrimitive().isString()) {
+            throw wrong(name, value, "a string");
         }
-        return JsonObject.string(value);
+        return value.getAsString();
     }
 
-    private static String objectIn(Map<String, String> request, String name) {
-        String value = request.getOrDefault(name, "");
-        if (!value.startsWith("{")) {
-            throw new IllegalArgumentException(
-                    "\"" + name + "\" is " + (value.isEmpty() ? "missing" : value) + ": expected an object");
+    private static JsonObject objectIn(JsonObject request, String name) {
+        JsonElement value = request.get(name);
+        if (value == null || !value.isJsonObject()) {
+            throw wrong(name, value, "an object");
         }
-        return value;
+        return value.getAsJsonObject();
     }
 
-    private static long timeoutMs(Map<String, String> request) {
-        String value = request.getOrDefault("timeout", "");
-        try {
-            double seconds = Double.parseDouble(value);
+    private static long timeoutMs(JsonObject request) {
+        JsonElement value = request.get("timeout");
+        if (value != null
+                && value.isJsonPrimitive()
+                && value.getAsJsonPrimitive().isNumber()) {
+            double seconds = value.getAsDouble();
             if (seconds > 0 && seconds < 1e9) {
                 return Math.max(1, (long) (seconds * 1000));
             }
-        } catch (NumberFormatException e) {
-            // As any other wrong value.
         }
-        throw new IllegalArgumentException(
-                "\"timeout\" is " + (value.isEmpty() ? "missing" : value) + ": expected seconds, more than 0");
+        throw wrong("timeout", value, "seconds, more than 0");
     }
 
-    /** What Python returned, on one line. */
-    private static String object(String reply) throws ControlException {
+    private static IllegalArgumentException wrong(String name, JsonElement value, String expected) {
+        return new IllegalArgumentException(
+                "\"" + name + "\" is " + (value == null ? "missing" : value) + ": expected " + expected);
+    }
+
+    /** What Python returned. */
+    private static JsonObject returned(String reply) throws ControlException {
         try {
-            JsonObject.members(reply);
-            return reply.replace('\n', ' ').replace('\r', ' '); // between values only: in strings they are escaped
+            return Json.object(reply);
         } catch (IllegalArgumentException e) {
             throw new ControlException(Kind.INTERNAL, "the reply is not a JSON object: " + reply, e);
         }
     }
 
-    private static String error(String id, Kind kind, String message) {
-        return "{\"id\":" + id + ",\"error\":{\"kind\":\"" + kind.name().toLowerCase(java.util.Locale.ROOT)
-                + "\",\"message\":" + JsonObject.quote(message) + "}}";
+    private static JsonObject error(Kind kind, String message) {
+        JsonObject error = new JsonObject();
+        error.addProperty("kind", kind.name().toLowerCase(Locale.ROOT));
+        error.addProperty("message", message);
+        return error;
     }
 }
