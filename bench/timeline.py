@@ -22,7 +22,7 @@ COLOURS = {
     "end step": "lightgrey",
     "admit": "tab:purple",
     "copy": "tab:blue",
-    "swap": "tab:blue",
+    "loan": "tab:blue",
     "hand over": "tab:orange",
     "acknowledge": "gold",
     "receive": "tab:red",

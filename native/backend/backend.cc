@@ -18,11 +18,11 @@ Backend::Backend(const std::vector<ArrayMetadata>& arrays, int rank, uint32_t ma
       rank_(rank),
       max_in_flight_(max_in_flight),
       slots_(chunk_sizes(arrays), max_in_flight + 1),
-      lent_(arrays.size(), wire::kNone) {}
+      loans_(arrays.size(), wire::kNone) {}
 
 int64_t Backend::in_flight(uint32_t array) const {
   const int64_t used = static_cast<int64_t>(max_in_flight_) + 1 - slots_.free_slots(array);
-  return used - (lent_[array] != wire::kNone ? 1 : 0);
+  return used - (loans_[array] != wire::kNone ? 1 : 0);
 }
 
 Backend::Prepared Backend::prepare(uint32_t array, const void* data) {
@@ -49,24 +49,24 @@ void* Backend::loan(uint32_t array) {
         .at_rank(rank_)
         .at_array(arrays_[array].name);
   }
-  if (lent_[array] == wire::kNone) lent_[array] = slots_.acquire(array);
-  if (lent_[array] == wire::kNone) {
-    throw Error(DEISA_ERROR_INTERNAL, "no slot to lend").at_rank(rank_);
+  if (loans_[array] == wire::kNone) loans_[array] = slots_.acquire(array);
+  if (loans_[array] == wire::kNone) {
+    throw Error(DEISA_ERROR_INTERNAL, "no slot for a loan").at_rank(rank_);
   }
-  return slots_.data(array, lent_[array]);
+  return slots_.data(array, loans_[array]);
 }
 
 Backend::Prepared Backend::exchange(uint32_t array, void** buffer) {
-  if (lent_[array] == wire::kNone || *buffer != slots_.data(array, lent_[array])) {
+  if (loans_[array] == wire::kNone || *buffer != slots_.data(array, loans_[array])) {
     throw Error(DEISA_ERROR_ARGUMENT,
                 "the loan of array '" + arrays_[array].name +
                     "' is not the memory that deisa_loan, or the last send, returned")
         .at_rank(rank_)
         .at_array(arrays_[array].name);
   }
-  const Prepared chunk = {array, lent_[array]};
-  lent_[array] = slots_.acquire(array);
-  *buffer = lent_[array] == wire::kNone ? nullptr : slots_.data(array, lent_[array]);
+  const Prepared chunk = {array, loans_[array]};
+  loans_[array] = slots_.acquire(array);
+  *buffer = loans_[array] == wire::kNone ? nullptr : slots_.data(array, loans_[array]);
   return chunk;
 }
 

@@ -63,16 +63,16 @@ class Backend {
   Prepared prepare(uint32_t array, const void* data, const Layout& layout);
   void discard(const Prepared& chunk);
 
-  // Lends a slot to compute in: contiguous, of the chunk's size, contents undefined. One for each
+  // A loan, a slot to compute in: contiguous, of the chunk's size, contents undefined. One for each
   // array; a second call returns the same. Valid until it is taken back, or the backend ends.
   void* loan(uint32_t array);
-  // Takes the lent buffer as a chunk, without a copy, and lends another one in its place. There
-  // must be a free slot. Throws Error(DEISA_ERROR_ARGUMENT) if `buffer` is not the one that was
-  // lent.
+  // Takes the loan as a chunk, without a copy, and gives another one in its place. There
+  // must be a free slot. Throws Error(DEISA_ERROR_ARGUMENT) if `buffer` is not the
+  // loan.
   Prepared exchange(uint32_t array, void** buffer);
   // Where a chunk lies that has not been handed over.
   const void* data(const Prepared& chunk) const { return slots_.data(chunk.array, chunk.slot); }
-  // Keeps the memory of lent buffers and prepared chunks mapped, also after this object has gone.
+  // Keeps the memory of loans and prepared chunks mapped, also after this object has gone.
   std::shared_ptr<const void> memory() const { return slots_.memory(); }
 
   // Hands the chunks over, together, and returns a number for finish() and is_finished().
@@ -131,7 +131,7 @@ class Backend {
   int rank_;
   uint32_t max_in_flight_;
   Slots slots_;
-  std::vector<uint32_t> lent_;  // by array: the slot that loan() lent, or wire::kNone
+  std::vector<uint32_t> loans_;  // by array: the slot, or wire::kNone
   Counters counters_;
 };
 

@@ -11,7 +11,7 @@
 
 namespace deisa {
 
-// One rank's part of the meeting.
+// What one rank gives to the gather.
 struct Attendance {
   std::string node;  // key of the node: equal on ranks of the same node
   std::vector<ArrayMetadata> arrays;

@@ -184,7 +184,7 @@ void Bridge::sent(uint32_t array, int64_t timestep) {
 }
 
 Backend::Prepared Bridge::take(uint32_t array, const Source& source, int64_t timestep) {
-  const auto traced = span(source.loan != nullptr ? "swap" : "copy", arrays_[array].name, timestep);
+  const auto traced = span(source.loan != nullptr ? "loan" : "copy", arrays_[array].name, timestep);
   if (source.loan != nullptr) return backend_->exchange(array, source.loan);
   return source.layout != nullptr ? backend_->prepare(array, source.data, *source.layout)
                                   : backend_->prepare(array, source.data);

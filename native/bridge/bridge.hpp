@@ -22,7 +22,7 @@
 
 namespace deisa {
 
-// Where a chunk comes from: the simulation's memory, or what loan() lent.
+// Where a chunk comes from: the simulation's memory, or a loan.
 struct Source {
   const void* data = nullptr;
   const Layout* layout = nullptr;  // NULL: the array's own

@@ -31,13 +31,13 @@ void* Disabled::loan(const std::string& name) {
     buffers.memory = std::make_shared<std::array<std::vector<std::byte>, 2>>();
     for (auto& one : *buffers.memory) one.resize(buffers.layout.bytes());
   }
-  return (*buffers.memory)[buffers.lent].data();
+  return (*buffers.memory)[buffers.loan].data();
 }
 
 void Disabled::exchange(const std::string& name, void** buffer) {
   const auto known = arrays_.find(name);
   if (known == arrays_.end() || *buffer != loan(name)) return;
-  known->second.lent ^= 1;
+  known->second.loan ^= 1;
   *buffer = loan(name);
 }
 

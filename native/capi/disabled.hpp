@@ -22,7 +22,7 @@ class Disabled {
   // Of an array whose size is known.
   const Layout& layout_of(const std::string& name) const { return arrays_.at(name).layout; }
   // Two buffers take turns, so that a simulation which reads what it sent last computes the same as
-  // with analytics. Leaves `*buffer` alone if it is not the one that is lent.
+  // with analytics. Leaves `*buffer` alone if it is not the loan.
   void exchange(const std::string& name, void** buffer);
   // As of deisa_export; marks both structs released if the array is not known.
   void export_loan(const std::string& name, ArrowArray* array, ArrowSchema* schema);
@@ -31,7 +31,7 @@ class Disabled {
   struct Buffers {
     Layout layout;  // contiguous
     std::shared_ptr<std::array<std::vector<std::byte>, 2>> memory;
-    size_t lent = 0;  // index of the one that is lent
+    size_t loan = 0;  // index of the one that is the loan
   };
 
   std::map<std::string, Buffers> arrays_;

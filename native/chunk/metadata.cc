@@ -217,7 +217,7 @@ class Checker {
         grid->push_back((*global)[d] / (*shape)[d]);
       }
     } else if (global && grid) {
-      // Extents may differ along a grid line: the rest is checked when all bridges meet.
+      // Extents may differ along a grid line: the rest is checked when the metadata of all ranks is gathered.
       for (size_t d = 0; d < shape->size(); ++d) {
         if ((*global)[d] - (*shape)[d] < (*grid)[d] - 1) {
           problem("global_shape", at("global_shape"),

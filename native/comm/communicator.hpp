@@ -22,7 +22,7 @@ class Communicator {
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  // One rank that meets nobody.
+  // One rank without others.
   static std::unique_ptr<Communicator> single();
 
   // What a rendezvous through Gloo needs.
@@ -32,8 +32,8 @@ class Communicator {
     std::string master_address;
     int master_port;
   };
-  // Opens libdeisa_gloo.so, which lies beside this library (or DEISA_GLOO_LIBRARY), and meets the
-  // other ranks. Throws Error(DEISA_ERROR_TIMEOUT) that says who came and who did not, and
+  // Opens libdeisa_gloo.so, which lies beside this library (or DEISA_GLOO_LIBRARY), and joins the
+  // rendezvous of the ranks. Throws Error(DEISA_ERROR_TIMEOUT) that says who came and who did not, and
   // Error(DEISA_ERROR_UNSUPPORTED) that says what to install when the library is not there.
   static std::unique_ptr<Communicator> gloo(const Rendezvous& rendezvous, const Deadline& deadline);
 

@@ -91,7 +91,7 @@ void allow_files(size_t needed, const std::string& what) {
                     std::to_string(limit.rlim_max) + ", expected more than " +
                     std::to_string(needed) +
                     "; raise it (ulimit -Hn, or LimitNOFILE of the service that starts the job), "
-                    "or let the ranks meet through MPI");
+                    "or give the bridges an MPI communicator");
   }
   // Some for what else the process has open.
   const rlim_t wanted = std::min<rlim_t>(needed + 256, limit.rlim_max);

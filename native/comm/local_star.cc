@@ -109,8 +109,9 @@ LocalStar::LocalStar(std::vector<int> ranks)
   const socklen_t length = abstract_address(name_, address);
   if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
       ::listen(listener_.get(), static_cast<int>(ranks_.size())) != 0) {
-    throw Error(DEISA_ERROR_COMMUNICATOR,
-                system_problem("the ranks of this node cannot meet at a Unix socket"));
+    throw Error(
+        DEISA_ERROR_COMMUNICATOR,
+        system_problem("the ranks of this node cannot use a Unix socket for their rendezvous"));
   }
 }
 
@@ -127,7 +128,7 @@ void LocalStar::accept(const Deadline& deadline) {
       for (size_t i = 1; i < ranks_.size(); ++i) {
         if (!peers_[i]) absent[static_cast<size_t>(ranks_[i])] = true;
       }
-      throw late("meeting on this node", to_text(rank_ranges(absent)));
+      throw late("rendezvous on this node", to_text(rank_ranges(absent)));
     }
     if (ready <= 0) continue;
     FileDescriptor fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -162,16 +163,16 @@ LocalStar::LocalStar(std::vector<int> ranks, int index, const std::string& addre
   // Refused or full for a moment only: the centre listens before it tells its address.
   while (::connect(peers_[0].get(), reinterpret_cast<sockaddr*>(&centre), length) != 0) {
     if (errno != EAGAIN && errno != EINTR) {
-      throw ended("meeting on this node", rank_text(0), std::strerror(errno));
+      throw ended("rendezvous on this node", rank_text(0), std::strerror(errno));
     }
-    if (deadline.expired()) throw late("meeting on this node", rank_text(0));
+    if (deadline.expired()) throw late("rendezvous on this node", rank_text(0));
     ::poll(nullptr, 0, 1);
   }
   Introduction introduction = {index, {}};
   std::memcpy(introduction.token, address.data() + space + 1, kTokenBytes);
   if (::send(peers_[0].get(), &introduction, sizeof(introduction), MSG_NOSIGNAL) !=
       sizeof(introduction)) {
-    throw ended("meeting on this node", rank_text(0), std::strerror(errno));
+    throw ended("rendezvous on this node", rank_text(0), std::strerror(errno));
   }
 }
 

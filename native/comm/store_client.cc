@@ -176,8 +176,9 @@ std::string StoreClient::request(std::string frame, Type expected, const Deadlin
   }
 }
 
-std::string StoreClient::meet(const Deadline& deadline) {
-  const std::string payload = request(Encoder(Type::kMeet).frame(), Type::kMet, deadline);
+std::string StoreClient::rendezvous(const Deadline& deadline) {
+  const std::string payload =
+      request(Encoder(Type::kRendezvous).frame(), Type::kComplete, deadline);
   return std::string(store::Decoder(payload).text());
 }
 

@@ -36,7 +36,7 @@ class StoreClient {
   // Waits until every rank has checked in. Returns the address at which other machines reach the
   // master's; "" when none is known. Past the deadline all ranks fail with
   // Error(DEISA_ERROR_TIMEOUT).
-  std::string meet(const Deadline& deadline);
+  std::string rendezvous(const Deadline& deadline);
   void set(const std::string& key, const std::string& value, const Deadline& deadline);
   // Part of the value of `key`, once it is there.
   std::string get(const std::string& key, const Deadline& deadline, uint64_t offset = 0,

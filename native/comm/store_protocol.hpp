@@ -13,7 +13,7 @@
 //            i32 size, i32 process, text secret
 //   PROBE    magic                                  HOST     i32 process, u8 failed, text refused,
 //                                                            i32 size, ranges; then closes
-//   MEET                                            MET      text host, once every rank has come
+//   RENDEZVOUS                                      COMPLETE text host, once every rank has come
 //   SET      text key, text value                   DONE
 //   GET      text key, u64 offset, u64 length       VALUE    text, once the key is there
 //   WAIT     u32 number, text keys                  DONE     once all keys are there
@@ -47,7 +47,7 @@ constexpr size_t kLengthBytes = 4;
 
 enum class Type : uint8_t {
   kHello = 1,
-  kMeet = 2,
+  kRendezvous = 2,
   kSet = 3,
   kGet = 4,
   kWait = 5,
@@ -57,7 +57,7 @@ enum class Type : uint8_t {
   kProbe = 9,
   kWhy = 10,
   kWelcome = 65,
-  kMet = 66,
+  kComplete = 66,
   kDone = 67,
   kValue = 68,
   kCame = 69,

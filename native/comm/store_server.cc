@@ -57,7 +57,7 @@ class StoreServer::Impl {
                [this](uint64_t id, const std::string& frame) { queue(id, frame); }) {
     listeners_ = bind_for_ranks(options.master_address, options.port, SOCK_STREAM);
     allow_files(static_cast<size_t>(options.size),
-                "rank 0, to which all " + std::to_string(options.size) + " ranks connect to meet");
+                "rank 0, to which all " + std::to_string(options.size) + " ranks connect");
     epoll_ = FileDescriptor(::epoll_create1(EPOLL_CLOEXEC));
     wake_up_ = FileDescriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (!epoll_ || !wake_up_ || !watch_listeners(EPOLL_CTL_ADD, EPOLLIN) ||

@@ -1,4 +1,4 @@
-// The rendezvous store: rank 0 hosts it while the ranks meet. One thread serves every client; what
+// The rendezvous store: rank 0 hosts it. One thread serves every client; what
 // strangers send is bounded and dropped.
 #pragma once
 

@@ -126,7 +126,7 @@ bool State::hello(uint64_t connection, std::string_view frame, const std::string
   send_(connection, Encoder(Type::kWelcome).frame());
   if (complete()) {
     for (auto& [id, waiting] : members_) {
-      if (waiting.meeting) meet(id, waiting);
+      if (waiting.in_rendezvous) rendezvous(id, waiting);
     }
   }
   return true;
@@ -151,11 +151,11 @@ bool State::request(uint64_t connection, std::string_view frame) {
          rank_text(member.rank, size_) + " gave up: " + reason);
     return true;
   }
-  if (member.meeting || member.pending) throw Malformed("a second request before an answer");
+  if (member.in_rendezvous || member.pending) throw Malformed("a second request before an answer");
   switch (type) {
-    case Type::kMeet:
+    case Type::kRendezvous:
       decoder.end();
-      meet(connection, member);
+      rendezvous(connection, member);
       return true;
     case Type::kSet:
       set(connection, decoder);
@@ -190,9 +190,9 @@ bool State::request(uint64_t connection, std::string_view frame) {
   }
 }
 
-void State::meet(uint64_t connection, Member& member) {
-  member.meeting = !complete();
-  if (!member.meeting) send_(connection, Encoder(Type::kMet).text(host_).frame());
+void State::rendezvous(uint64_t connection, Member& member) {
+  member.in_rendezvous = !complete();
+  if (!member.in_rendezvous) send_(connection, Encoder(Type::kComplete).text(host_).frame());
 }
 
 void State::set(uint64_t connection, Decoder& decoder) {
@@ -254,7 +254,7 @@ void State::gone(uint64_t connection) {
   members_.erase(found);
   fail(DEISA_ERROR_COMMUNICATOR, false,
        rank_text(rank, size_) + " (" + from +
-           ") came and then left: it crashed or was killed while the ranks were meeting; see its "
+           ") came and then left: it crashed or was killed during the rendezvous; see its "
            "output");
 }
 

@@ -51,11 +51,11 @@ class State {
   struct Member {
     int rank = -1;
     std::string from;
-    bool meeting = false;
+    bool in_rendezvous = false;
     std::optional<Pending> pending;
   };
 
-  void meet(uint64_t connection, Member& member);
+  void rendezvous(uint64_t connection, Member& member);
   void set(uint64_t connection, Decoder& decoder);
   void advance(uint64_t connection, Member& member);
   void fail(deisa_status status, bool timed_out, const std::string& reason);

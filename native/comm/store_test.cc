@@ -65,7 +65,7 @@ TEST(Store, RanksMeetAndExchangeValues) {
   for (int rank = 0; rank < 3; ++rank) {
     ranks.emplace_back([&, rank] {
       const auto client = world.join(rank);
-      EXPECT_EQ(client->meet(soon()), "127.0.0.1");
+      EXPECT_EQ(client->rendezvous(soon()), "127.0.0.1");
       client->set("of " + std::to_string(rank), std::string(100000, static_cast<char>('a' + rank)),
                   soon());
       client->wait({"of 0", "of 1", "of 2"}, soon());
@@ -106,7 +106,7 @@ TEST(Store, TwoThousandRanksCheckIn) {
       EXPECT_EQ(to_text(ranks[0]->who(Deadline::after(60)).came), "0-1000");
     }
   }
-  for (const auto& rank : ranks) rank->meet(Deadline::after(60));
+  for (const auto& rank : ranks) rank->rendezvous(Deadline::after(60));
   EXPECT_EQ(to_text(ranks[7]->who(Deadline::after(60)).came), "0-1999");
 }
 
@@ -117,7 +117,7 @@ TEST(Store, PastTheDeadlineEveryRankLearnsWhoCame) {
     ranks.emplace_back([&, rank] {
       const auto client = world.join(rank);
       const auto start = Deadline::Clock::now();
-      const Error error = error_of([&] { client->meet(soon()); });
+      const Error error = error_of([&] { client->rendezvous(soon()); });
       EXPECT_LT(Deadline::Clock::now() - start, std::chrono::seconds(10));
       EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
       EXPECT_EQ(error.rank(), rank);
@@ -137,12 +137,12 @@ TEST(Store, ARankWhoseOwnDeadlineEndsTellsTheOthers) {
   const auto patient = world.join(0);
   const auto hasty = world.join(2);
   std::thread waits([&] {
-    const Error error = error_of([&] { patient->meet(soon()); });
+    const Error error = error_of([&] { patient->rendezvous(soon()); });
     EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
     says(error, "rank 2 of 3 gave up");
     says(error, "2 came: 0,2");
   });
-  const Error error = error_of([&] { hasty->meet(Deadline::after(0.2)); });
+  const Error error = error_of([&] { hasty->rendezvous(Deadline::after(0.2)); });
   EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
   says(error, "1 did not come: 1");
   waits.join();
@@ -158,7 +158,7 @@ TEST(Store, DifferentWorldSizesAreTold) {
   says(told, "process " + std::to_string(::getpid()) + " at 127.0.0.1");
   says(told, "came as rank 2 of 3");
   says(told, "expects a world size of 4");
-  const Error also = error_of([&] { right->meet(soon()); });
+  const Error also = error_of([&] { right->rendezvous(soon()); });
   EXPECT_EQ(also.status(), DEISA_ERROR_ARGUMENT);
   says(also, "world sizes differ");
 }
@@ -169,7 +169,7 @@ TEST(Store, TwoRanksWithOneIdAreBothTold) {
   const Error second = error_of([&] { world.join(3); });
   EXPECT_EQ(second.status(), DEISA_ERROR_ARGUMENT);
   says(second, "two processes came as rank 3 of 4");
-  says(error_of([&] { first->meet(soon()); }), "two processes came as rank 3 of 4");
+  says(error_of([&] { first->rendezvous(soon()); }), "two processes came as rank 3 of 4");
 }
 
 TEST(Store, ARankThatDiesIsNamed) {
@@ -179,7 +179,7 @@ TEST(Store, ARankThatDiesIsNamed) {
     const auto dies = world.join(1);
     dies->give_up("its disk is full");
   }
-  const Error error = error_of([&] { stays->meet(soon()); });
+  const Error error = error_of([&] { stays->rendezvous(soon()); });
   EXPECT_EQ(error.status(), DEISA_ERROR_COMMUNICATOR);
   says(error, "rank 1 of 3 gave up: its disk is full");
 }
@@ -196,8 +196,8 @@ TEST(Store, TheSecretKeepsOthersOut) {
   // They neither took the place of a rank nor ended the rendezvous.
   const auto zero = world.join(0);
   const auto one = world.join(1);
-  zero->meet(soon());
-  one->meet(soon());
+  zero->rendezvous(soon());
+  one->rendezvous(soon());
 }
 
 TEST(Store, WhoWasRefusedIsNamedWhenARankIsMissed) {
@@ -206,7 +206,7 @@ TEST(Store, WhoWasRefusedIsNamedWhenARankIsMissed) {
   auto other = world.rank(1);
   other.secret = "abd";
   says(error_of([&] { StoreClient(other, soon()); }), "rank 0 has another secret");
-  const Error error = error_of([&] { zero->meet(soon()); });
+  const Error error = error_of([&] { zero->rendezvous(soon()); });
   EXPECT_EQ(error.status(), DEISA_ERROR_TIMEOUT);
   says(error, "1 did not come: 1");
   says(error, "which came as rank 1 of 2, was refused: rank 0 has another secret");
@@ -217,8 +217,8 @@ TEST(Store, ARankThatComesTwiceCannotEndAWorldThatIsComplete) {
   const auto zero = world.join(0);
   const auto one = world.join(1);
   says(error_of([&] { world.join(1); }), "two processes came as rank 1 of 2");
-  zero->meet(soon());
-  one->meet(soon());
+  zero->rendezvous(soon());
+  one->rendezvous(soon());
 }
 
 TEST(Store, WhoHostsIsToldToWhoeverAsks) {
@@ -401,7 +401,7 @@ TEST(Store, RanksLearnWhereTheMasterIsReached) {
   client.master_address = outside_address();
   StoreClient one(client, soon());
   // Other machines cannot use 127.0.1.1, by which rank 0 came.
-  EXPECT_EQ(zero.meet(soon()), outside_address());
+  EXPECT_EQ(zero.rendezvous(soon()), outside_address());
   EXPECT_EQ(reachable_address(zero.local_address(), outside_address()).host(), outside_address());
 }
 

@@ -67,11 +67,11 @@ class Strangers : public ::testing::Test {
     return options;
   }
 
-  void the_ranks_meet() const {
+  void the_rendezvous_succeeds() const {
     StoreClient zero(rank(0), soon());
     StoreClient one(rank(1), soon());
-    zero.meet(soon());
-    one.meet(soon());
+    zero.rendezvous(soon());
+    one.rendezvous(soon());
   }
 
   std::string hello(int id) const {
@@ -96,7 +96,7 @@ TEST_F(Strangers, OtherProtocolsAreDropped) {
   const auto early = connect();  // a request before HELLO
   send(early, Encoder(Type::kWho).frame());
   EXPECT_TRUE(is_dropped(early));
-  the_ranks_meet();
+  the_rendezvous_succeeds();
 }
 
 TEST_F(Strangers, RandomBytesAreDropped) {
@@ -110,7 +110,7 @@ TEST_F(Strangers, RandomBytesAreDropped) {
     if (i % 2 == 0) bytes = Encoder(static_cast<Type>(random() % 80)).raw(bytes).frame();
     send(fd, bytes);
   }
-  the_ranks_meet();
+  the_rendezvous_succeeds();
 }
 
 TEST_F(Strangers, DamagedHellosAreDropped) {
@@ -123,7 +123,7 @@ TEST_F(Strangers, DamagedHellosAreDropped) {
     const auto fd = connect();
     send(fd, bytes);
   }
-  the_ranks_meet();
+  the_rendezvous_succeeds();
 }
 
 TEST_F(Strangers, OversizeFramesAreDropped) {
@@ -137,7 +137,7 @@ TEST_F(Strangers, OversizeFramesAreDropped) {
   const auto large = connect();
   send(large, Encoder(Type::kHello).raw(std::string(100000, 'x')).frame());
   EXPECT_TRUE(is_dropped(large));
-  the_ranks_meet();
+  the_rendezvous_succeeds();
 }
 
 TEST_F(Strangers, SlowOnesAreDroppedAtTheirDeadline) {
@@ -157,7 +157,7 @@ TEST_F(Strangers, SlowOnesAreDroppedAtTheirDeadline) {
   }
   EXPECT_TRUE(dropped);
   EXPECT_TRUE(is_dropped(silent));
-  the_ranks_meet();
+  the_rendezvous_succeeds();
 }
 
 TEST_F(Strangers, ManyDoNotKeepTheRanksOut) {
@@ -167,7 +167,7 @@ TEST_F(Strangers, ManyDoNotKeepTheRanksOut) {
   std::vector<FileDescriptor> strangers;
   for (int i = 0; i < 200; ++i) strangers.push_back(connect());
   EXPECT_TRUE(is_dropped(strangers.front()));
-  the_ranks_meet();
+  the_rendezvous_succeeds();
 }
 
 TEST_F(Strangers, ARankThatBreaksTheProtocolIsNamed) {
@@ -178,7 +178,7 @@ TEST_F(Strangers, ARankThatBreaksTheProtocolIsNamed) {
   send(broken, "\xff\xff\xff\x7f");
   EXPECT_TRUE(is_dropped(broken));
   try {
-    zero.meet(soon());
+    zero.rendezvous(soon());
     FAIL() << "rank 1 is gone";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("rank 1 of 2"), std::string::npos) << error.what();

@@ -24,7 +24,8 @@ constexpr Library kLibraries[] = {
     {"node actor", "libdeisa_node.so", "DEISA_NODE_LIBRARY", false,
      "The node actor cannot take chunks without it. Install deisa again.", "Install deisa again."},
     {"Gloo", "libdeisa_gloo.so", "DEISA_GLOO_LIBRARY", true,
-     "Ranks without MPI meet by it. Build deisa with -DDEISA_BUILD_GLOO=ON (Debian: libgloo-dev).",
+     "The rendezvous of ranks without MPI needs it. Build deisa with -DDEISA_BUILD_GLOO=ON "
+     "(Debian: libgloo-dev).",
      "Install Gloo (Debian: libgloo0)."},
     {"YAML", "libdeisa_yaml.so", nullptr, true,
      "Settings files in YAML need it; JSON does not. Build deisa with -DDEISA_BUILD_YAML=ON "

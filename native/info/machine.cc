@@ -83,7 +83,7 @@ Finding check_port(const Places& places, bool needed) {
     bind_for_ranks(address, static_cast<int>(port), SOCK_STREAM);
   } catch (const Error& error) {
     return needed ? Finding::missing(what, error.what(), "")
-                  : Finding::note(what, error.what(), "Only ranks that meet without MPI need it.");
+                  : Finding::note(what, error.what(), "Only a rendezvous without MPI needs it.");
   }
   return Finding::good(what, text + " is free");
 }

@@ -1,4 +1,4 @@
-// The machine: shared memory, the port where ranks without MPI meet, and the Ray cluster.
+// The machine: shared memory, the port of the rendezvous without MPI, and the Ray cluster.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ Finding check_store(const std::string& folder);
 // Whether ranks can share memory with the node actor: memfd with seals.
 Finding check_memfd();
 
-// Whether rank 0 could listen for the others. `needed`: ranks surely meet without MPI.
+// Whether rank 0 could listen for the others. `needed`: the rendezvous is surely without MPI.
 Finding check_port(const Places& places, bool needed);
 
 // Whether the cluster that would be joined answers.

@@ -135,7 +135,7 @@ std::unique_ptr<GlooCommunicator> open(int rank, int size, const std::string& ma
     options.connect_to = server->local_host();
   }
   StoreClient client(options, deadline);
-  const Address local = reachable_address(client.local_address(), client.meet(deadline));
+  const Address local = reachable_address(client.local_address(), client.rendezvous(deadline));
   auto communicator = step(client, rank, size, [&] {
     const NodeMap nodes = map_nodes(rank, size, client, deadline);
     auto star = connect_star(rank, nodes, client, deadline);

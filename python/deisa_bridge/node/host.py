@@ -229,7 +229,7 @@ class Host:
             if missing:
                 raise BridgeError(f"ranks {missing} of this node are not connected", "contract")
             await service.back_pressure.check(request)
-            with self._trace.span("meet the analytics"):
+            with self._trace.span("find the analytics"):
                 await self._meet_analytics(request, deadline)
             with self._trace.span("register the arrays"):
                 await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
