@@ -19,6 +19,10 @@ import org.junit.jupiter.api.Test;
 
 /** Values as the native library would have made them. What it makes of MessagePack: native/capi/feedback_test.cc. */
 class ValuesTest {
+    static {
+        Deisa.ensureLoaded(); // it knows the sizes
+    }
+
     private static final long SIZEOF = Loader.sizeof(Deisa.Value.class);
 
     private final NativeArena arena = new NativeArena();
