@@ -222,6 +222,34 @@ def test_a_session_folder_of_ray_that_cannot_be_used(pair, cluster, language, mo
     fail_alike(pair(environment, in_mounts(*commands)), folder, reason)
 
 
+@pytest.mark.ray
+@needs_mounts
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_head_whose_name_is_127_0_1_1(simulation, language):
+    """As Debian's installer writes /etc/hosts: Ray's own `ray.init` takes that name too."""
+    hosts = simulation.folder / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n127.0.1.1 headnode\n")
+    before = in_mounts(f"mount --bind {hosts} /etc/hosts")
+    environment = simulation.environment | {
+        "RAY_ADDRESS": f"HeadNode:{simulation.cluster.address.rpartition(':')[2]}",
+        "DEISA_CONTROL": language,
+    }
+    watch = simulation.analytics("t")
+    port = str(free_port())
+    for number in range(2):
+        own = {"DEISA_BRIDGE_ID": str(number), "DEISA_WORLD_SIZE": "2", "DEISA_MASTER_PORT": port}
+        own["DEISA_MASTER_ADDRESS"] = "headnode"
+        rank = Rank(simulation.build / "bin" / "rank", environment | own, before)
+        simulation.ranks.append(rank)
+    ranks = simulation.ranks
+    define_chunks(ranks)
+    succeed(together(ranks, "ready"))
+    for number, rank in enumerate(ranks):
+        rank.ok(f"send t 0 4 {number}")
+    succeed(together(ranks, "close 0"))
+    assert list(watch.finish()["t"]) == [0]
+
+
 def state(pid: int) -> dict[str, Any]:
     """What of a process a library in it could change, as seen from outside."""
     status = dict(re.findall(r"^(\w+):\t(.*)$", Path(f"/proc/{pid}/status").read_text(), re.M))

@@ -41,10 +41,11 @@ class ControlError(Exception):
 
 
 def run(function: str, request_json: str) -> str:
-    """Runs a function of FUNCTIONS."""
+    """Runs a function of FUNCTIONS. That there is none is a reply too: an exception that leaves a Ray task
+    loses its kind."""
     if function not in FUNCTIONS:
         text = f'there is no function "{function}" to run: expected one of {", ".join(FUNCTIONS)}'
-        raise ControlError("unsupported", text)
+        return json.dumps({"error": text, "kind": "unsupported"})
     module = importlib.import_module(f"deisa_bridge.{FUNCTIONS[function]}")
     return getattr(module, function)(request_json)
 

@@ -202,7 +202,8 @@ def test_it_joins_ray_and_makes_the_node_actor(language, cache, address, simulat
         made = control.ask(**prepare(folder))
         assert made["result"]["node_id"] == joined["result"]["ray_node_id"], made
         unknown = control.ask(method="run", function="shout", request={})
-        assert 'no function "shout"' in unknown["error"]["message"], unknown
+        assert unknown["result"]["kind"] == "unsupported", unknown
+        assert 'no function "shout"' in unknown["result"]["error"], unknown
 
         call = {"method": "call", "actor": made["result"]["actor"], "actor_method": "deisa_status"}
         status = control.ask(**call, request={})
