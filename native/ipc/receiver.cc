@@ -91,7 +91,7 @@ void Receiver::stop() {
       if (peer->socket) lose(*peer, "the node actor stopped");
     }
   }
-  if (trace_) trace_->flush();
+  if (Trace* open = open_trace()) open->flush();
   arrived_.notify_all();
 }
 
@@ -174,25 +174,28 @@ void Receiver::accept_all() {
   }
 }
 
+Receiver::Turn::Turn(Receiver& receiver)
+    : receiver_(receiver), lock_(receiver.mutex_), before_(receiver.pushed_) {}
+
+Receiver::Turn::~Turn() {
+  const bool pushed = receiver_.pushed_ != before_;
+  lock_.unlock();
+  if (pushed) receiver_.arrived_.notify_one();
+}
+
 void Receiver::serve(uint64_t id, uint32_t ready) {
-  bool queued = false;
-  {
-    const Lock lock(mutex_);
-    Peer* peer = find_open(id);
-    if (peer == nullptr) return;
-    const size_t before = events_.size();
-    try {
-      if ((ready & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flush(*peer);
-      for (int i = 0; i < kMessagesPerTurn && peer->socket && read_message(*peer); ++i) {
-      }
-      // read_message() forgets a connection that never said anything.
-      if (Peer* still = find_open(id)) watch(*still);
-    } catch (const std::exception& error) {
-      if (Peer* still = find_open(id)) reject(*still, Error(DEISA_ERROR_RESOURCE, error.what()));
+  const Turn turn(*this);
+  Peer* peer = find_open(id);
+  if (peer == nullptr) return;
+  try {
+    if ((ready & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flush(*peer);
+    for (int i = 0; i < kMessagesPerTurn && peer->socket && read_message(*peer); ++i) {
     }
-    queued = events_.size() > before;
+    // read_message() forgets a connection that never said anything.
+    if (Peer* still = find_open(id)) watch(*still);
+  } catch (const std::exception& error) {
+    if (Peer* still = find_open(id)) reject(*still, Error(DEISA_ERROR_RESOURCE, error.what()));
   }
-  if (queued) arrived_.notify_one();
 }
 
 // Reads one message and acts on it; false when there is none or the connection is not to be read.
@@ -246,6 +249,7 @@ bool Receiver::read_message(Peer& peer) {
 void Receiver::push(Peer& peer, Event event) {
   events_.push_back(std::move(event));
   ++peer.queued_events;
+  ++pushed_;
 }
 
 // Closes a connection because of what it sent.
@@ -368,7 +372,7 @@ Receiver::Peer* Receiver::find_open(uint64_t id) {
 }
 
 deisa_status Receiver::next(deisa_node_event* event, int timeout_ms) {
-  if (trace_) trace_->flush_now_and_then();
+  if (Trace* open = open_trace()) open->flush_now_and_then();
   Lock lock(mutex_);
   current_ = Event{};
   const auto arrived = [this] { return !events_.empty() || stopping_; };
@@ -394,7 +398,7 @@ deisa_status Receiver::next(deisa_node_event* event, int timeout_ms) {
 }
 
 deisa_status Receiver::welcome(uint64_t connection, uint64_t sequence) {
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   if (!peer->protocol.welcome()) return DEISA_ERROR_ARGUMENT;
@@ -404,23 +408,20 @@ deisa_status Receiver::welcome(uint64_t connection, uint64_t sequence) {
 
 deisa_status Receiver::refuse(uint64_t connection, int32_t status, std::string_view text) {
   if (status >= 0) return DEISA_ERROR_ARGUMENT;
-  {
-    const Lock lock(mutex_);
-    Peer* peer = find_open(connection);
-    if (peer == nullptr) return DEISA_ERROR_CONNECTION;
-    wire::Header header = answer(wire::Kind::kRefused, 0);
-    header.status = status;
-    ++counters_.refused;
-    send(*peer, header, text);
-    lose(*peer, "refused: " + std::string(text));
-  }
-  arrived_.notify_one();
+  const Turn turn(*this);
+  Peer* peer = find_open(connection);
+  if (peer == nullptr) return DEISA_ERROR_CONNECTION;
+  wire::Header header = answer(wire::Kind::kRefused, 0);
+  header.status = status;
+  ++counters_.refused;
+  send(*peer, header, text);
+  lose(*peer, "refused: " + std::string(text));
   return DEISA_OK;
 }
 
 deisa_status Receiver::stored(uint64_t connection, uint64_t sequence, uint32_t array,
                               uint32_t slot) {
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   if (!peer->protocol.free_slot(array, slot, sequence)) return DEISA_ERROR_ARGUMENT;
@@ -430,7 +431,7 @@ deisa_status Receiver::stored(uint64_t connection, uint64_t sequence, uint32_t a
 }
 
 deisa_status Receiver::announced(uint64_t connection, uint64_t sequence, uint32_t array) {
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   if (array != wire::kNone && !peer->protocol.has_array(array)) return DEISA_ERROR_ARGUMENT;
@@ -441,7 +442,7 @@ deisa_status Receiver::announced(uint64_t connection, uint64_t sequence, uint32_
 deisa_status Receiver::failed(uint64_t connection, uint64_t sequence, uint32_t array, uint32_t slot,
                               int32_t status, int64_t timestep, std::string_view text) {
   if (status >= 0) return DEISA_ERROR_ARGUMENT;
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   if (array != wire::kNone && !peer->protocol.has_array(array)) return DEISA_ERROR_ARGUMENT;
@@ -492,7 +493,7 @@ deisa_status Receiver::value(uint64_t connection, uint64_t sequence, int32_t sta
   header.status = status;
   header.flags = kept ? wire::kKept : uint16_t{0};
   if (header.value == 0) header.value = clip_text(data).size();
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   send(*peer, header, data, std::move(memfd));
@@ -511,7 +512,7 @@ deisa_status Receiver::changed(uint64_t connection, int32_t status, std::string_
   header.value = key.size();
   std::string payload(key);
   if (status == DEISA_OK) payload += data;
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   // A rank that reads nothing meanwhile gets the newest value only: one message waits for each key.
@@ -536,7 +537,7 @@ deisa_status Receiver::changed(uint64_t connection, int32_t status, std::string_
 deisa_status Receiver::done(uint64_t connection, uint64_t sequence, int32_t status,
                             std::string_view text) {
   if (status > 0) return DEISA_ERROR_ARGUMENT;
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   wire::Header header = answer(wire::Kind::kDone, sequence);
@@ -547,7 +548,7 @@ deisa_status Receiver::done(uint64_t connection, uint64_t sequence, int32_t stat
 
 deisa_status Receiver::notice(uint64_t connection, int32_t status, std::string_view text,
                               uint16_t flags) {
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   wire::Header header = answer(wire::Kind::kNotice, 0);
@@ -560,7 +561,7 @@ deisa_status Receiver::notice(uint64_t connection, int32_t status, std::string_v
 deisa_status Receiver::gate(uint64_t connection, uint64_t sequence, int32_t open, int64_t timestep,
                             std::string_view text) {
   if (open != 0 && open != 1) return DEISA_ERROR_ARGUMENT;
-  const Lock lock(mutex_);
+  const Turn turn(*this);
   Peer* peer = find_open(connection);
   if (peer == nullptr) return DEISA_ERROR_CONNECTION;
   wire::Header header = answer(wire::Kind::kGate, sequence);
@@ -578,24 +579,27 @@ deisa_status Receiver::trace(const char* file, const char* process) {
   return DEISA_OK;
 }
 
+Trace* Receiver::open_trace() {
+  const Lock lock(mutex_);
+  return trace_.get();
+}
+
 deisa_status Receiver::span(const char* name, int32_t rank, const char* array, int64_t timestep,
                             int64_t begin, int64_t end) {
-  if (!trace_) return DEISA_ERROR_ARGUMENT;
+  Trace* open = open_trace();
+  if (open == nullptr) return DEISA_ERROR_ARGUMENT;
   const auto time = [](int64_t nanoseconds) {
     return Trace::Clock::time_point(std::chrono::nanoseconds(nanoseconds));
   };
-  trace_->add(name, rank, array, timestep, time(begin), time(end));
+  open->add(name, rank, array, timestep, time(begin), time(end));
   return DEISA_OK;
 }
 
 deisa_status Receiver::close(uint64_t connection) {
-  {
-    const Lock lock(mutex_);
-    Peer* peer = find_open(connection);
-    if (peer == nullptr) return DEISA_ERROR_CONNECTION;
-    lose(*peer, "closed by the node actor");
-  }
-  arrived_.notify_one();
+  const Turn turn(*this);
+  Peer* peer = find_open(connection);
+  if (peer == nullptr) return DEISA_ERROR_CONNECTION;
+  lose(*peer, "closed by the node actor");
   return DEISA_OK;
 }
 

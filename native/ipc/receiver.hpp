@@ -78,6 +78,17 @@ class Receiver {
     bool ended = false;     // BYE or LOST was pulled
   };
   using Lock = std::unique_lock<std::mutex>;
+  // The lock. When it is given back, whoever waits for events is notified of what was pushed.
+  class Turn {
+   public:
+    explicit Turn(Receiver& receiver);
+    ~Turn();
+
+   private:
+    Receiver& receiver_;
+    Lock lock_;
+    const uint64_t before_;
+  };
 
   void run();
   void accept_all();
@@ -94,6 +105,7 @@ class Receiver {
   void watch(Peer& peer);
   Peer* find(uint64_t id);
   Peer* find_open(uint64_t id);
+  Trace* open_trace();
 
   FileDescriptor reserve_;  // given up for a moment to refuse a rank when no descriptor is left
   FileDescriptor epoll_;
@@ -105,12 +117,13 @@ class Receiver {
   std::condition_variable arrived_;
   std::unordered_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::deque<Event> events_;
+  uint64_t pushed_ = 0;  // events, in all
   Event current_;  // what the last next() returned
   uint64_t last_id_ = 0;
   uint64_t open_ = 0;
   deisa_node_counters counters_{};
   bool stopping_ = false;
-  std::unique_ptr<Trace> trace_;  // empty without one; set before there are ranks
+  std::unique_ptr<Trace> trace_;  // empty without one; once set it stays
   std::mutex stop_mutex_;
   std::thread thread_;
 };

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Switches off each check of the bridge in turn, and lists which test noticed.
+"""Switches off each check of a native source in turn, and lists which test noticed.
 
 A check is a statement that reports a problem or raises a violation of the contract, or one of several
 conditions that lead to it. The statement is replaced by an empty one, the condition by `false`; the file is
-compiled with the build's own command and linked before the rooms' libraries, the tests run, and those that
+compiled with the build's own command and linked before the components' libraries, the tests run, and those that
 fail are listed, with the case of the table where it is one. Status 1 when nobody missed a check.
 
 Takes a quarter of an hour, so ./test leaves it out. The result is in docs/contract.md.
 
-    native/bridge/testing/mutate.py [--build build] [--only metadata.cc] [--markdown]
+    dev/mutate.py [--build build] [--only metadata.cc] [--markdown]
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOM = Path(__file__).resolve().parents[1]
-ROOT = ROOM.parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 # In the order in which they are tried: the first that notices ends the search.
 TESTS = {
     "metadata.cc": ["metadata_test", "api_test"],
     "options.cc": ["options_test", "settings_test"],
     "plan.cc": ["plan_test", "backends_test", "world_test", "admission_test"],
-    "bridge.cc": ["memory_test", "lent_test", "api_test", "world_test"],
+    "bridge.cc": ["memory_test", "loan_test", "api_test", "world_test"],
     "end.cc": ["api_test", "world_test"],
 }
 CHECK = re.compile(r"\b(problem|missing|problems_?\.add|throw contract|throw failed_before)\(")
@@ -208,11 +207,17 @@ class Build:
         return failed
 
 
+def path_of(source: str) -> Path:
+    """Where the only file of that name is."""
+    (path,) = (ROOT / "native").rglob(source)
+    return path
+
+
 def noticed_by(build: Build, check: Check, text: str) -> list[str]:
     mutant = text[: check.start] + check.instead + text[check.end :]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        compiled = build.compile(ROOM / check.source, mutant, folder)
+        compiled = build.compile(path_of(check.source), mutant, folder)
         tests = TESTS[check.source]
         for test in tests:
             if failed := build.failed_tests(test, compiled, folder):
@@ -232,7 +237,7 @@ def main() -> int:
     for source in TESTS:
         if options.only not in (None, source):
             continue
-        text = (ROOM / source).read_text()
+        text = path_of(source).read_text()
         checks = find_checks(source, text)
         if not checks:
             raise SystemExit(f"no check found in {source}")
