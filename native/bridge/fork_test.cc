@@ -9,6 +9,7 @@
 #include <future>
 #include <thread>
 
+#include "base/testing/forked_child.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "bridge/testing/rank.hpp"
 

@@ -18,6 +18,7 @@
 
 #include "base/deadline.hpp"
 #include "base/file_descriptor.hpp"
+#include "base/testing/forked_child.hpp"
 #include "bridge/testing/captured_stderr.hpp"
 #include "bridge/testing/fake_node.hpp"
 #include "bridge/testing/rank.hpp"
