@@ -42,6 +42,7 @@ TEST_F(DtypeTest, TheFirstChunkBringsIt) {
   ASSERT_EQ(send(DEISA_FLOAT32, 0), DEISA_OK) << rank.message();
   EXPECT_EQ(definition().at("dtype"), "float32");
   ASSERT_EQ(send(DEISA_FLOAT32, 1), DEISA_OK) << rank.message();
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK) << rank.message();
   EXPECT_EQ(node.chunks().at(1).bytes.size(), 24u);
   EXPECT_EQ(send(DEISA_FLOAT64, 2), DEISA_ERROR_CONTRACT);
   EXPECT_TRUE(contains(rank.message(), "expected float32"));
@@ -64,6 +65,7 @@ TEST_F(DtypeTest, TheLargestOneFits) {
             DEISA_OK)
       << rank.message();
   ASSERT_EQ(rank.end(), DEISA_OK);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK) << rank.message();
   EXPECT_EQ(node.chunks().at(0).bytes, std::string(96, 'x'));
 }
 
@@ -83,6 +85,7 @@ TEST_F(DtypeTest, AnotherRanksIsRefusedAndCanBeMended) {
   EXPECT_EQ(send(DEISA_FLOAT32, 0), DEISA_ERROR_CONTRACT);
   EXPECT_TRUE(contains(rank.message(), "another rank has another dtype"));
   EXPECT_EQ(send(DEISA_FLOAT64, 0), DEISA_OK) << rank.message();
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK) << rank.message();
   EXPECT_EQ(node.chunks().at(0).bytes.size(), 48u);
 }
 

@@ -118,7 +118,7 @@ class Receiver {
   std::unordered_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::deque<Event> events_;
   uint64_t pushed_ = 0;  // events, in all
-  Event current_;  // what the last next() returned
+  Event current_;        // what the last next() returned
   uint64_t last_id_ = 0;
   uint64_t open_ = 0;
   deisa_node_counters counters_{};

@@ -313,7 +313,9 @@ void FakeNode::handle(const deisa_node_event& event) {
 
 void FakeNode::leave(const deisa_node_event& event) {
   deisa_node_release(receiver_, event.connection);
-  connections_.erase(event.connection);
+  for (auto* of_connections : {&connections_, &welcomed_, &pickled_}) {
+    of_connections->erase(event.connection);
+  }
   ++left_;
   changed_.notify_all();
 }
