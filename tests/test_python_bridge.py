@@ -16,7 +16,7 @@ from conftest import ROOT, mpirun
 from local_ray import LocalRay
 from ports import free_port
 from processes import Child
-from programs.python_simulation import DTYPES, OBJECTS, STEPS, chunk_of
+from programs.python_simulation import DTYPES, OBJECTS, STEPS, chunk_of, text_of
 from simulation import PROGRAMS, Simulation, joined, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -73,7 +73,7 @@ def test_the_same_script_with_either_bridge(simulation: Simulation, start, tmp_p
             assert (one["dtype"], one["shape"]) == (dtype, list(expected.shape))
             assert one["sha256"] == hashlib.sha256(expected.tobytes()).hexdigest(), (dtype, timestep)
     assert not seen
-    read = [repr(OBJECTS[0]), repr(OBJECTS[1]), "'default'", repr(list(enumerate(OBJECTS))), "None"]
+    read = [text_of(one) for one in (*OBJECTS, "default", list(enumerate(OBJECTS)), None)]
     assert [one["read"] for one in said] == [read] * RANKS
     assert [one["is_bridge"] for one in said] == [True] * RANKS
     if module == "deisa_bridge":
