@@ -115,6 +115,8 @@ def test_the_contract_error_is_that_of_deisa_ray_if_it_is_loaded(opened, monkeyp
     theirs = types.ModuleType("deisa.ray.errors")
     theirs.ContractError = type("ContractError", (Exception,), {})
     bridge = opened()
+    # As in a program without deisa-ray, whatever other tests have imported.
+    monkeypatch.delitem(sys.modules, "deisa.ray.errors", raising=False)
     with pytest.raises(ContractError) as caught:
         bridge.send("x", CHUNK, 0)
     assert type(caught.value) is ContractError

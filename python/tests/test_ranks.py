@@ -30,7 +30,7 @@ def test_a_definition_becomes_a_chunk_of_tuples():
         ({"name": ""}, "name"),
         ({"name": 3}, "name"),
         ({"dtype": "str"}, "dtype"),
-        ({"dtype": None}, "dtype"),
+        ({"dtype": 3}, "dtype"),
         ({"chunk_shape": [0, 4]}, "chunk_shape"),
         ({"chunk_shape": [3, True]}, "chunk_shape"),
         ({"chunk_shape": 3}, "chunk_shape"),
