@@ -3,8 +3,8 @@
 
 A check is a statement that reports a problem or raises a violation of the contract, or one of several
 conditions that lead to it. The statement is replaced by an empty one, the condition by `false`; the file is
-compiled with the build's own command and linked before the components' libraries, the tests run, and those that
-fail are listed, with the case of the table where it is one. Status 1 when nobody missed a check.
+compiled with the build's own command and linked before the components' libraries, the tests run, and those
+that fail are listed, with the case of the table where it is one. Status 1 when nobody missed a check.
 
 Takes a quarter of an hour, so ./test leaves it out. The result is in docs/contract.md.
 
