@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from itertools import groupby
 
 import pytest
 import serial
@@ -92,11 +93,14 @@ def test_how_often_callbacks_are_called(simulation, start):
     for one in said(child):
         if "callback" in one:
             calls.setdefault(one["callback"], []).append(one["t"])
-    assert calls["alone"] == [[t] for t in range(4) for _ in (0, 1)]
-    assert calls["second"] == [[t] for t in range(4)]
-    assert calls["both"] == [[t, t] for t in range(4)]
-    assert calls["either"] == [[0, 0], [1, 0], [1, 1], [2, 1], [2, 2], [3, 2], [3, 3]]
-    assert calls["window"] == [[0], [0, 1], [0, 1, 2], [1, 2, 3]]
+    # Again for each array of the timestep that comes later: how often depends on when they come.
+    distinct = {name: [one for one, _ in groupby(seen)] for name, seen in calls.items()}
+    assert distinct["alone"] == distinct["second"] == [[t] for t in range(4)]
+    assert max(calls["alone"].count([t]) + calls["second"].count([t]) for t in range(4)) <= 4
+    assert distinct["both"] == [[t, t] for t in range(4)]
+    assert distinct["either"][-1] == [3, 3] and distinct["either"] == sorted(distinct["either"])
+    assert all(abs(field - other) <= 1 for field, other in distinct["either"])
+    assert distinct["window"] == [[0], [0, 1], [0, 1, 2], [1, 2, 3]]
     assert "absent" not in calls
 
 
@@ -104,6 +108,7 @@ def test_what_becomes_of_exceptions(simulation, start):
     child = see(simulation, start, "errors", 5)
     assert child.wait(20) == 0, child.lines
     handled = [(one["handled"], one["text"]) for one in said(child) if "handled" in one]
+    handled = [one for one, _ in groupby(handled)]  # a callback may be called again for a timestep
     kinds = [kinds for kinds, _ in handled]
     assert [kinds[0][0], kinds[2][0], kinds[3][0]] == ["TypeError", "KeyboardInterrupt", "SystemExit"]
     assert "ValueError" in kinds[1] and "has already been set" in handled[1][1]
