@@ -96,7 +96,7 @@ class Comparison {
     const auto extents = grid_of(name_, blocks, chunks_.front().global_shape, problems_);
     if (!extents) return false;
     for (Chunk& chunk : chunks_) {
-      for (const auto& line : *extents) chunk.grid.push_back(static_cast<int64_t>(line.size()));
+      chunk.grid = shape_of_grid(*extents);
       chunk.position = place_of(chunk.start, *extents);
     }
     return true;
@@ -261,8 +261,7 @@ Plan decode_plan(const std::string& encoded) {
 void take_place(ArrayMetadata& array, const Plan& plan) {
   if (!array.start) return;
   const auto& extents = plan.arrays.at(array.name).extents;
-  array.grid.clear();
-  for (const auto& line : extents) array.grid.push_back(static_cast<int64_t>(line.size()));
+  array.grid = shape_of_grid(extents);
   array.position = place_of(*array.start, extents);
 }
 

@@ -132,12 +132,10 @@ class Derivation {
         place[d] = start[d] = 0;
       }
     }
-    std::vector<int64_t> grid;
-    for (const auto& line : extents_) grid.push_back(static_cast<int64_t>(line.size()));
     problem("no bridge has a chunk with start " + missing +
             (places_ - there_.size() > named ? " and others" : "") +
-            ": expected one for each place of the grid " + shape_text(grid) + ", got " +
-            std::to_string(there_.size()));
+            ": expected one for each place of the grid " + shape_text(shape_of_grid(extents_)) +
+            ", got " + std::to_string(there_.size()));
   }
 
   const std::string& array_;
@@ -157,6 +155,12 @@ std::optional<std::vector<std::vector<int64_t>>> grid_of(const std::string& arra
                                                          const std::vector<int64_t>& global_shape,
                                                          Problems& problems) {
   return Derivation(array, blocks, global_shape, problems).derive();
+}
+
+std::vector<int64_t> shape_of_grid(const std::vector<std::vector<int64_t>>& extents) {
+  std::vector<int64_t> shape;
+  for (const auto& line : extents) shape.push_back(static_cast<int64_t>(line.size()));
+  return shape;
 }
 
 std::vector<int64_t> place_of(const std::vector<int64_t>& start,

@@ -25,6 +25,9 @@ std::optional<std::vector<std::vector<int64_t>>> grid_of(const std::string& arra
                                                          const std::vector<int64_t>& global_shape,
                                                          Problems& problems);
 
+// How many chunks the grid of these extents has in each dimension.
+std::vector<int64_t> shape_of_grid(const std::vector<std::vector<int64_t>>& extents);
+
 // The position in the grid of a block that starts there.
 std::vector<int64_t> place_of(const std::vector<int64_t>& start,
                               const std::vector<std::vector<int64_t>>& extents);
