@@ -29,9 +29,9 @@ from processes import Child
 
 pytestmark = [pytest.mark.timeout(600)]
 
-# What a machine must have: its C and C++ libraries, and, for who uses them, an MPI and a Fortran run time.
+# What a machine must have: its C and C++ libraries, and, for who uses them, an MPI, a Fortran run time and ADIOS2.
 OUTSIDE = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2"}
-OUTSIDE |= {"libmpi.so.40", "libgfortran.so.5"}
+OUTSIDE |= {"libmpi.so.40", "libgfortran.so.5", "libadios2_cxx.so.2.12", "libadios2_core.so.2.12"}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,7 @@ def test_libraries_find_each_other_and_need_only_what_every_machine_has(prefix, 
         libraries = [path for path in folder.glob("*.so*") if path.read_bytes()[:4] == b"\x7fELF"]
         names = {path.name for path in libraries}
         assert {"libdeisa.so.0.2", "libdeisa_gloo.so", "libdeisa_node.so", "libdeisa_yaml.so"} <= names
+        assert "libdeisa_adios2.so" in names or folder != prefix / "lib"
         for name in ("gloo", "yaml-cpp"):
             assert [library for library in names if library.startswith(f"lib{name}-")], names
         for library in libraries:

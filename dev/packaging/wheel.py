@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = "deisa_bridge"
 PREFIX = f"{PACKAGE}/prefix"
 
-# Not bundled: a program brings its own MPI and Fortran run time, and must not have a second one.
-EXCLUDED = ("libmpi.so.*", "libmpi_*.so.*", "libgfortran.so.*")
+# Not bundled: a program brings its own MPI, Fortran run time and ADIOS2, and must not have a second one.
+EXCLUDED = ("libmpi.so.*", "libmpi_*.so.*", "libgfortran.so.*", "libadios2_*.so.*")
 HASH = re.compile(r"-[0-9a-f]{8}(?=\.so)")
 
 
