@@ -7,9 +7,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import serial
+import zarr
 from conftest import ROOT, run
 from launch import mpi_command, place_ranks
 from local_ray import LocalRay
@@ -54,9 +58,14 @@ def test_the_program_analyses_and_steers_the_heat_example(built, cluster, start,
 
 def see(simulation: Simulation, start, case: str, steps: int) -> Child:
     """The analytics of a case, after a simulation of two ranks that has closed."""
-    script = str(PROGRAMS / "analytics_facts.py")
-    child = start("analytics", [sys.executable, "-P", script, case], simulation.cluster.environment)
-    ranks = simulation.start(2)
+    command = [sys.executable, "-P", str(PROGRAMS / "analytics_facts.py"), case]
+    return after(simulation, start("analytics", command, simulation.cluster.environment), steps)
+
+
+def after(simulation: Simulation, child: Child, steps: int, every: int = 1, nodes: int = 1) -> Child:
+    """The analytics, after a simulation of two ranks that has closed. `every`: of `other`, the timesteps that
+    this number divides."""
+    ranks = simulation.start(2, lambda rank: {"NODE_ID": f"node{rank}"} if nodes == 2 else {})
     for i, rank in enumerate(ranks):
         chunk = {
             "chunk_shape": [2, 3],
@@ -68,7 +77,9 @@ def see(simulation: Simulation, start, case: str, steps: int) -> Child:
     succeed(simulation.ready(ranks))
     for t in range(steps):
         for i, rank in enumerate(ranks):
-            rank.ok(f"begin {t}", f"put field 6 {10 * t + i}", f"put other 6 {t}")
+            rank.ok(f"begin {t}", f"put field 6 {10 * t + i}")
+            if t % every == 0:
+                rank.ok(f"put other 6 {t}")
         together(ranks, "end")
     together(ranks, f"close {steps}")
     until(lambda: child.status() is not None, "the analytics to end")
@@ -136,3 +147,57 @@ def test_a_process_has_one_session(simulation, start):
     child = see(simulation, start, "again", 1)
     (refused,) = [one for one in said(child) if "handled" in one]
     assert "ActorAlreadyExistsError" in refused["handled"]
+
+
+def field_of(t: int) -> np.ndarray:
+    """As rank.c fills a chunk: from the first value on."""
+    return np.concatenate([10.0 * t + i + np.arange(6.0).reshape(2, 3) for i in range(2)])
+
+
+def other_of(t: int) -> np.ndarray:
+    return np.concatenate([t + np.arange(6.0).reshape(2, 3)] * 2)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("distributed", ["0", "1"])
+def test_what_deisa_ray_documents_works_with_either_scheduler(
+    simulation, start, tmp_path, distributed, nodes
+):
+    """Several windows, `when="OR"`, results that stay in Ray, Zarr and HDF5; tasks placed by Ray, and by the
+    node actors. The array `other` comes every second timestep."""
+    steps = 6
+    command = [sys.executable, "-P", str(PROGRAMS / "analytics_stores.py"), str(tmp_path)]
+    variables = {**simulation.cluster.environment, "DEISA_DISTRIBUTED_SCHEDULING": distributed}
+    child = after(simulation, start("analytics", command, variables), steps, every=2, nodes=nodes)
+    lines = said(child)
+    assert child.status() == 0 and lines[-1].get("event") == "ended", child.lines
+    assert len(lines[-1]["jobs"]) == nodes
+    if distributed == "1":  # else Ray would end the workers of these tasks after each compute
+        assert set(lines[-1]["jobs"].values()) == {lines[-1]["own"]}
+
+    windows = {one["fields"][-1]: one for one in lines if one.get("callback") == "windows"}
+    assert list(windows) == [0, 2, 4]  # both arrays
+    for t, one in windows.items():
+        fields = list(range(max(0, t - 2), t + 1))
+        assert (one["fields"], one["others"]) == (fields, [max(0, t - 2), t][-1 if t == 0 else 0 :])
+        assert one["mean"] == np.mean([field_of(step) for step in fields])
+        assert one["product"] == (field_of(t) @ other_of(t).T).sum()
+        assert one["rows"] == [10.0 * (t - fields[0])] * 4
+        assert one["kept"] == (field_of(t) + 1.0).sum()
+
+    either = [one for one in lines if one.get("callback") == "either"]
+    assert {one["t"][0] for one in either} >= set(range(1, steps))
+    for one in either:
+        assert one["field"] == field_of(one["t"][0]).sum() and one["other"] == other_of(one["t"][1]).sum()
+        assert one["t"][1] % 2 == 0
+
+    for t in windows:
+        assert_stored(tmp_path, t)
+
+
+def assert_stored(folder: Path, t: int) -> None:
+    assert np.array_equal(zarr.open(folder / f"field-{t}.zarr", mode="r")[:], field_of(t))
+    with h5py.File(folder / f"{t}.h5") as both, h5py.File(folder / f"other-{t}.h5") as other:
+        assert np.array_equal(both["field"][:], field_of(t))
+        assert np.array_equal(both["other"][:], other_of(t))
+        assert np.array_equal(other["other"][:], other_of(t))

@@ -26,7 +26,8 @@ def assert_complete(done: subprocess.CompletedProcess[str], output: Path, steps:
 
 
 def assert_no_foreign_lines(done: subprocess.CompletedProcess[str], name: str) -> None:
-    """A simulation prints its own lines, and what a slow machine makes rank 0 say of a wait; nothing of Ray or Java."""
+    """A simulation prints its own lines, and whom rank 0 waits for if that takes long: nothing of Ray or
+    Java."""
     own = r"timestep \d+ sent, source (on|off)|deisa: rank 0 has waited \d+ s for .*"
     lines = [line for line in done.stdout.splitlines() if line.startswith(f"[{name}] ")]
     assert not [line for line in lines if not re.fullmatch(rf"\[{name}\] ({own})", line)]

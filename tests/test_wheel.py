@@ -29,7 +29,7 @@ from processes import Child
 
 pytestmark = [pytest.mark.timeout(600)]
 
-# What a machine must have: its C and C++ libraries, and, for who uses them, an MPI, a Fortran run time and ADIOS2.
+# What a machine must have: its C and C++ libraries; for who uses them, an MPI, a Fortran run time, ADIOS2.
 OUTSIDE = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2"}
 OUTSIDE |= {"libmpi.so.40", "libgfortran.so.5", "libadios2_cxx.so.2.12", "libadios2_core.so.2.12"}
 

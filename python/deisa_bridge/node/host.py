@@ -20,6 +20,7 @@ from deisa_bridge.claim import claim
 from deisa_bridge.node.broken import Broken
 from deisa_bridge.node.liveness import Liveness
 from deisa_bridge.node.ranks import register
+from deisa_bridge.node.scheduler import provide
 from deisa_bridge.node.service import Service
 from deisa_bridge.node.shutdown import end_alone
 from deisa_bridge.node.socket_path import socket_path
@@ -231,6 +232,8 @@ class Host:
             await service.back_pressure.check(request)
             with self._trace.span("find the analytics"):
                 await self._meet_analytics(request, deadline)
+            if not self._base:
+                await provide(self._head, self._node, ray.get_runtime_context().get_node_id())
             with self._trace.span("register the arrays"):
                 await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
                 await service.back_pressure.begin(self._head)
