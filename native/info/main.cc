@@ -17,6 +17,7 @@
 #include "info/libraries.hpp"
 #include "info/machine.hpp"
 #include "info/settings_check.hpp"
+#include "info/show_status.hpp"
 #include "settings/options.hpp"
 #include "settings/settings.hpp"
 
@@ -26,6 +27,7 @@ using deisa::Finding;
 
 constexpr const char* kUsage =
     "usage: deisa-info [--no-cluster]\n"
+    "       deisa-info --status [--watch] [--json]\n"
     "       deisa-info --settings\n"
     "       deisa-info --clean\n"
     "\n"
@@ -33,6 +35,9 @@ constexpr const char* kUsage =
     "simulation runs, in the same environment.\n"
     "\n"
     "  --no-cluster  before Ray is started: do not look for a running cluster\n"
+    "  --status      the simulations that run on the cluster: ranks, timesteps, rates, who waits\n"
+    "    --watch     again and again, until Ctrl-C (needs the Python package rich)\n"
+    "    --json      as JSON, one line each time\n"
     "  --settings    every setting, as a table in Markdown\n"
     "  --clean       remove from the cluster what simulations and analytics have left that are "
     "not\n"
@@ -112,6 +117,17 @@ deisa::Options options() {
   }
 }
 
+// As a bridge would reach Ray from here.
+deisa::Control::Settings control_settings() {
+  const deisa::Options options = ::options();
+  deisa::Control::Settings settings;
+  settings.kind = options.control;
+  settings.ray_address = options.ray_address;
+  settings.variables = options.places;
+  settings.library_folder = std::filesystem::path(deisa::loaded_library()).parent_path().string();
+  return settings;
+}
+
 int report(bool look_for_cluster) {
   Report report;
   const deisa::Options options = ::options();
@@ -142,12 +158,7 @@ int report(bool look_for_cluster) {
     if (join) report.add(check_node(places));
   }
   report.section("control");
-  deisa::Control::Settings control;
-  control.kind = options.control;
-  control.ray_address = options.ray_address;
-  control.variables = options.places;
-  control.library_folder = places.library_folder;
-  report.add(deisa::check_control(control, join));
+  report.add(deisa::check_control(control_settings(), join));
   report.section("settings");
   const std::vector<std::string> variables = variables_set();
   for (const std::string& variable : variables) std::printf("  %s\n", variable.c_str());
@@ -159,12 +170,7 @@ int report(bool look_for_cluster) {
 // Removes what dead simulations and analytics have left.
 int clean() {
   constexpr double kSeconds = 120;
-  const deisa::Options options = ::options();
-  deisa::Control::Settings settings;
-  settings.kind = options.control;
-  settings.ray_address = options.ray_address;
-  settings.variables = options.places;
-  settings.library_folder = std::filesystem::path(deisa::loaded_library()).parent_path().string();
+  const deisa::Control::Settings settings = control_settings();
   const deisa::Deadline deadline = deisa::Deadline::after(kSeconds);
   const auto control = deisa::Control::start(settings);
   control->connect(deadline);
@@ -184,13 +190,18 @@ int clean() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool look_for_cluster = true, cleans = false;
+  bool look_for_cluster = true, cleans = false, shows_status = false;
+  std::vector<std::string> of_status;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     if (argument == "--no-cluster") {
       look_for_cluster = false;
     } else if (argument == "--clean") {
       cleans = true;
+    } else if (argument == "--status") {
+      shows_status = true;
+    } else if (argument == "--watch" || argument == "--json") {
+      of_status.push_back(argument);
     } else if (argument == "--version") {
       std::printf("%s\n", deisa_version());
       return 0;
@@ -205,7 +216,13 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+  if (!of_status.empty() && !shows_status) {
+    std::fprintf(stderr, "deisa-info: %s goes with --status\n%s", of_status.front().c_str(),
+                 kUsage);
+    return 2;
+  }
   try {
+    if (shows_status) deisa::show_status(control_settings(), of_status);
     return cleans ? clean() : report(look_for_cluster);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "deisa-info: %s\n", error.what());

@@ -82,9 +82,17 @@ def driver_is_gone(actor: Any) -> bool:
 def driver_of(actor: Any) -> str:
     """The driver that made a detached actor, in words. Blocks."""
     try:
+        return driver_of_job(actor._actor_id.job_id.hex())
+    except AttributeError as error:
+        logger.warning("this Ray does not tell which driver made an actor: %r", error)
+        return "a driver that this Ray does not name"
+
+
+def driver_of_job(job: str) -> str:
+    """The driver of a job, in words. Blocks."""
+    try:
         from ray._private.state import state
 
-        job = actor._actor_id.job_id.hex()
         for entry in state.job_table():
             if entry["JobID"] == job:
                 return f"process {entry['DriverPid']} on {entry['DriverIPAddress']}"

@@ -89,7 +89,7 @@ def serve(monkeypatch):
 
 async def measure(service: Service, usage: Usage) -> None:
     service.store.usage = usage
-    await service.back_pressure._read()
+    await service.back_pressure.read()
     service.back_pressure.settle()
 
 

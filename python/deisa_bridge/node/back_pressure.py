@@ -77,7 +77,7 @@ class BackPressure:
         except ValueError as error:
             raise BridgeError(str(error), "contract") from error
         self._nodes = max(len(request.get("nodes") or []), 1)
-        usage = await self._read()
+        usage = await self.read()
         if usage is not None and (problem := self.gate.misfit(self._limits, usage)):
             raise BridgeError(problem, "contract")
 
@@ -120,7 +120,7 @@ class BackPressure:
     async def _look_at_store(self) -> None:
         while True:
             while self.gate.wants_store(time.monotonic()):
-                await self._read()
+                await self.read()
                 self.settle()
                 await self._collect_garbage()
             await self._until(self._store_wanted)
@@ -136,7 +136,8 @@ class BackPressure:
         except Exception as error:
             logger.warning("the analytics' garbage could not be collected: %s", error)
 
-    async def _read(self) -> Usage | None:
+    async def read(self) -> Usage | None:
+        """How full the store is, which the gate then knows too; None: it cannot be read."""
         await self._ask_neighbours()
         mark, usage = self.gate.mark(), None
         try:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deisa_bridge.node.gather import ANYTHING, NEVER
+from deisa_bridge.node.gather import ANYTHING, NEVER, ranks_text
 
 RECENT = 1000
 """Timesteps that have begun, and that neighbours are notified of."""
@@ -367,8 +367,22 @@ class Gate:
             "store_used": usage.used if usage else None,
             "store_capacity": usage.capacity if usage else None,
             "store_spilled": usage.spilled if usage else None,
+            "store_threshold": self._limits.threshold if self._limits else None,
             "waiting_at_gate": sorted(self._questions),
         }
+
+    def waits(self, now: float) -> list[tuple[str, float]]:
+        """Which ranks wait for which timestep, why, and since how many seconds."""
+        by_timestep: dict[int, list[int]] = {}
+        for bridge, question in self._questions.items():
+            by_timestep.setdefault(question.timestep, []).append(bridge)
+        found = []
+        for timestep, bridges in sorted(by_timestep.items()):
+            since = min(self._questions[bridge].asked for bridge in bridges)
+            verb = "wait" if len(bridges) > 1 else "waits"
+            text = f"{ranks_text(sorted(bridges))} {verb} to begin timestep {timestep}: {self.reason()}"
+            found.append((text, now - since))
+        return found
 
     # ---- Inside --------------------------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ class Gather:
         self._ended = text
         for one in list(self._sets.values()):
             if one.missing:
-                text_of_set = f"{_not_announced(one)}: {_ranks(one.missing)} did not send it, and {text}"
+                text_of_set = f"{_not_announced(one)}: {ranks_text(one.missing)} did not send it, and {text}"
                 self._break(one, Status.CONNECTION, text_of_set)
 
     def lose(self, text: str) -> None:
@@ -265,7 +265,7 @@ class Gather:
                     continue
                 chunk.reported = True
                 text = (
-                    f"array '{one.array}', timestep {one.timestep}: {_ranks(one.missing)} of this node "
+                    f"array '{one.array}', timestep {one.timestep}: {ranks_text(one.missing)} of this node "
                     f"did not send a chunk within {waited:.1f} s of rank {bridge}'s. The chunk of rank "
                     f"{bridge} is kept, and is announced when all are there. Is the other rank slow or stuck?"
                 )
@@ -302,6 +302,15 @@ class Gather:
             text = "; ".join(self._skipped(b, array, timestep) for b in sorted(owners))
         return Broken(text, ((array, timestep, timestep),), self._node)
 
+    def newest_of_bridges(self) -> dict[int, int | None]:
+        """The newest timestep of which each bridge has sent a chunk."""
+        return {bridge: max(state.newest.values(), default=None) for bridge, state in self._bridges.items()}
+
+    def newest_of_array(self, array: str) -> dict[str, int | None]:
+        """The newest timestep that some bridge has sent, and the newest that was announced."""
+        sent = [state.newest[array] for state in self._bridges.values() if array in state.newest]
+        return {"sent": max(sent, default=None), "announced": self._newest_of.get(array)}
+
     @property
     def bound(self) -> int:
         """The lowest timestep that this node may still announce; NEVER if none."""
@@ -334,13 +343,19 @@ class Gather:
         one = self.pending[0]
         what = f"array '{one.array}', timestep {one.timestep}"
         if one.missing:
-            return f"{what} waits for {_ranks(one.missing)}"
+            return f"{what} waits for {ranks_text(one.missing)}"
         if not one.complete:
             return f"{what} is being put into the object store"
         slow = [b for b, s in self._bridges.items() if s.progress < one.timestep]
         if slow and not self._ended:
-            return f"{what} waits until {_ranks(sorted(slow))} reaches timestep {one.timestep}"
+            return f"{what} waits until {ranks_text(sorted(slow))} reaches timestep {one.timestep}"
         return f"{what} is being announced, or waits for another node"
+
+    def waits(self, now: float) -> list[tuple[str, float]]:
+        """What explain() says, and for how many seconds this has been so at most."""
+        if not self._sets:
+            return []
+        return [(self.explain(), now - min(chunk.since for chunk in self.pending[0].chunks.values()))]
 
     # ---- Inside --------------------------------------------------------------------------------------
 
@@ -443,7 +458,7 @@ def _not_announced(one: ChunkSet) -> str:
     return f"array '{one.array}', timestep {one.timestep} was not announced"
 
 
-def _ranks(bridges: list[int]) -> str:
+def ranks_text(bridges: list[int]) -> str:
     """ "rank 3", "ranks 3 and 5", "ranks 3, 5, 7 and 4 more"."""
     if len(bridges) == 1:
         return f"rank {bridges[0]}"

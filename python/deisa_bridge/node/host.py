@@ -17,6 +17,7 @@ import ray
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.claim import claim
+from deisa_bridge.node import report
 from deisa_bridge.node.broken import Broken
 from deisa_bridge.node.liveness import Liveness
 from deisa_bridge.node.ranks import register
@@ -56,6 +57,7 @@ class Host:
         self._finalising = asyncio.Lock()
         self._finalised = False
         self._leaving = False
+        self._meeting: float | None = None  # since when the analytics are waited for
         self._ends = False  # it was made to end the session of node actors that have died
         self._head: Any = None
         self._inner: Any = None
@@ -247,6 +249,7 @@ class Host:
 
     async def _meet_analytics(self, request: dict, deadline: float) -> None:
         """Waits for the analytics, and claims them for this simulation."""
+        self._meeting = time.monotonic()
         patience = min(deadline, time.monotonic() + CLAIM_WAIT)
         while True:
             await self._base_ready(deadline)
@@ -280,7 +283,8 @@ class Host:
             waiting.cancel()
 
     async def _deisa_status(self, request: dict) -> dict:
-        """Counters and what is waited for, for people and tests."""
+        """Counters and what is waited for, for people and tests. With "progress": true, what
+        `deisa-info --status` shows, too."""
         about = {
             "node_id": self._node,
             "socket": self._path,
@@ -289,7 +293,18 @@ class Host:
             "ends": self._ends,
             "job": self._job,
         }
-        return about | (self._service.status() if self._service is not None else {})
+        service = self._service
+        if service is None:
+            return about
+        if not request.get("progress"):
+            return about | service.status()
+        if service.peers is not None:
+            await service.back_pressure.read()
+        about |= {"log": report.log_file(), "progress": await report.describe(service)}
+        if self._meeting is not None and not self._finalised:
+            wait = ("the simulation waits for the analytics to start", time.monotonic() - self._meeting)
+            about["progress"]["waits"].append(wait)
+        return about | service.status()
 
     async def _deisa_watermark(self, request: dict) -> dict:
         """From the node actor of another node; see peers.py."""

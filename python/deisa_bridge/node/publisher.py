@@ -62,6 +62,7 @@ async def _announce_one(session: Session, one: ChunkSet) -> None:
         session.forget_at_head([(one.array, one.timestep, one.timestep)])
         return
     session.counters["sets_announced"] += 1
+    session.progress.announced(one.timestep, time.monotonic())
     for bridge, chunk in one.chunks.items():
         session.receiver.announced(session.ranks[bridge].connection, chunk.tag.sequence, chunk.tag.array)
 

@@ -306,6 +306,7 @@ class Service(Session):
         else:
             self.gate.stored(nbytes)
             self.counters["chunks_stored"] += 1
+            self.progress.stored(name, timestep, nbytes, time.monotonic())
             self.gather.stored(rank.bridge, name, timestep, reference)
         self.settle()
 

@@ -18,6 +18,7 @@ from deisa_bridge import head as head_actor
 from deisa_bridge.node.gate import Gate
 from deisa_bridge.node.gather import ANYTHING, NEVER, Gather
 from deisa_bridge.node.peers import Peers
+from deisa_bridge.node.progress import Progress
 from deisa_bridge.node.ranks import Rank
 from deisa_bridge.node.store import Store
 from deisa_bridge.status import Status
@@ -42,6 +43,7 @@ class Session:
         self.gather = Gather(node)
         self.gate = Gate()
         self.store = Store()
+        self.progress = Progress()
         self.ranks: dict[int, Rank] = {}  # by bridge; those that were welcomed
         self.connections: dict[int, Rank] = {}  # those that are connected
         self.head: Any = None
