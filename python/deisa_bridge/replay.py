@@ -42,8 +42,8 @@ class Recording:
         if not self.timesteps:
             raise SystemExit(f"replay: {folder}: it has no complete timestep between --from and --to")
         closed = folder / "closed"
-        end = int(closed.read_text()) if closed.exists() and last is None else self.timesteps[-1] + 1
-        self.end = max(end, self.timesteps[-1])
+        whole = closed.exists() and last is None
+        self.end = int(closed.read_text()) if whole else self.timesteps[-1] + 1
         """The timestep of close."""
 
     @property
