@@ -84,6 +84,7 @@ class Measurement:
         with contextlib.ExitStack() as cleanup:
             local = cleanup.enter_context(
                 LocalRay(
+                    cpus=2,
                     object_store_bytes=given.store * MIB,
                     variables={"RAY_debug_dump_period_milliseconds": "1000"},
                 )

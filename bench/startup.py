@@ -93,7 +93,7 @@ def measure(variant: Variant, ranks: int, seconds: float) -> Start:
     folder = Path(tempfile.mkdtemp(prefix="dS", dir="/tmp"))
     children: list[Child] = []
     try:
-        with LocalRay(object_store_bytes=256 << 20) as ray:
+        with LocalRay(cpus=2, object_store_bytes=256 << 20) as ray:
             asked = json.dumps({"arrays": {"a0": list(range(ranks))}, "cells": 1024})
             program = [sys.executable, str(ROOT / "tests" / "programs" / "formula_analytics.py"), asked]
             children.append(Child("analytics", program, ray.environment, show=False))

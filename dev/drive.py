@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace, scratch: Path) -> str:
     deadline = time.monotonic() + arguments.timeout
     fields, report = scratch / "fields", scratch / "report.json"
     say("starting Ray")
-    with LocalRay() as ray, contextlib.ExitStack() as cleanup:
+    with LocalRay(cpus=2) as ray, contextlib.ExitStack() as cleanup:
         say(f"Ray runs at {ray.address}; starting the analytics and {arguments.ranks} ranks")
         start = time.monotonic()
         analytics = start_analytics(arguments, ray.environment, fields, THRESHOLD)

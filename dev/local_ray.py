@@ -21,12 +21,13 @@ class LocalRay:
     """Starts a one-node Ray on entry of its `with` block, and stops it on exit.
 
     `address` is its host:port, `folder` holds its files, `environment` is that of processes which use it.
-    `variables` are added to that environment.
+    `variables` are added to that environment. Each of the `cpus` costs the start of workers, seconds of a
+    processor.
     """
 
     def __init__(
         self,
-        cpus: int = 2,
+        cpus: int = 1,
         object_store_bytes: int = 1 << 30,
         timeout: float = 120.0,
         variables: dict[str, str] | None = None,

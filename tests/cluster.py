@@ -20,13 +20,11 @@ class Cluster:
     """Starts Ray on entry of its `with` block. This process joins it as a driver, to look at it. `scratch`:
     the folder for temporary files of all that runs on it."""
 
-    def __init__(
-        self, cpus: int = 2, object_store_bytes: int = 256 << 20, scratch: Path | None = None
-    ) -> None:
+    def __init__(self, object_store_bytes: int = 256 << 20, scratch: Path | None = None) -> None:
         variables = {"RAY_debug_dump_period_milliseconds": "500"}  # so that spills() waits for no longer
         if scratch is not None:
             variables["TMPDIR"] = str(scratch)
-        self._local = LocalRay(cpus, object_store_bytes, variables=variables)
+        self._local = LocalRay(object_store_bytes=object_store_bytes, variables=variables)
         self.scratch = scratch
         self.environment: dict[str, str] = {}
 

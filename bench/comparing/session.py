@@ -188,7 +188,7 @@ class Session:
             for name, count in phase.timesteps.items():
                 steps[name] = steps.get(name, 0) + count
         try:
-            with LocalRay(object_store_bytes=STORE_BYTES) as ray, contextlib.ExitStack() as cleanup:
+            with LocalRay(cpus=2, object_store_bytes=STORE_BYTES) as ray, contextlib.ExitStack() as cleanup:
                 if run.beside:
                     outcome.extra["before"] = run.beside(ray)
                 analytics = self._start("analytics", self._analytics(folder, steps), ray, cleanup)

@@ -20,7 +20,7 @@ def run(
     rounds: int, nodes: int = 50, chunks: tuple[int, ...] = CHUNKS, steps: int = 5
 ) -> list[dict[str, Any]]:
     found = []
-    with LocalRay(object_store_bytes=512 << 20) as local:
+    with LocalRay(cpus=2, object_store_bytes=512 << 20) as local:
         ray.init(local.address, namespace="deisa_ray", logging_level="error", log_to_driver=False)
         try:
             for turn in range(rounds):

@@ -15,7 +15,7 @@ COUNTS = (4, 16, 64)
 def one_run(ranks: int, total: int, steps: int, acknowledge: str) -> dict[str, Any]:
     """A simulation on a Ray of its own. Raises RuntimeError when a value is wrong or is missing."""
     nbytes = total // ranks
-    with LocalRay(object_store_bytes=max(512 << 20, 4 * total)) as ray:
+    with LocalRay(cpus=2, object_store_bytes=max(512 << 20, 4 * total)) as ray:
         analytics = Child("analytics", measure.analytics(ranks, nbytes), ray.environment, show=False)
         try:
             with measure.Ranks(ranks, nbytes, steps, acknowledge, ray.environment) as running:

@@ -26,7 +26,7 @@ def run(rounds: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> list[dict[st
 
 def one_run(ranks: int, arrays: int) -> dict[str, Any]:
     command = [str(measure.BUILD / "bin" / "scale_registration"), str(ranks), str(arrays), str(STEPS)]
-    with LocalRay(object_store_bytes=512 << 20) as ray:
+    with LocalRay(cpus=2, object_store_bytes=512 << 20) as ray:
         analytics = Child("analytics", measure.analytics(ranks, 8), ray.environment, show=False)
         try:
             done = subprocess.run(

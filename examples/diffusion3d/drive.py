@@ -59,7 +59,7 @@ def main() -> None:
     adopt_orphans()
     stop_on_signals()
     try:
-        with LocalRay() as ray, contextlib.ExitStack() as cleanup:
+        with LocalRay(cpus=2) as ray, contextlib.ExitStack() as cleanup:
             children = []
             for name, command in (
                 ("analytics", [sys.executable, str(HERE / "analytics.py"), *numbers]),
