@@ -189,6 +189,19 @@ with opened("gap", backend="null") as stream:
             np.testing.assert_array_equal(np.load(tmp_path / f"{number}/a/{t:09d}.npy"), np.arange(6.0))
 
 
+@pytest.mark.timeout(120)
+def test_calls_in_any_order(built, tmp_path):
+    environment = {**os.environ, "ADIOS2_PLUGIN_PATH": str(built / "lib")}
+    done = run([sys.executable, str(PROGRAMS / "calls.py"), str(tmp_path)], environment, timeout=100)
+    assert done.returncode == 0, done.stdout
+    (warned,) = done.stdout.splitlines()
+    assert "are not sent" in warned and "variable 'late', which came after the first step" in warned
+    written = {int(path.stem): np.load(path).tolist() for path in (tmp_path / "puts" / "a").iterdir()}
+    assert written == {t: [first + i for i in range(4)] for t, first in enumerate((10.0, 10.0, 20.0))}
+    assert not (tmp_path / "puts" / "empty").exists()
+    assert [(tmp_path / name / "closed").read_text() for name in ("puts", "none")] == ["3\n", "0\n"]
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalRay]:
     from simulation import joined
