@@ -44,7 +44,7 @@ def test_sources_and_documentation_are_beside_the_classes(project):
         classifier: set(zipfile.ZipFile(f"{bridge}-{classifier}.jar").namelist())
         for classifier in ("sources", "javadoc")
     }
-    assert {"io/deisa/bridge/Bridge.java", "io/deisa/bridge/internal/Deisa.java"} <= names["sources"]
+    assert {"io/deisa/bridge/Bridge.java", "io/deisa/bridge/internal/Native.java"} <= names["sources"]
     assert {"index.html", "io/deisa/bridge/Bridge.html"} <= names["javadoc"]
     # What is not for simulations is in the sources alone.
     assert not [name for name in names["javadoc"] if name.startswith("io/deisa/bridge/internal")]

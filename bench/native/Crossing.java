@@ -1,4 +1,4 @@
-import io.deisa.bridge.internal.Deisa;
+import io.deisa.bridge.internal.Native;
 import java.util.Arrays;
 import java.util.Locale;
 import org.bytedeco.javacpp.LongPointer;
@@ -15,9 +15,9 @@ final class Crossing {
     public static void main(String[] arguments) {
         int repetitions = Integer.parseInt(arguments[0]);
         int calls = Integer.parseInt(arguments[1]);
-        Deisa.deisa_version(); // loads the library, which holds JavaCPP's own functions too
+        Native.deisa_version(); // loads the library, which holds JavaCPP's own functions too
         try (LongPointer out = new LongPointer(1)) {
-            if (Deisa.deisa_open(null, out, null) != 0) {
+            if (Native.deisa_open(null, out.address(), null) != 0) {
                 throw new IllegalStateException("deisa_open failed: is DEISA_DISABLE=1 in the environment?");
             }
             long bridge = out.get();
@@ -40,7 +40,7 @@ final class Crossing {
     private static double time(long bridge, int calls) {
         long begin = System.nanoTime();
         for (int i = 0; i < calls; i++) {
-            if (Deisa.deisa_begin_step(bridge, i, null) != 0) {
+            if (Native.deisa_begin_step(bridge, i, null) != 0) {
                 throw new IllegalStateException("deisa_begin_step failed");
             }
         }

@@ -1,7 +1,7 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.Errors;
+import io.deisa.bridge.internal.Native;
 import io.deisa.bridge.internal.NativeArena;
 import io.deisa.bridge.internal.VectorExport;
 import java.lang.ref.Reference;
@@ -51,10 +51,10 @@ public final class ArrowExport {
             throw invalid(metadata, "expected a dtype and a chunk shape");
         }
         try (NativeArena memory = new NativeArena()) {
-            Deisa.Error error = Errors.allocate(memory);
+            Native.deisa_error error = Errors.allocate(memory);
             VectorExport structs = new VectorExport(memory);
-            long size = Loader.sizeof(Deisa.Layout.class);
-            Deisa.Layout layout = new Deisa.Layout(memory.allocate(size))
+            long size = Loader.sizeof(Native.deisa_layout.class);
+            Native.deisa_layout layout = new Native.deisa_layout(memory.allocate(size))
                     .struct_size(size)
                     .dtype(metadata.dtype().code())
                     .ndim(metadata.chunkShape().size())
@@ -63,7 +63,7 @@ public final class ArrowExport {
                     .halo_before(memory.longs(metadata.haloBefore()))
                     .halo_after(memory.longs(metadata.haloAfter()))
                     .order(metadata.order().ordinal());
-            int status = Deisa.deisa_export_memory(address, layout, structs.array(), structs.schema(), error);
+            int status = Native.deisa_export_memory(address, layout, structs.array(), structs.schema(), error);
             if (status < 0) {
                 throw DeisaException.of(Errors.read(error, status), null);
             }

@@ -1,7 +1,7 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.LoanMemory;
+import io.deisa.bridge.internal.Native;
 import io.deisa.bridge.internal.NativeArena;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
@@ -16,6 +16,7 @@ import org.apache.arrow.memory.ArrowBuf;
 import org.apache.arrow.memory.BufferAllocator;
 import org.apache.arrow.memory.util.MemoryUtil;
 import org.apache.arrow.vector.FieldVector;
+import org.bytedeco.javacpp.PointerPointer;
 
 /**
  * One rank's connection to the analytics.
@@ -84,7 +85,7 @@ public final class Bridge implements AutoCloseable {
             session.export().fill(vector);
             long source = session.source().arrow(session.export());
             return session.check(
-                    Deisa.deisa_send_from(session.handle(), address, source, timestep, null, session.error()));
+                    Native.deisa_send_from(session.handle(), address, source, timestep, null, session.error()));
         } finally {
             session.export().release();
             session.exit();
@@ -116,7 +117,7 @@ public final class Bridge implements AutoCloseable {
         session.enter();
         try {
             long nameAddress = session.sized(name, bytes, timestep).nameAddress();
-            return session.check(Deisa.deisa_send(session.handle(), nameAddress, address, timestep, session.error()));
+            return session.check(Native.deisa_send(session.handle(), nameAddress, address, timestep, session.error()));
         } finally {
             Reference.reachabilityFence(owner);
             session.exit();
@@ -133,7 +134,7 @@ public final class Bridge implements AutoCloseable {
         try {
             long source = session.source().loan(loan.cell());
             return session.check(
-                    Deisa.deisa_send_from(session.handle(), name, source, timestep, null, session.error()));
+                    Native.deisa_send_from(session.handle(), name, source, timestep, null, session.error()));
         } finally {
             loan.swap();
             session.exit();
@@ -164,7 +165,7 @@ public final class Bridge implements AutoCloseable {
             session.export().fill(vector);
             session.request().put(0);
             long source = session.source().arrow(session.export());
-            status = session.check(Deisa.deisa_send_from(
+            status = session.check(Native.deisa_send_from(
                     session.handle(), address, source, timestep, session.request(), session.error()));
             request = session.request().get();
         } finally {
@@ -196,7 +197,7 @@ public final class Bridge implements AutoCloseable {
             long nameAddress = session.sized(name, bytes, timestep).nameAddress();
             session.request().put(0);
             long source = session.source().data(address);
-            status = session.check(Deisa.deisa_send_from(
+            status = session.check(Native.deisa_send_from(
                     session.handle(), nameAddress, source, timestep, session.request(), session.error()));
             request = session.request().get();
         } finally {
@@ -214,7 +215,7 @@ public final class Bridge implements AutoCloseable {
         try {
             session.request().put(0);
             long source = session.source().loan(loan.cell());
-            status = session.check(Deisa.deisa_send_from(
+            status = session.check(Native.deisa_send_from(
                     session.handle(), name, source, timestep, session.request(), session.error()));
             request = session.request().get();
         } finally {
@@ -249,12 +250,13 @@ public final class Bridge implements AutoCloseable {
             }
             Session.Chunk chunk = session.knownChunk(name);
             long handle = session.handle();
-            session.check(Deisa.deisa_loan(handle, chunk.nameAddress(), session.buffer(), null, session.error()));
+            PointerPointer<?> buffer = new PointerPointer<>(session.buffer());
+            session.check(Native.deisa_loan(handle, chunk.nameAddress(), buffer, null, session.error()));
             LoanMemory memory = new LoanMemory(allocator, chunk.bytes());
             try {
                 long array = memory.keeper().array();
                 long schema = memory.keeper().schema();
-                session.check(Deisa.deisa_export(handle, chunk.nameAddress(), array, schema, session.error()));
+                session.check(Native.deisa_export(handle, chunk.nameAddress(), array, schema, session.error()));
                 Loan loan = new Loan(session, name, session.buffer().get(), memory);
                 loan.buffer();
                 loans.put(name, loan);
@@ -294,7 +296,7 @@ public final class Bridge implements AutoCloseable {
     public Step beginStep(long timestep) {
         session.enter();
         try {
-            Status status = session.check(Deisa.deisa_begin_step(session.handle(), timestep, session.error()));
+            Status status = session.check(Native.deisa_begin_step(session.handle(), timestep, session.error()));
             return new Step(this, timestep, status, session.countStep());
         } finally {
             session.exit();
@@ -309,7 +311,7 @@ public final class Bridge implements AutoCloseable {
             long address = session.chunk(name).nameAddress();
             session.export().fill(vector);
             long source = session.source().arrow(session.export());
-            return session.check(Deisa.deisa_put_from(session.handle(), address, source, session.error()));
+            return session.check(Native.deisa_put_from(session.handle(), address, source, session.error()));
         } finally {
             session.export().release();
             session.exit();
@@ -332,7 +334,7 @@ public final class Bridge implements AutoCloseable {
         session.enter();
         try {
             long nameAddress = session.sized(name, bytes, timestep).nameAddress();
-            return session.check(Deisa.deisa_put(session.handle(), nameAddress, address, session.error()));
+            return session.check(Native.deisa_put(session.handle(), nameAddress, address, session.error()));
         } finally {
             Reference.reachabilityFence(owner);
             session.exit();
@@ -343,7 +345,7 @@ public final class Bridge implements AutoCloseable {
         long name = enter(loan);
         try {
             long source = session.source().loan(loan.cell());
-            return session.check(Deisa.deisa_put_from(session.handle(), name, source, session.error()));
+            return session.check(Native.deisa_put_from(session.handle(), name, source, session.error()));
         } finally {
             loan.swap();
             session.exit();
@@ -353,7 +355,7 @@ public final class Bridge implements AutoCloseable {
     Status endStep() {
         session.enter();
         try {
-            return session.check(Deisa.deisa_end_step(session.handle(), null, session.error()));
+            return session.check(Native.deisa_end_step(session.handle(), null, session.error()));
         } finally {
             session.exit();
         }
@@ -365,7 +367,7 @@ public final class Bridge implements AutoCloseable {
         session.enter();
         try {
             session.request().put(0);
-            status = session.check(Deisa.deisa_end_step(session.handle(), session.request(), session.error()));
+            status = session.check(Native.deisa_end_step(session.handle(), session.request(), session.error()));
             request = session.request().get();
         } finally {
             session.exit();
@@ -390,7 +392,7 @@ public final class Bridge implements AutoCloseable {
         completions.settle();
         session.enter();
         try {
-            return session.check(Deisa.deisa_flush(session.handle(), session.error()));
+            return session.check(Native.deisa_flush(session.handle(), session.error()));
         } finally {
             session.exit();
         }
@@ -398,12 +400,12 @@ public final class Bridge implements AutoCloseable {
 
     /** The values that the analytics have set, as this rank sees them now. */
     public Feedback feedback() {
-        return new Feedback(this, Deisa.NO_TIMESTEP, Duration.ZERO, false);
+        return new Feedback(this, Native.DEISA_LATEST, Duration.ZERO, false);
     }
 
     /** A call that reads or deletes feedback. */
     interface FeedbackCall<T> {
-        T run(long bridge, NativeArena temporary, Deisa.Error error, IntFunction<Status> check);
+        T run(long bridge, NativeArena temporary, Native.deisa_error error, IntFunction<Status> check);
     }
 
     <T> T feedback(FeedbackCall<T> call) {

@@ -1,8 +1,8 @@
 package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Callbacks;
-import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.Environment;
+import io.deisa.bridge.internal.Native;
 import io.deisa.bridge.internal.NativeArena;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -278,9 +278,9 @@ public final class BridgeBuilder {
     }
 
     /** The options as the C struct; {@code arena} must live until deisa_open returns. */
-    Deisa.Options nativeOptions(Callbacks callbacks, NativeArena arena) {
-        long size = Loader.sizeof(Deisa.Options.class);
-        Deisa.Options out = new Deisa.Options(arena.allocate(size))
+    Native.deisa_options nativeOptions(Callbacks callbacks, NativeArena arena) {
+        long size = Loader.sizeof(Native.deisa_options.class);
+        Native.deisa_options out = new Native.deisa_options(arena.allocate(size))
                 .struct_size(size)
                 .bridge_id(bridgeId)
                 .world_size(worldSize)

@@ -1,6 +1,6 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Deisa;
+import io.deisa.bridge.internal.Native;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -108,8 +108,8 @@ final class Completions {
                 session.request().put(number);
                 long handle = session.handle();
                 int status = waits
-                        ? Deisa.deisa_wait(handle, session.request(), session.error())
-                        : Deisa.deisa_test(handle, session.request(), session.error());
+                        ? Native.deisa_wait(handle, session.request(), session.error())
+                        : Native.deisa_test(handle, session.request(), session.error());
                 if (status == Status.PENDING.code()) {
                     return null;
                 }

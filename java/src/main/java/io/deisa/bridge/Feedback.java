@@ -1,13 +1,12 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Deisa;
+import io.deisa.bridge.internal.Native;
 import io.deisa.bridge.internal.NativeArena;
 import io.deisa.bridge.internal.Values;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.LongPointer;
@@ -59,7 +58,7 @@ public final class Feedback {
         return bridge.feedback((handle, memory, error, check) -> {
             DoublePointer value = new DoublePointer(memory.allocate(Double.BYTES));
             Status status =
-                    check.apply(Deisa.deisa_get_double(handle, key(key, memory), options(memory), value, error));
+                    check.apply(Native.deisa_get_double(handle, key(key, memory), options(memory), value, error));
             return status == Status.OK ? value.get() : fallback;
         });
     }
@@ -118,14 +117,15 @@ public final class Feedback {
     /** Hides the value from the bridges of this node until the analytics set a newer one; a missing key is no error. */
     public Status delete(String key) {
         return bridge.feedback(
-                (handle, memory, error, check) -> check.apply(Deisa.deisa_delete(handle, key(key, memory), error)));
+                (handle, memory, error, check) -> check.apply(Native.deisa_delete(handle, key(key, memory), error)));
     }
 
     private Object read(String key, Object fallback, boolean chunked, boolean all) {
         return bridge.feedback((handle, memory, error, check) -> {
             LongPointer value = new LongPointer(memory.allocate(Long.BYTES));
-            Deisa.GetOptions options = options(memory).chunked(chunked ? 1 : 0).all(all ? 1 : 0);
-            Status status = check.apply(Deisa.deisa_get(handle, key(key, memory), options, value, error));
+            Native.deisa_get_options options =
+                    options(memory).chunked(chunked ? 1 : 0).all(all ? 1 : 0);
+            Status status = check.apply(Native.deisa_get(handle, key(key, memory), options, value.address(), error));
             try {
                 return status == Status.OK ? Values.read(value.get()) : fallback;
             } catch (IllegalArgumentException problem) {
@@ -137,21 +137,22 @@ public final class Feedback {
     private Optional<Long> integer(String key) {
         return bridge.feedback((handle, memory, error, check) -> {
             LongPointer value = new LongPointer(memory.allocate(Long.BYTES));
-            Status status = check.apply(Deisa.deisa_get_int64(handle, key(key, memory), options(memory), value, error));
+            Status status =
+                    check.apply(Native.deisa_get_int64(handle, key(key, memory), options(memory), value, error));
             return status == Status.OK ? Optional.of(value.get()) : Optional.empty();
         });
     }
 
-    private Deisa.GetOptions options(NativeArena memory) {
-        long size = Loader.sizeof(Deisa.GetOptions.class);
-        return new Deisa.GetOptions(memory.allocate(size))
+    private Native.deisa_get_options options(NativeArena memory) {
+        long size = Loader.sizeof(Native.deisa_get_options.class);
+        return new Native.deisa_get_options(memory.allocate(size))
                 .struct_size(size)
                 .timestep(timestep)
-                .wait_(BridgeBuilder.seconds(wait))
+                ._wait(BridgeBuilder.seconds(wait))
                 .collective(isCollective ? 1 : 0);
     }
 
-    private BytePointer key(String key, NativeArena memory) {
+    private long key(String key, NativeArena memory) {
         if (key == null || key.indexOf('\0') >= 0) {
             throw invalid("a feedback key is null or contains NUL");
         }

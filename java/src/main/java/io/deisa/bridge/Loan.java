@@ -1,7 +1,7 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.LoanMemory;
+import io.deisa.bridge.internal.Native;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import org.apache.arrow.c.ArrowArray;
@@ -115,7 +115,7 @@ public final class Loan implements AutoCloseable {
 
     private void export(long array, long schema) {
         long nameAddress = session.knownChunk(name).nameAddress();
-        session.check(Deisa.deisa_export(session.handle(), nameAddress, array, schema, session.error()));
+        session.check(Native.deisa_export(session.handle(), nameAddress, array, schema, session.error()));
     }
 
     /** Releases its references to the buffers. A no-op the second time. */

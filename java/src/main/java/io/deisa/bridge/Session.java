@@ -1,10 +1,10 @@
 package io.deisa.bridge;
 
 import io.deisa.bridge.internal.Callbacks;
-import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.Environment;
 import io.deisa.bridge.internal.Errors;
 import io.deisa.bridge.internal.Json;
+import io.deisa.bridge.internal.Native;
 import io.deisa.bridge.internal.NativeArena;
 import io.deisa.bridge.internal.SentMemory;
 import io.deisa.bridge.internal.SourceMemory;
@@ -40,7 +40,7 @@ final class Session {
     private final NativeArena arena = new NativeArena();
     private final Callbacks callbacks;
     private final LongPointer handle;
-    private final Deisa.Error error;
+    private final Native.deisa_error error;
     private final VectorExport export;
     private final LongPointer request;
     private final LongPointer buffer;
@@ -51,8 +51,8 @@ final class Session {
 
     // Beside the lock, so that reading counters does not wait for close(timestep).
     private final Object countersLock = new Object();
-    private final Deisa.Counters counters;
-    private final Deisa.Error countersError;
+    private final Native.deisa_statistics counters;
+    private final Native.deisa_error countersError;
     private Statistics lastStatistics = new Statistics(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0, 0);
     private boolean countersReadable; // guarded by countersLock
 
@@ -66,8 +66,8 @@ final class Session {
         source = new SourceMemory(arena);
         error = Errors.allocate(arena);
         countersError = Errors.allocate(arena);
-        long size = Loader.sizeof(Deisa.Counters.class);
-        counters = new Deisa.Counters(arena.allocate(size)).struct_size(size);
+        long size = Loader.sizeof(Native.deisa_statistics.class);
+        counters = new Native.deisa_statistics(arena.allocate(size)).struct_size(size);
         export = new VectorExport(arena);
         callbacks = builder.callbacks();
         try (NativeArena temporary = new NativeArena()) {
@@ -85,21 +85,20 @@ final class Session {
             for (String problem : builder.problems()) {
                 problems.add(new Failure(Status.ARGUMENT, rank, "", Failure.NO_TIMESTEP, problem));
             }
-            keepProblem(problems, Deisa.deisa_open(builder.nativeOptions(callbacks, temporary), handle, error));
+            keepProblem(
+                    problems, Native.deisa_open(builder.nativeOptions(callbacks, temporary), handle.address(), error));
             if (handle() == 0) {
                 // A bridge with other options reports the problems of the arrays, so that all are in one error.
-                keepProblem(problems, Deisa.deisa_open(null, handle, error));
+                keepProblem(problems, Native.deisa_open(null, handle.address(), error));
             }
             if (handle() != 0) {
                 String arrays = Json.write(builder.arrays());
-                keepProblem(problems, Deisa.deisa_define_json(handle(), temporary.string(arrays), error));
+                keepProblem(problems, Native.deisa_define_json(handle(), temporary.string(arrays), error));
             }
             throwAll(problems);
             setCountersReadable(true);
-            builder.arrays()
-                    .forEach((name, of) ->
-                            chunks.put(name, new Chunk(arena.string(name).address(), SentMemory.of(of))));
-            check(Deisa.deisa_ready(handle(), error));
+            builder.arrays().forEach((name, of) -> chunks.put(name, new Chunk(arena.string(name), SentMemory.of(of))));
+            check(Native.deisa_ready(handle(), error));
         } finally {
             exit();
         }
@@ -159,7 +158,7 @@ final class Session {
     }
 
     /** Where the native library says what went wrong. */
-    Deisa.Error error() {
+    Native.deisa_error error() {
         return error;
     }
 
@@ -265,7 +264,7 @@ final class Session {
 
     private Statistics readCounters() {
         synchronized (countersLock) {
-            if (countersReadable && Deisa.deisa_get_statistics(handle(), counters, countersError) >= 0) {
+            if (countersReadable && Native.deisa_get_statistics(handle(), counters, countersError) >= 0) {
                 lastStatistics = new Statistics(
                         counters.steps_sent(),
                         counters.steps_skipped(),
@@ -306,7 +305,7 @@ final class Session {
             }
             setCountersReadable(false);
             try {
-                return check(Deisa.deisa_close(handle, timestep, error));
+                return check(Native.deisa_close(handle.address(), timestep, error));
             } finally {
                 if (handle() == 0) {
                     free();
@@ -329,7 +328,7 @@ final class Session {
         enterClosing();
         try {
             if (!closed && number == steps) {
-                Deisa.deisa_abandon_step(handle(), error);
+                Native.deisa_abandon_step(handle(), error);
                 callbacks.takeHandlerFailure();
             }
         } finally {
@@ -343,7 +342,7 @@ final class Session {
         try {
             if (!closed) {
                 setCountersReadable(false);
-                Deisa.deisa_abandon(handle);
+                Native.deisa_abandon(handle.address());
                 free();
             }
         } finally {

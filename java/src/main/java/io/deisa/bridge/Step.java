@@ -1,6 +1,6 @@
 package io.deisa.bridge;
 
-import io.deisa.bridge.internal.Deisa;
+import io.deisa.bridge.internal.Native;
 import java.nio.ByteBuffer;
 import java.util.concurrent.CompletableFuture;
 import org.apache.arrow.c.ArrowArray;
@@ -137,7 +137,7 @@ public final class Step implements AutoCloseable {
             throw session.contract(
                     "", timestep, "timestep " + timestep + " has ended: expected an export before end()");
         }
-        session.check(Deisa.deisa_export(session.handle(), 0, array, schema, session.error()));
+        session.check(Native.deisa_export(session.handle(), 0, array, schema, session.error()));
     }
 
     /**

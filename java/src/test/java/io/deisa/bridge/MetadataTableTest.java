@@ -6,8 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.deisa.bridge.internal.Deisa;
 import io.deisa.bridge.internal.Errors;
+import io.deisa.bridge.internal.Native;
 import io.deisa.bridge.internal.NativeArena;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -70,11 +70,11 @@ class MetadataTableTest {
     void nativeLibrary(String name, JsonNode one) throws IOException {
         try (NativeArena arena = new NativeArena()) {
             LongPointer handle = new LongPointer(arena.allocate(Long.BYTES));
-            Deisa.Error error = Errors.allocate(arena);
-            assertEquals(0, Deisa.deisa_open(null, handle, error));
-            int status = Deisa.deisa_define_json(
+            Native.deisa_error error = Errors.allocate(arena);
+            assertEquals(0, Native.deisa_open(null, handle.address(), error));
+            int status = Native.deisa_define_json(
                     handle.get(), arena.string(JSON.writeValueAsString(one.get("arrays"))), error);
-            Deisa.deisa_abandon(handle);
+            Native.deisa_abandon(handle.address());
             check(
                     one,
                     status,

@@ -3,9 +3,12 @@ package io.deisa.bridge.internal;
 import io.deisa.bridge.Communicator;
 import io.deisa.bridge.ErrorHandler;
 import io.deisa.bridge.Status;
+import io.deisa.bridge.internal.Native.deisa_communicator;
+import io.deisa.bridge.internal.Native.deisa_error;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.time.Duration;
+import org.apache.arrow.memory.util.MemoryUtil;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 
@@ -29,10 +32,10 @@ public final class Callbacks implements AutoCloseable {
     }
 
     /** Fills in what the options say about callbacks; {@code arena} must outlive the call of deisa_open. */
-    public void install(Deisa.Options options, NativeArena arena) {
+    public void install(Native.deisa_options options, NativeArena arena) {
         if (communicator != null) {
-            long size = Loader.sizeof(Deisa.CommunicatorTable.class);
-            options.communicator(new Deisa.CommunicatorTable(arena.allocate(size))
+            long size = Loader.sizeof(deisa_communicator.class);
+            options.communicator(new deisa_communicator(arena.allocate(size))
                     .struct_size(size)
                     .self(self)
                     .rank(Trampolines.RANK)
@@ -67,7 +70,7 @@ public final class Callbacks implements AutoCloseable {
         void run(Communicator communicator) throws Exception;
     }
 
-    private int communicate(String what, Deisa.Error error, Work work) {
+    private int communicate(String what, deisa_error error, Work work) {
         try {
             work.run(communicator);
             return Status.OK.code();
@@ -106,69 +109,65 @@ public final class Callbacks implements AutoCloseable {
         return Duration.ofNanos((long) Math.min(seconds * 1e9, Long.MAX_VALUE));
     }
 
-    private static ByteBuffer view(Pointer memory, long bytes) {
-        if (memory == null || memory.isNull()) {
-            return null;
-        }
+    private static ByteBuffer view(long memory, long bytes) {
         if (bytes > Integer.MAX_VALUE) {
             throw new IllegalArgumentException(bytes + " bytes do not fit into a ByteBuffer");
         }
-        if (bytes == 0) {
-            return ByteBuffer.allocateDirect(0).order(ByteOrder.nativeOrder());
-        }
-        return memory.capacity(bytes).asByteBuffer();
+        return MemoryUtil.directBuffer(memory, (int) bytes).order(ByteOrder.nativeOrder());
     }
 
     /** The C functions. They have no state: the bridge they serve comes with each call, as {@code self}. */
     private static final class Trampolines {
-        static final Deisa.CountFunction RANK = new Deisa.CountFunction() {
+        static final deisa_communicator.rank_function RANK = new deisa_communicator.rank_function() {
             @Override
             public int call(Pointer self) {
                 return of(self).count(Communicator::rank);
             }
         };
-        static final Deisa.CountFunction SIZE = new Deisa.CountFunction() {
+        static final deisa_communicator.size_function SIZE = new deisa_communicator.size_function() {
             @Override
             public int call(Pointer self) {
                 return of(self).count(Communicator::size);
             }
         };
-        static final Deisa.BarrierFunction BARRIER = new Deisa.BarrierFunction() {
+        static final deisa_communicator.barrier_function BARRIER = new deisa_communicator.barrier_function() {
             @Override
-            public int call(Pointer self, double timeout, Deisa.Error error) {
+            public int call(Pointer self, double timeout, deisa_error error) {
                 return of(self).communicate("barrier", error, c -> c.barrier(seconds(timeout)));
             }
         };
-        static final Deisa.GatherFunction GATHER = new Deisa.GatherFunction() {
+        static final deisa_communicator.gather_function GATHER = new deisa_communicator.gather_function() {
             @Override
             public int call(
                     Pointer self,
-                    Pointer sent,
+                    long sent,
                     long bytes,
                     Pointer received,
                     int root,
                     double timeout,
-                    Deisa.Error error) {
+                    deisa_error error) {
                 return of(self).communicate("gather", error, c -> {
                     boolean here = c.rank() == root;
                     c.gather(
                             view(sent, bytes).asReadOnlyBuffer().order(ByteOrder.nativeOrder()),
-                            here ? view(received, Math.multiplyExact(bytes, (long) c.size())) : null,
+                            here ? view(received.address(), Math.multiplyExact(bytes, (long) c.size())) : null,
                             root,
                             seconds(timeout));
                 });
             }
         };
-        static final Deisa.BroadcastFunction BROADCAST = new Deisa.BroadcastFunction() {
+        static final deisa_communicator.broadcast_function BROADCAST = new deisa_communicator.broadcast_function() {
             @Override
-            public int call(Pointer self, Pointer data, long bytes, int root, double timeout, Deisa.Error error) {
+            public int call(Pointer self, Pointer data, long bytes, int root, double timeout, deisa_error error) {
                 return of(self).communicate(
-                                "broadcast", error, c -> c.broadcast(view(data, bytes), root, seconds(timeout)));
+                                "broadcast",
+                                error,
+                                c -> c.broadcast(view(data.address(), bytes), root, seconds(timeout)));
             }
         };
-        static final Deisa.HandlerFunction HANDLER = new Deisa.HandlerFunction() {
+        static final Native.deisa_error_handler HANDLER = new Native.deisa_error_handler() {
             @Override
-            public void call(Pointer userData, Deisa.Error error) {
+            public void call(Pointer userData, deisa_error error) {
                 Callbacks callbacks = of(userData);
                 try {
                     callbacks.handler.failed(Errors.read(error, error.status()));

@@ -12,12 +12,12 @@ public final class Errors {
     private Errors() {}
 
     /** An empty error in this arena. */
-    public static Deisa.Error allocate(NativeArena arena) {
-        return new Deisa.Error(arena.allocate(Loader.sizeof(Deisa.Error.class)));
+    public static Native.deisa_error allocate(NativeArena arena) {
+        return new Native.deisa_error(arena.allocate(Loader.sizeof(Native.deisa_error.class)));
     }
 
     /** What the error says, with the status that the call returned. */
-    public static Failure read(Deisa.Error error, int status) {
+    public static Failure read(Native.deisa_error error, int status) {
         return new Failure(
                 Status.of(status),
                 error.rank(),
@@ -28,7 +28,7 @@ public final class Errors {
     }
 
     /** Fills in status and message; a message that is too long is cut. {@code error} may be null. */
-    static void write(Deisa.Error error, Status status, String message) {
+    static void write(Native.deisa_error error, Status status, String message) {
         if (error == null || error.isNull()) {
             return;
         }
@@ -39,7 +39,7 @@ public final class Errors {
         }
         error.status(status.code());
         error.rank(-1);
-        error.timestep(Deisa.NO_TIMESTEP);
+        error.timestep(Native.DEISA_NO_TIMESTEP);
         error.earlier(0);
         error.array().put(0, (byte) 0);
         error.message().put(utf8, 0, length);

@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.javacpp.Pointer;
 
@@ -14,9 +15,8 @@ import org.bytedeco.javacpp.Pointer;
 public final class NativeArena implements AutoCloseable {
     private final List<Pointer> blocks = new ArrayList<>();
 
-    /** Empty. */
-    public NativeArena() {
-        Deisa.ensureLoaded();
+    static {
+        Loader.load(Native.class); // before its structs are used; JavaCPP's memory functions are in its library too
     }
 
     /** Zeroed memory. */
@@ -29,13 +29,15 @@ public final class NativeArena implements AutoCloseable {
         return block;
     }
 
-    /** A NUL-terminated copy in UTF-8; null for null. The string must not contain NUL. */
-    public BytePointer string(String text) {
+    /** The address of a NUL-terminated copy in UTF-8; 0 for null. The string must not contain NUL. */
+    public long string(String text) {
         if (text == null) {
-            return null;
+            return 0;
         }
         byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
-        return new BytePointer(allocate(utf8.length + 1L)).put(utf8, 0, utf8.length);
+        return new BytePointer(allocate(utf8.length + 1L))
+                .put(utf8, 0, utf8.length)
+                .address();
     }
 
     /** A copy of the values; null for null. */

@@ -9,17 +9,18 @@ import org.bytedeco.javacpp.LongPointer;
  * arena.
  */
 public final class SourceMemory {
-    private static final long DATA = Loader.offsetof(Deisa.Source.class, "data");
-    private static final long LOAN = Loader.offsetof(Deisa.Source.class, "loan");
-    private static final long ARRAY = Loader.offsetof(Deisa.Source.class, "array");
-    private static final long SCHEMA = Loader.offsetof(Deisa.Source.class, "schema");
+    private static final long DATA = Loader.offsetof(Native.deisa_source.class, "data");
+    private static final long LOAN = Loader.offsetof(Native.deisa_source.class, "loan");
+    private static final long ARRAY = Loader.offsetof(Native.deisa_source.class, "array");
+    private static final long SCHEMA = Loader.offsetof(Native.deisa_source.class, "schema");
 
     private final long address;
 
     /** As DEISA_SOURCE_INIT. */
     public SourceMemory(NativeArena arena) {
-        long size = Loader.sizeof(Deisa.Source.class);
-        address = new Deisa.Source(arena.allocate(size)).struct_size(size).address();
+        long size = Loader.sizeof(Native.deisa_source.class);
+        address =
+                new Native.deisa_source(arena.allocate(size)).struct_size(size).address();
     }
 
     /** Memory that lies as the array was defined. */

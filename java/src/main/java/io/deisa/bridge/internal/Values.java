@@ -14,7 +14,7 @@ import org.bytedeco.javacpp.Loader;
 
 /** A {@code deisa_value} as Java objects; which, is said at {@link io.deisa.bridge.Feedback#get}. */
 public final class Values {
-    private static final long SIZEOF = Loader.sizeof(Deisa.Value.class);
+    private static final long SIZEOF = Loader.sizeof(Native.deisa_value.class);
     private static final long KIND = offset("kind");
     private static final long DTYPE = offset("dtype");
     private static final long NDIM = offset("ndim");
@@ -30,33 +30,33 @@ public final class Values {
     private Values() {}
 
     private static long offset(String member) {
-        return Loader.offsetof(Deisa.Value.class, member);
+        return Loader.offsetof(Native.deisa_value.class, member);
     }
 
     /** Copies the value at this address, which the native library has made. IllegalArgumentException when it is too large. */
     public static Object read(long value) {
         switch (MemoryUtil.getInt(value + KIND)) {
-            case Deisa.VALUE_NULL:
+            case Native.DEISA_VALUE_NULL:
                 return null;
-            case Deisa.VALUE_BOOL:
+            case Native.DEISA_VALUE_BOOL:
                 return MemoryUtil.getLong(value + INTEGER) != 0;
-            case Deisa.VALUE_INTEGER:
+            case Native.DEISA_VALUE_INTEGER:
                 return MemoryUtil.getLong(value + INTEGER);
-            case Deisa.VALUE_UNSIGNED:
+            case Native.DEISA_VALUE_UNSIGNED:
                 return new BigInteger(Long.toUnsignedString(MemoryUtil.getLong(value + UNSIGNED)));
-            case Deisa.VALUE_NUMBER:
+            case Native.DEISA_VALUE_NUMBER:
                 return Double.longBitsToDouble(MemoryUtil.getLong(value + NUMBER));
-            case Deisa.VALUE_STRING:
+            case Native.DEISA_VALUE_STRING:
                 return new String(bytes(value), StandardCharsets.UTF_8);
-            case Deisa.VALUE_BYTES:
+            case Native.DEISA_VALUE_BYTES:
                 return bytes(value);
-            case Deisa.VALUE_LIST:
+            case Native.DEISA_VALUE_LIST:
                 List<Object> list = new ArrayList<>();
                 for (int i = 0; i < size(value); i++) {
                     list.add(read(item(value, i)));
                 }
                 return list;
-            case Deisa.VALUE_MAP:
+            case Native.DEISA_VALUE_MAP:
                 Map<String, Object> map = new LinkedHashMap<>();
                 for (int i = 0; i < size(value); i++) {
                     map.put(
@@ -64,7 +64,7 @@ public final class Values {
                             read(item(value, i)));
                 }
                 return map;
-            case Deisa.VALUE_ARRAY:
+            case Native.DEISA_VALUE_ARRAY:
                 return array(value);
             default:
                 throw new IllegalStateException("a value of an unknown kind: do the versions match?");
@@ -89,7 +89,8 @@ public final class Values {
         return bytes;
     }
 
-    private static String text(long address) {
+    /** The NUL-terminated UTF-8 at this address. */
+    public static String text(long address) {
         int length = 0;
         while (MemoryUtil.getByte(address + length) != 0) {
             length++;

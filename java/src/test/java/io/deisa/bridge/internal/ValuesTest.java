@@ -20,15 +20,15 @@ import org.junit.jupiter.api.Test;
 /** Values as the native library would have made them. What it makes of MessagePack: native/capi/feedback_test.cc. */
 class ValuesTest {
     static {
-        Deisa.ensureLoaded(); // it knows the sizes
+        Loader.load(Native.class); // it knows the sizes
     }
 
-    private static final long SIZEOF = Loader.sizeof(Deisa.Value.class);
+    private static final long SIZEOF = Loader.sizeof(Native.deisa_value.class);
 
     private final NativeArena arena = new NativeArena();
 
     private static void set(long value, String member, long bits) {
-        long at = value + Loader.offsetof(Deisa.Value.class, member);
+        long at = value + Loader.offsetof(Native.deisa_value.class, member);
         if (member.equals("kind") || member.equals("dtype") || member.equals("ndim")) {
             MemoryUtil.putInt(at, (int) bits);
         } else {
@@ -88,10 +88,7 @@ class ValuesTest {
     @Test
     void readsContainers() {
         long map = list(8, list(7, value(2, "integer", 1), list(7)), bytes(5));
-        set(
-                map,
-                "keys",
-                longs(arena.string("a").address(), arena.string("\u00e9").address()));
+        set(map, "keys", longs(arena.string("a"), arena.string("\u00e9")));
         assertEquals(Map.of("a", List.of(1L, List.of()), "\u00e9", ""), Values.read(map));
         arena.close();
     }
