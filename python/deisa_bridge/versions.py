@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from deisa_bridge.status import BridgeError
 
@@ -100,6 +100,45 @@ def driver_of_job(job: str) -> str:
     except (ImportError, AttributeError, KeyError, TypeError) as error:
         logger.warning("this Ray does not tell which driver made an actor: %r", error)
         return "a driver that this Ray does not name"
+
+
+def driver_pid(actor: Any) -> int:
+    """The process of the driver that made a detached actor; 0 when this Ray does not say. Blocks."""
+    try:
+        from ray._private.state import state
+
+        job = actor._actor_id.job_id.hex()
+        return next((one["DriverPid"] for one in state.job_table() if one["JobID"] == job), 0)
+    except (ImportError, AttributeError, KeyError, TypeError) as error:
+        logger.warning("this Ray does not tell which driver made an actor: %r", error)
+        return 0
+
+
+class Task(NamedTuple):
+    """A task that has run: its name, its process, and when, in nanoseconds of time.time_ns()."""
+
+    name: str
+    pid: int
+    begin: int
+    end: int
+
+
+def tasks_since(begin: int, prefix: str) -> list[Task]:
+    """The tasks of the cluster with such a name that began after `begin`, as far as Ray has heard of them and
+    still keeps them. Empty when this Ray does not say. Blocks."""
+    try:
+        from ray._private.state import state
+
+        return [
+            Task(one.task_info.name, one.state_updates.worker_pid, event.start_time, event.end_time)
+            for one in state._get_all_task_events()
+            if one.task_info.name.startswith(prefix)
+            for event in one.profile_events.events
+            if event.event_name == "task:execute" and event.start_time >= begin
+        ]
+    except (ImportError, AttributeError, KeyError, TypeError) as error:
+        logger.warning("this Ray does not tell which tasks have run: %r", error)
+        return []
 
 
 def makers_of(name: str) -> list[str]:

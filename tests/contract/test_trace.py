@@ -30,7 +30,7 @@ def of(events: list[dict[str, Any]], name: str, rank: int, step: int) -> dict[st
 def test_a_chunks_way_on_one_clock(simulation: Simulation, tmp_path: Path) -> None:
     file = tmp_path / "trace.json"
     file.write_text("of an earlier run")
-    simulation.analytics("t")
+    analytics = simulation.analytics("t")
     ranks = simulation.start(2, lambda rank: {"TRACE": str(file)})
     for number, rank in enumerate(ranks):
         meta = {"chunk_shape": [4], "nb_chunks_per_dim": [2], "chunk_position": [number], "dtype": "float64"}
@@ -48,8 +48,6 @@ def test_a_chunks_way_on_one_clock(simulation: Simulation, tmp_path: Path) -> No
 
     until(lambda: of(read(file), "announce", 1, 2), "the node actor to write its part")
     events = read(file)
-    names = {one["args"]["name"] for one in json.loads(file.read_text()) if one["ph"] == "M"}
-    assert {"rank 0", "rank 1"} < names and len(names) == 3, names
     for rank in (0, 1):
         for step in range(3):
             send, copy, hand, receive, acknowledge, put, announce = (
@@ -66,6 +64,28 @@ def test_a_chunks_way_on_one_clock(simulation: Simulation, tmp_path: Path) -> No
             assert receive["pid"] == put["pid"] == announce["pid"] != send["pid"]
             # The node actor has the bytes before the rank goes on, and puts them afterwards.
             assert put["ts"] + put["dur"] <= announce["ts"] + 0.002
+    check_analytics(file, analytics.child.pid)
+
+
+def check_analytics(file: Path, pid: int) -> None:
+    """They have each timestep after its announcement, and their tasks run meanwhile."""
+
+    def tasks(step: int) -> list[dict[str, Any]]:
+        return [one for one in read(file) if one["name"].startswith("dask:") and one["args"]["step"] == step]
+
+    until(lambda: of(read(file), "analyse", -1, 2) and tasks(2), "what the analytics have done")
+    for step in range(3):
+        wait, analyse = (of(read(file), name, -1, step) for name in ("wait for a timestep", "analyse"))
+        assert wait["pid"] == analyse["pid"] == pid
+        assert wait["ts"] + wait["dur"] == pytest.approx(analyse["ts"], abs=1.0)
+        assert of(read(file), "announce", 0, step)["ts"] < analyse["ts"]
+        for task in tasks(step):
+            assert analyse["ts"] < task["ts"]
+            assert task["ts"] + task["dur"] < analyse["ts"] + analyse["dur"]
+            assert task["pid"] not in (pid, of(read(file), "announce", 0, step)["pid"])
+    names = [one["args"]["name"] for one in json.loads(file.read_text()) if one["ph"] == "M"]
+    assert {"rank 0", "rank 1", "worker of the analytics"} < set(names), names
+    assert names.count("analytics") == 1
 
 
 def test_a_file_that_cannot_be_written_is_named(simulation: Simulation) -> None:

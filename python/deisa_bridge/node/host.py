@@ -18,6 +18,7 @@ import ray
 from deisa_bridge import head as head_actor
 from deisa_bridge.claim import claim
 from deisa_bridge.node import report
+from deisa_bridge.node.analytics_trace import trace_analytics
 from deisa_bridge.node.broken import Broken
 from deisa_bridge.node.liveness import Liveness
 from deisa_bridge.node.ranks import register
@@ -65,6 +66,7 @@ class Host:
         self._init_retries = 1
         self._starting: asyncio.Task | None = None
         self._trace = Starting()
+        self._trace_file = ""
         self._start()
         self._spawn(self._leave_if_unasked())
 
@@ -206,6 +208,7 @@ class Host:
             receiver = Receiver(path, library)
             if request.get("trace"):
                 receiver.trace(request["trace"], f"node actor {self._node}")
+                self._trace_file = request["trace"]
             self._trace.serve(receiver, request.get("task") or {})
         except Exception as error:
             raise BridgeError(f"the socket {path} cannot be served with {library}: {error}") from error
@@ -240,6 +243,8 @@ class Host:
                 await register(self._head, self._inner, self._node, list(service.ranks.values()), deadline)
                 await service.back_pressure.begin(self._head)
             service.begin(self._head, self._inner, request)
+            if self._trace_file and service.is_master:
+                await trace_analytics(service, self._trace_file)
             self._finalised = True
             # Every rank is connected, and no other one may come: if this actor is killed, no file is left.
             with contextlib.suppress(OSError):

@@ -64,6 +64,8 @@ class Liveness:
         if await head_actor.in_thread(driver_is_gone, self._head):
             # First, so that an announcement that fails because of the removal does not say another cause.
             self._lose_analytics("the analytics have ended")
+            if self._session.before_head_goes is not None:
+                await self._session.before_head_goes()
             with contextlib.suppress(ray.exceptions.RayError, ValueError):
                 await head_actor.in_thread(ray.kill, self._head)
             return

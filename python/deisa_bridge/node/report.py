@@ -26,7 +26,7 @@ def log_file() -> str:
 async def describe(session: Session) -> dict[str, Any]:
     """What is so on this node, for people. On the node of bridge 0 with the analytics' progress."""
     analytics = None
-    if session.peers is not None and session.peers.is_master:
+    if session.is_master:
         analytics = await _of_analytics(session)
     now = time.monotonic()
     newest = session.gather.newest_of_bridges()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,15 @@ class Session:
         """What follows a change of state, in this order; called by settle()."""
         self.forget_at_head: Callable[[list[tuple[str, int, int]]], None] = lambda arrays: None
         """Removes what the head actor has in part of arrays, from the first to the last timestep."""
+        self.before_head_goes: Callable[[], Awaitable[None]] | None = None
+        """Called when the analytics have ended, and the head actor is about to be removed."""
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
+
+    @property
+    def is_master(self) -> bool:
+        """It has begun, and this is the node of bridge 0."""
+        return self.peers is not None and self.peers.is_master
 
     @property
     def ending(self) -> bool:
