@@ -35,6 +35,7 @@ RayOptions ray_options(const Options& options, std::shared_ptr<Trace> trace) {
   ray.feedback_interval = options.feedback_interval;
   ray.announce_delay = options.announce_delay;
   ray.wait_notice = wait_notice(options);
+  ray.statistics = options.statistics;
   return ray;
 }
 

@@ -37,6 +37,7 @@ OWN_METHODS = (
     "deisa_watermark",
     "deisa_broken",
     "deisa_lacking",
+    "deisa_note",
     "deisa_room",
     "deisa_drain",
     "deisa_end",

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deisa_bridge.node.gate import Gate, Limits, Usage
 from deisa_bridge.node.gather import Gather
+from deisa_bridge.node.holds import Holds
 from deisa_bridge.node.progress import HISTORY, Progress
 from deisa_bridge.watching import __main__ as command
 from deisa_bridge.watching import live, state, text
@@ -227,3 +228,14 @@ def test_looking_changes_nothing(two_nodes):
     text.render(two_nodes)
     live.draw(two_nodes)
     assert two_nodes == before
+
+
+def test_the_log_has_a_line_for_a_long_hold_and_none_for_a_short_one():
+    holds, reason = Holds(), lambda: "too full"
+    assert [holds.update(True, reason, 10.0), holds.update(True, reason, 10.9)] == ["", ""]
+    assert holds.update(False, reason, 10.95) == "" and holds.update(False, reason, 11.0) == ""
+    assert [holds.update(True, reason, t) for t in (20.0, 20.5)] == ["", ""]
+    assert holds.update(True, reason, 21.0) == "back-pressure holds ranks: too full"
+    assert holds.update(True, reason, 25.0) == ""
+    assert holds.update(False, reason, 26.0) == "back-pressure ends after 6.0 s"
+    assert holds.count == 2 and holds.seconds == pytest.approx(6.95)

@@ -219,7 +219,8 @@ def test_what_each_level_of_acknowledgement_promises(simulation: Simulation):
     # `begin` returns is about the step alone, which has begun.
     told = ranks[0].call("begin 2")
     assert told["status"] == OK and "rank 2 died after it sent timestep 1" in told["message"], told
-    assert any("rank 2 died after it sent timestep 1" in line for line in ranks[0].errors)
+    said = "rank 2 died after it sent timestep 1"
+    until(lambda: any(said in line for line in list(ranks[0].errors)), "the handler's line")
     ranks[0].ok("end")
     until(lambda: simulation.node_status()["chunks_failed"] == 1, "the incomplete timestep to fail")
     ranks[1].ask("send shared 2 2 22")
@@ -283,5 +284,6 @@ def test_a_killed_node_actor_is_reported_and_the_simulation_goes_on(simulation: 
     assert rank.end() == 0
     errors = "\n".join(rank.errors)
     assert "deisa: rank 0, array 'a', timestep 1: connection failure: the node actor is gone" in errors
+    assert re.search(r"\. See its log, /.+/worker-\S+\.err\n", errors), errors
     assert errors.count("connection failure") == 2 and "called from" not in errors, errors
     assert re.search(r"\d more failures were counted and not reported", errors), errors

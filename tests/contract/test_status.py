@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_slow_analytics_and_a_dead_rank_are_shown(
     until(lambda: analytics.lines, "the analytics to start")
     until(lambda: any(f'"process {analytics.pid} on ' in line for line in stream.lines), "them to be shown")
 
-    ranks = simulation.start(2, lambda rank: {"MAX_AHEAD": "4", "NODE_ID": "AB"[rank]})
+    ranks = simulation.start(2, lambda rank: {"MAX_AHEAD": "4", "NODE_ID": "AB"[rank], "STATUS": "1"})
     for number, rank in enumerate(ranks):
         rank.ok(define(number))
     succeed(simulation.ready(ranks))
@@ -90,8 +91,17 @@ def test_slow_analytics_and_a_dead_rank_are_shown(
     ranks[1].kill()
     one = session(lambda one: one["ranks"][1]["state"] == "died", "the death to be seen")
     assert one["ranks"][1]["step"] == 6 and one["ranks"][0]["state"] == "alive"
-    for node in one["nodes"]:
-        assert f"serving session {one['session']}" in Path(node["log"]).read_text(), "its node actor's log"
+    log = Path(one["nodes"][0]["log"])
+    assert f"deisa: session {one['session']}; its log is {log}" in ranks[0].errors
+    expected = [
+        f"serving session {one['session']}",
+        "rank 0 joined",
+        "array 'field': float64, 1 of 2 chunks",
+        "node B: rank 1 joined",
+        "back-pressure holds ranks: 4 timesteps wait for the analytics, and max_ahead is 4",
+        f"node B: rank 1 (process {ranks[1].process.pid}) died",
+    ]
+    until(lambda: all(text in log.read_text() for text in expected), "the log of the node actor of bridge 0")
     done = run(command, cluster.environment)
     assert done.returncode == 0 and "analysing 2, 4 behind\n" in done.stdout, done.stdout
     assert "rank 1     died, at timestep 6" in done.stdout
@@ -103,6 +113,8 @@ def test_slow_analytics_and_a_dead_rank_are_shown(
     together(ranks[:1], "flush")
     one = session(lambda one: one["analytics_wait"] and not one["steps"]["behind"], "the last timestep")
     assert one["steps"]["read"] == 6
+    assert "back-pressure ends after" in log.read_text()
+    assert len(re.findall(f"session {one['session']}: ", log.read_text())) < 15, "not a line per chunk"
 
 
 def check_watch(command: list[str], environment: dict[str, str]) -> None:

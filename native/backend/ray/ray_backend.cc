@@ -84,6 +84,7 @@ void RayBackend::lose_all() {
     lost_ += ". Of what had been announced, up to timestep " + std::to_string(newest_announced_) +
              ", those chunks are lost that the analytics had not read";
   }
+  if (!log_.empty()) lost_ += ". See its log, " + log_;
 }
 
 void RayBackend::connect(const std::string& socket, const std::string& hello,

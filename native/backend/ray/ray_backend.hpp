@@ -14,6 +14,8 @@ class RayBackend : public Backend {
 
   // After how many seconds waits are noticed; 0: never.
   void notice_waits_after(double seconds) { notice_after_ = seconds; }
+  // The log of the node actor, for the error when that has died; "": not known.
+  void name_log(const std::string& file) { log_ = file; }
   // Connects to the node actor, hands it the slots and the description of every array.
   // `definitions[i]` describes arrays[i] as JSON.
   void connect(const std::string& socket, const std::string& hello,
@@ -83,6 +85,7 @@ class RayBackend : public Backend {
   std::deque<std::string> causes_;  // the newest that were told, or that chunks failed for
   int64_t failed_unstored_ = 0;
   double notice_after_ = 0;
+  std::string log_;
   int64_t newest_announced_ = DEISA_NO_TIMESTEP;
   bool over_ = false;  // nothing that is sent will be analysed any more, as the node actor has said
   std::string lost_;   // what is lost with the node actor, when it is gone

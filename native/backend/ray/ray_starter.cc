@@ -141,6 +141,10 @@ void RayStarter::start_node(const Ranks& ranks, const Deadline& deadline) {
   const json& mine = nodes.at(ranks.node());
   actor_ = mine.at("actor").get<std::string>();
   socket_ = mine.at("socket").get<std::string>();
+  log_ = mine.value("log", "");
+  if (options_.statistics && options_.rank == 0 && !log_.empty()) {
+    std::fprintf(stderr, "deisa: session %s; its log is %s\n", session_.c_str(), log_.c_str());
+  }
   json ids = json::array();
   for (const json& one : nodes) ids.push_back(one.at("node_id"));
   node_list_ = ids.dump();
@@ -175,6 +179,7 @@ void RayStarter::connect(const Ranks& ranks, const Deadline& deadline,
     auto sender = std::make_unique<RayBackend>(ranks.arrays, ranks.rank(),
                                                static_cast<uint32_t>(options_.max_in_flight));
     sender->notice_waits_after(options_.wait_notice);
+    sender->name_log(log_);
     sender->connect(socket_, hello.dump(), definitions, deadline);
     backend = std::move(sender);
   });

@@ -29,6 +29,7 @@ struct RayOptions {
   double feedback_interval = 0;  // seconds
   double announce_delay = 0;     // seconds
   double wait_notice = 0;        // seconds; 0: never
+  bool statistics = false;       // rank 0 names the session's log
 };
 
 class RayStarter final : public Starter {
@@ -58,6 +59,7 @@ class RayStarter final : public Starter {
   std::string session_;
   std::string actor_;      // name of this node's actor
   std::string socket_;     // path of its socket
+  std::string log_;        // path of its log; "": not known
   std::string node_list_;  // JSON: node ids in the plan's order
 };
 

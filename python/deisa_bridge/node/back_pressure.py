@@ -13,6 +13,7 @@ import ray
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.node.gate import Limits, Neighbour, Usage
+from deisa_bridge.node.holds import Holds
 from deisa_bridge.node.session import Session
 from deisa_bridge.node.store import StoreUnreadable
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError, Status
@@ -59,6 +60,7 @@ class BackPressure:
         self._session = session
         self.gate = session.gate
         self.store = session.store
+        self.holds = Holds()
         self._limits = Limits()
         self._nodes = 1
         self._head: Any = None
@@ -104,6 +106,8 @@ class BackPressure:
             self._session.receiver.gate(
                 rank.connection, word.sequence, self.gate.open, self.gate.newest, self.gate.explain()
             )
+        if text := self.holds.update(self.gate.is_holding, self.gate.reason, now):
+            self._session.note(text)
         if self.gate.wants_store(now):
             self._store_wanted.set()
         if self.gate.wants_look_ahead(now):

@@ -317,6 +317,11 @@ class Gate:
                     del self._questions[bridge]
         return words
 
+    @property
+    def is_holding(self) -> bool:
+        """A rank waits until it may begin a timestep."""
+        return bool(self._questions)
+
     def admits(self, timestep: int) -> bool:
         """Whether a rank may begin it."""
         return self.open or (self.newest is not None and timestep <= self.newest)

@@ -197,7 +197,12 @@ class Host:
         if self._service is None:
             self._open(request, session)
             self._init_retries = max(1, int(request.get("init_retries") or 3))
-        return {"actor": actor_name(self._node), "node_id": self._node, "socket": self._path}
+        return {
+            "actor": actor_name(self._node),
+            "node_id": self._node,
+            "socket": self._path,
+            "log": report.log_file(),
+        }
 
     def _open(self, request: dict, session: str) -> None:
         from deisa_bridge.node.receiver import Receiver
@@ -326,6 +331,11 @@ class Host:
         """From the node actor of bridge 0: which of these sets will never be announced here; see holes.py."""
         service = await self._begun(request, 0.0)
         return {"broken": [one.to_json() for one in service.gather.lacking(request["sets"])]}
+
+    async def _deisa_note(self, request: dict) -> dict:
+        """From another node actor: a line for the session's log."""
+        self._of_session(request).note(str(request["text"]))
+        return {}
 
     async def _deisa_room(self, request: dict) -> dict:
         """From another node actor that may share the object store; see gate.py."""

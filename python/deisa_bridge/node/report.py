@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from deisa_bridge import head as head_actor
+from deisa_bridge.node.holds import Holds
 from deisa_bridge.node.session import Session
 from deisa_bridge.status import END_MARKER_ARRAY, BridgeError
 from deisa_bridge.versions import runner
@@ -19,8 +20,9 @@ ANSWER = 2.0
 
 
 def log_file() -> str:
-    """What the standard error of this process goes to; Ray makes it a file."""
-    return os.readlink("/proc/self/fd/2")
+    """What the standard error of this process goes to, where Ray has made it a file; else ""."""
+    target = os.readlink("/proc/self/fd/2")
+    return target if target.startswith("/") and os.path.isfile(target) else ""
 
 
 async def describe(session: Session) -> dict[str, Any]:
@@ -54,19 +56,39 @@ def _arrays(session: Session) -> dict[str, dict[str, Any]]:
         for array in rank.arrays:
             if array.name == END_MARKER_ARRAY or not array.sent:
                 continue
-            known = found.setdefault(
-                array.name,
-                {
+            if array.name not in found:
+                found[array.name] = {
                     "dtype": array.dtype and array.dtype.name,
                     "grid": array.grid,
                     "extents": [{} for _ in array.grid],
                     "stored": session.progress.newest_stored.get(array.name),
                     **session.gather.newest_of_array(array.name),
-                },
-            )
-            for extents, position, extent in zip(known["extents"], array.position, array.shape, strict=True):
+                }
+            all_extents = found[array.name]["extents"]
+            for extents, position, extent in zip(all_extents, array.position, array.shape, strict=True):
                 extents[position] = extent
     return found
+
+
+def describe_arrays(session: Session) -> list[str]:
+    """A line for each, for the log."""
+    lines = []
+    for name, array in _arrays(session).items():
+        chunks = sum(any(one.name == name for one in rank.arrays) for rank in session.ranks.values())
+        dtype = array["dtype"] or "a dtype that comes with the first chunk"
+        grid = " x ".join(map(str, array["grid"]))
+        lines.append(f"array '{name}': {dtype}, {chunks} of {grid} chunks")
+    return lines
+
+
+def statistics(session: Session, holds: Holds) -> str:
+    """What the log says at the end."""
+    counters = session.counters
+    return (
+        f"{counters['chunks_stored']} chunks stored, {counters['chunks_failed']} failed, "
+        f"{counters['sets_announced']} chunk sets announced; "
+        f"back-pressure held ranks {holds.count} times, {holds.seconds:.1f} s in all"
+    )
 
 
 def _queue_reader() -> Any:

@@ -21,11 +21,12 @@ from deisa_bridge.node import receiver as wire
 from deisa_bridge.node.back_pressure import BackPressure
 from deisa_bridge.node.dtypes import learn
 from deisa_bridge.node.feedback import Feedback
-from deisa_bridge.node.gather import NEVER
+from deisa_bridge.node.gather import NEVER, ranks_text
 from deisa_bridge.node.holes import Holes
 from deisa_bridge.node.peers import Peers
 from deisa_bridge.node.publisher import publish
 from deisa_bridge.node.ranks import Rank, parse_define, parse_hello
+from deisa_bridge.node.report import describe_arrays, statistics
 from deisa_bridge.node.session import Session
 from deisa_bridge.node.shutdown import Shutdown
 from deisa_bridge.node.spread import Spread
@@ -85,6 +86,9 @@ class Service(Session):
             self.gather.on_node = f" on node {self.node}"
             if self.peers.is_master:
                 self.spawn(self.holes.watch())
+        self.note(f"{ranks_text(sorted(self.ranks))} joined")
+        for text in describe_arrays(self):
+            self.note(text)
         self.spawn(publish(self))
         self.spawn(self._feedback.watch(head))
 
@@ -241,12 +245,14 @@ class Service(Session):
         if not rank.welcomed:
             return
         if how != "closed":
-            logger.warning("rank %d (process %s) %s %s", rank.bridge, rank.pid, how, reason)
+            self.note(f"rank {rank.bridge} (process {rank.pid}) {how} {reason}".rstrip())
         self._feedback.forget(rank.connection)
         self.gather.gone(rank.bridge, how)
         self.gate.gone(rank.bridge)
         if rank.bridge == 0:
             self.shutdown.bridge_0_gone(how)
+        if self.head is not None and not self.live():
+            self.note(f"no rank is left; {statistics(self, self.back_pressure.holds)}")
 
     # ---- Chunks ----------------------------------------------------------------------------------------
 

@@ -21,10 +21,12 @@ from deisa_bridge.node.peers import Peers
 from deisa_bridge.node.progress import Progress
 from deisa_bridge.node.ranks import Rank
 from deisa_bridge.node.store import Store
-from deisa_bridge.status import Status
+from deisa_bridge.status import BridgeError, Status
 
 logger = logging.getLogger(__name__)
 
+NOTE_TIMEOUT = 10.0
+"""Seconds that another node actor may take to log a line."""
 HEAD_TIMEOUT = 120.0
 """Seconds that the head actor may take to accept one set."""
 
@@ -133,6 +135,17 @@ class Session:
         self.tell_all(Status.CONNECTION, text, final=True)
         self.gate.release()
         self.settle()
+
+    def note(self, text: str) -> None:
+        """A line in the log of this node actor, and in the session's log: that of the one of bridge 0."""
+        logger.info("session %s: %s", self.id, text)
+        if self.peers is not None and not self.is_master:
+            self.spawn(self._pass_on(f"node {self.node}: {text}"))
+
+    async def _pass_on(self, text: str) -> None:
+        assert self.peers is not None
+        with contextlib.suppress(BridgeError):  # it is in the log of this one
+            await self.peers.call(self.peers.master, "deisa_note", {"text": text}, NOTE_TIMEOUT)
 
     def tell_all(self, status: Status, text: str, final: bool = False) -> None:
         """Reports a failure that belongs to no request to every rank. `final`: every later chunk fails."""

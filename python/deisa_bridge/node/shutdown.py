@@ -157,6 +157,7 @@ class Shutdown:
                 "the end marker's timestep %d is older than the data's: %d is sent", timestep, marker
             )
         await self._announce_marker(marker)
+        session.note(f"the end marker was announced with timestep {marker}: {reason}")
         session.ended = True
         session.touch()
         return marker
