@@ -20,6 +20,7 @@ from launch import start_analytics, start_simulation
 from local_ray import LocalRay
 from picture import draw
 from processes import Child, adopt_orphans, end_children, fail, stop_on_signals
+from progress import Progress
 from verify import Comparison, compare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +72,9 @@ def read_arguments() -> argparse.Namespace:
         help="the last node actor announces this late",
     )
     parser.add_argument(
+        "--show", action="store_true", help="a picture of each timestep when it is there, in OUTPUT/live.png"
+    )
+    parser.add_argument(
         "--output", type=Path, default=ROOT / "out", help="folder of the results (%(default)s)"
     )
     parser.add_argument(
@@ -110,7 +114,7 @@ def say(what: str) -> None:
     print(f"run: [{time.monotonic() - BEGIN:3.0f} s] {what}", flush=True)
 
 
-def wait(analytics: Child, simulation: list[Child], deadline: float) -> None:
+def wait(analytics: Child, simulation: list[Child], deadline: float, progress: Progress) -> None:
     """Until all have ended well. Fails as soon as one of them fails, or at the deadline."""
     everyone = [analytics, *simulation]
     simulation_ended = False
@@ -124,12 +128,15 @@ def wait(analytics: Child, simulation: list[Child], deadline: float) -> None:
             latest_end = min(latest_end, time.monotonic() + 30.0)
         if not simulation_ended and running == [analytics]:
             simulation_ended = True
+            progress.clear()
             say("the simulation has ended; the analytics go on with what it left")
         if time.monotonic() > latest_end:
             names = ", ".join(child.name for child in running)
             why = "within --timeout" if latest_end == deadline else "30 s after the analytics"
             fail(f"not finished {why}: {names}")
+        progress.update(simulation[0], analytics)
         time.sleep(0.05)
+    progress.clear()
     for child in everyone:
         child.wait_output()
         if child.status() != 0:
@@ -178,13 +185,18 @@ def run(arguments: argparse.Namespace, scratch: Path) -> str:
     say("starting Ray")
     with LocalRay(cpus=2) as ray, contextlib.ExitStack() as cleanup:
         say(f"Ray runs at {ray.address}; starting the analytics and {arguments.ranks} ranks")
+        if arguments.show:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+            say(f"the newest timestep as a picture: {arguments.output / 'live.png'}")
         start = time.monotonic()
         analytics = start_analytics(arguments, ray.environment, fields, THRESHOLD)
         cleanup.callback(analytics.end)
         simulation = start_simulation(arguments, ray.environment, report)
         for child in simulation:
             cleanup.callback(child.end)
-        wait(analytics, simulation, deadline)
+        progress = Progress(arguments.steps)
+        progress.follow(analytics, *simulation)
+        wait(analytics, simulation, deadline, progress)
         seconds = time.monotonic() - start
         say("stopping Ray")
 

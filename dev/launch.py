@@ -82,6 +82,8 @@ def start_analytics(
     """The analytics, which write one file per timestep into `fields`."""
     command = [sys.executable, str(ROOT / "examples" / "heat" / "analytics.py"), "--output", str(fields)]
     command += ["--threshold", str(threshold), "--slow", str(arguments.slow_analytics)]
+    if arguments.show:
+        command += ["--live", str(arguments.output / "live.png")]
     return Child("analytics", command, environment)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,6 +112,10 @@ class Child:
     ) -> None:
         self.name = name
         self.lines: list[str] = []
+        self.hidden: re.Pattern[str] | None = None
+        """Lines that are kept, and not passed on; see progress.py."""
+        self.lead = ""
+        """Written before each line."""
         self._show = show
         self._process = subprocess.Popen(
             command,
@@ -133,8 +138,8 @@ class Child:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line.rstrip("\n"))
-            if self._show:
-                print(f"[{self.name}] {line}", end="", flush=True)
+            if self._show and not (self.hidden and self.hidden.match(line)):
+                print(f"{self.lead}[{self.name}] {line}", end="", flush=True)
 
     def status(self) -> int | None:
         """The exit status, or None while it runs."""

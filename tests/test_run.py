@@ -50,7 +50,7 @@ def test_defaults(tmp_path, monkeypatch):
     [
         ["--ranks", "3", "--size", "10", "--steps", "6"],
         ["--ranks", "6", "--size", "101", "--steps", "6"],
-        ["--ranks", "1", "--size", "33", "--steps", "4"],
+        ["--ranks", "1", "--size", "33", "--steps", "4", "--show"],
         ["--comm", "gloo"],
         ["--language", "fortran"],
         ["--adios2", "--ranks", "3", "--size", "20", "--steps", "6"],
@@ -67,6 +67,10 @@ def test_options(tmp_path, options):
     steps = int(options[options.index("--steps") + 1]) if "--steps" in options else 20
     assert_complete(done, tmp_path, steps)
     assert_no_foreign_lines(done, "rank 0")
+    assert "\r" not in done.stdout, "what is only for a terminal"
+    live = tmp_path / "live.png"
+    assert live.exists() == ("--show" in options)
+    assert not live.exists() or f"the newest timestep as a picture: {live}\n" in done.stdout
 
 
 def test_simulation_that_ends_before_its_analytics(tmp_path):

@@ -23,6 +23,7 @@ def read_arguments() -> argparse.Namespace:
         "--threshold", type=float, default=0.5, help="kelvin above the surroundings (%(default)s)"
     )
     parser.add_argument("--slow", type=float, default=0.0, help="seconds to spend on each timestep")
+    parser.add_argument("--live", type=Path, help="file for a picture of the newest timestep")
     return parser.parse_args()
 
 
@@ -31,6 +32,11 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     seen: set[int] = set()
     threshold_passed = False
+    live = None
+    if arguments.live is not None:
+        from live import Live  # needs matplotlib
+
+        live = Live(arguments.live)
     deisa = Deisa()
 
     def analyse(temperature: list[DeisaArray], flux: list[DeisaArray]) -> None:
@@ -49,6 +55,8 @@ def main() -> None:
                 f"timestep {timestep}: mean of {len(temperature)} timesteps {mean:.3f}: source off",
                 flush=True,
             )
+        if live is not None:
+            live.draw(timestep, newest)
         seen.add(timestep)
         print(f"timestep {timestep} analysed, mean {newest.mean():.3f}", flush=True)
 
