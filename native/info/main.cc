@@ -27,7 +27,7 @@ using deisa::Finding;
 
 constexpr const char* kUsage =
     "usage: deisa-info [--no-cluster]\n"
-    "       deisa-info --status [--watch] [--json]\n"
+    "       deisa-info --status [--watch] [--json] [--prometheus]\n"
     "       deisa-info --settings\n"
     "       deisa-info --clean\n"
     "\n"
@@ -38,6 +38,7 @@ constexpr const char* kUsage =
     "  --status      the simulations that run on the cluster: ranks, timesteps, rates, who waits\n"
     "    --watch     again and again, until Ctrl-C (needs the Python package rich)\n"
     "    --json      as JSON, one line each time\n"
+    "    --prometheus  metrics, in the text format that node_exporter reads\n"
     "  --settings    every setting, as a table in Markdown\n"
     "  --clean       remove from the cluster what simulations and analytics have left that are "
     "not\n"
@@ -200,7 +201,7 @@ int main(int argc, char** argv) {
       cleans = true;
     } else if (argument == "--status") {
       shows_status = true;
-    } else if (argument == "--watch" || argument == "--json") {
+    } else if (argument == "--watch" || argument == "--json" || argument == "--prometheus") {
       of_status.push_back(argument);
     } else if (argument == "--version") {
       std::printf("%s\n", deisa_version());

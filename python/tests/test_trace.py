@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import multiprocessing
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +38,18 @@ def test_processes_add_to_one_file_that_is_always_valid(tmp_path):
         assert child.exitcode == 0
     spans, _ = trace_file.read(file)
     assert len(spans) == 450
+
+
+def test_it_waits_while_another_process_writes(tmp_path):
+    file = tmp_path / "trace"
+    with file.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        writer = threading.Thread(target=trace_file.append, args=(file, [trace_file.process_name(1, "a")]))
+        writer.start()
+        writer.join(0.3)
+        assert writer.is_alive() and file.stat().st_size == 0
+    writer.join()
+    assert trace_file.read(file)[1] == {1: "a"}
 
 
 def test_it_goes_on_after_what_native_code_wrote(tmp_path):

@@ -51,6 +51,7 @@ def reply(node: str, analytics: dict | None = None, **progress: Any) -> dict[str
         "store_capacity": 256 * MIB,
         "store_threshold": 0.5,
         "store_spilled": 0,
+        "metrics": {"deisa_x": ["# TYPE ray_deisa_x gauge", f'ray_deisa_x{{node="{node}"}} 1']},
         "progress": {"ranks": [], "arrays": {}, "waits": [], "rates": rates()}
         | {"analytics": analytics}
         | progress,
@@ -91,6 +92,14 @@ def test_the_nodes_of_a_session_are_put_together(two_nodes):
     assert session["rates"]["bytes_per_second"] == 4 * MIB, "of both nodes, over five seconds"
     assert session["rates"]["steps_per_second"] == 2, "both announce the same timesteps"
     assert session["ranks"][1] == {"rank": 1, "pid": 101, "state": "died", "step": 12, "node": "b"}
+
+
+def test_what_a_metric_is_stands_once(two_nodes):
+    assert two_nodes["sessions"][0]["metrics"] == [
+        "# TYPE ray_deisa_x gauge",
+        'ray_deisa_x{node="b"} 1',
+        'ray_deisa_x{node="a"} 1',
+    ]
 
 
 def test_all_of_it_in_words(two_nodes):
@@ -192,9 +201,10 @@ def test_rates_are_those_of_the_last_seconds_that_are_over():
         progress.stored("t", second, 10, 1000.5 + second)
         progress.announced(second, 1000.6 + second)
         progress.announced(second, 1000.7 + second)  # another array of it
+    progress.stored("t", 199, 70, 1200.1)  # in a second that is not over
     history = progress.history(1200.2)
     assert history == {"bytes": [10] * HISTORY, "steps": [1] * HISTORY}
-    assert progress.history(1202.0)["bytes"] == [10] * (HISTORY - 2) + [0, 0]
+    assert progress.history(1202.0)["bytes"] == [10] * (HISTORY - 2) + [70, 0]
     assert progress.newest_stored == {"t": 199} and len(progress._seconds) <= HISTORY + 1
     progress.stored("t", 5, 10, 1300.0)
     assert progress.newest_stored == {"t": 199}, "an older chunk may be stored later"

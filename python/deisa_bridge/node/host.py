@@ -17,7 +17,7 @@ import ray
 
 from deisa_bridge import head as head_actor
 from deisa_bridge.claim import claim
-from deisa_bridge.node import report
+from deisa_bridge.node import metrics, report
 from deisa_bridge.node.analytics_trace import trace_analytics
 from deisa_bridge.node.broken import Broken
 from deisa_bridge.node.liveness import Liveness
@@ -311,6 +311,7 @@ class Host:
         if service.peers is not None:
             await service.back_pressure.read()
         about |= {"log": report.log_file(), "progress": await report.describe(service)}
+        about["metrics"] = metrics.as_text(metrics.samples(service, service.back_pressure.holds))
         if self._meeting is not None and not self._finalised:
             wait = ("the simulation waits for the analytics to start", time.monotonic() - self._meeting)
             about["progress"]["waits"].append(wait)

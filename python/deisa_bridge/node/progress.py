@@ -16,6 +16,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._seconds: deque[list[int]] = deque()  # [second, bytes, timesteps], of those with any
+        self.bytes_of: dict[str, int] = {}
+        """By array: the bytes that were stored."""
         self.newest_stored: dict[str, int] = {}
         """By array: the newest timestep of which a chunk is in the object store."""
         self.steps: deque[int] = deque(maxlen=ANNOUNCED)
@@ -24,6 +26,7 @@ class Progress:
     def stored(self, array: str, timestep: int, nbytes: int, now: float) -> None:
         """A chunk is in the object store."""
         self._second(now)[1] += nbytes
+        self.bytes_of[array] = self.bytes_of.get(array, 0) + nbytes
         self.newest_stored[array] = max(self.newest_stored.get(array, timestep), timestep)
 
     def announced(self, timestep: int, now: float) -> None:

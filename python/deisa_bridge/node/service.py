@@ -23,6 +23,7 @@ from deisa_bridge.node.dtypes import learn
 from deisa_bridge.node.feedback import Feedback
 from deisa_bridge.node.gather import NEVER, ranks_text
 from deisa_bridge.node.holes import Holes
+from deisa_bridge.node.metrics import export
 from deisa_bridge.node.peers import Peers
 from deisa_bridge.node.publisher import publish
 from deisa_bridge.node.ranks import Rank, parse_define, parse_hello
@@ -89,6 +90,7 @@ class Service(Session):
         self.note(f"{ranks_text(sorted(self.ranks))} joined")
         for text in describe_arrays(self):
             self.note(text)
+        self.spawn(export(self, self.back_pressure.holds))
         self.spawn(publish(self))
         self.spawn(self._feedback.watch(head))
 

@@ -22,16 +22,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="deisa-info --status", description="What runs on the cluster.")
     parser.add_argument("--json", action="store_true", help="as JSON, one line; see docs/watching.md")
     parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    parser.add_argument(
+        "--prometheus", action="store_true", help="metrics in Prometheus' text format, for node_exporter"
+    )
     parser.add_argument("--address", default="auto", help="of the cluster; deisa-info finds it")
     parser.add_argument("--node-ip", default="", help="of this machine in the cluster; deisa-info finds it")
     given = parser.parse_args(arguments)
-    watch = _live() if given.watch and not given.json else None
+    watch = _live() if given.watch and not (given.json or given.prometheus) else None
     _join(given.address, given.node_ip)
     with contextlib.suppress(KeyboardInterrupt):
         if watch is not None:
             watch(state.look, INTERVAL)
         while True:
             found = state.look()
+            if given.prometheus:
+                print(*(line for one in found["sessions"] for line in one["metrics"]), sep="\n")
+                return
             print(json.dumps(found) if given.json else text.render(found), flush=True)
             if not given.watch:
                 return

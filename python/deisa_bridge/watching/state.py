@@ -86,6 +86,7 @@ def _session(name: str, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         "rates": _rates([part["rates"] for part in parts]),
         "waits": [{"what": what, "seconds": s} for part in parts for what, s in part["waits"]],
         "nodes": [_node(node) for node in nodes],
+        "metrics": _metrics(node["metrics"] for node in nodes),
         "problems": [analytics["problem"]] if "problem" in analytics else [],
     }
 
@@ -109,6 +110,16 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
         "gate": node["gate"],
         **{key: node[key] for key in ("store_used", "store_capacity", "store_threshold", "store_spilled")},
     }
+
+
+def _metrics(of_nodes: Iterable[dict[str, list[str]]]) -> list[str]:
+    """Lines in Prometheus' text format: what a metric is stands once, before the values of all nodes."""
+    found: dict[str, list[str]] = {}
+    for node in of_nodes:
+        for name, lines in node.items():
+            known = found.setdefault(name, [])
+            known += [line for line in lines if line not in known]
+    return [line for lines in found.values() for line in lines]
 
 
 def _arrays(of_nodes: Iterable[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
