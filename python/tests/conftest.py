@@ -23,6 +23,10 @@ HERE = Path(__file__).resolve().parent
 PACKAGE_ROOT = str(HERE.parent)
 NAMESPACE = "deisa_ray"
 
+# A token that Ray has left in ~/.ray is for other clusters: `ray start` would use it, and a driver that is
+# given an address would not.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+
 
 def node_library() -> str:
     """libdeisa_node.so: DEISA_NODE_LIBRARY, else where the build puts it."""
@@ -35,7 +39,8 @@ def node_library() -> str:
 
 def clean_environment() -> dict[str, str]:
     """Of a process that is not ours: without this package."""
-    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("RAY_")}
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("RAY_")}
+    return kept | {"RAY_AUTH_MODE": "disabled"}
 
 
 def free_port() -> int:
