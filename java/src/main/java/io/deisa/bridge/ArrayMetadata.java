@@ -72,86 +72,53 @@ public record ArrayMetadata(
                 nbChunksOfNode,
                 null,
                 null,
-                Order.C,
+                null,
                 null);
     }
 
     /** With the chunk grid given. */
     public static ArrayMetadata of(
             String name, DType dtype, long[] chunkShape, long[] nbChunksPerDim, long[] chunkPosition) {
-        return new ArrayMetadata(
-                name, dtype, list(chunkShape), list(nbChunksPerDim), null, list(chunkPosition), OptionalLong.empty());
+        return placed(name, dtype, chunkShape, nbChunksPerDim, null, chunkPosition, null);
     }
 
     /** With the global shape given; equal chunks must fill it. */
     public static ArrayMetadata ofGlobalShape(
             String name, DType dtype, long[] chunkShape, long[] globalShape, long[] chunkPosition) {
-        return new ArrayMetadata(
-                name, dtype, list(chunkShape), null, list(globalShape), list(chunkPosition), OptionalLong.empty());
+        return placed(name, dtype, chunkShape, null, globalShape, chunkPosition, null);
     }
 
     /** With the chunk's first element in the whole array, of the global shape; the bridges derive the grid of chunks. */
     public static ArrayMetadata ofStart(String name, DType dtype, long[] chunkShape, long[] globalShape, long[] start) {
+        return placed(name, dtype, chunkShape, null, globalShape, null, start);
+    }
+
+    private static ArrayMetadata placed(
+            String name, DType dtype, long[] chunk, long[] grid, long[] global, long[] position, long[] start) {
+        OptionalLong any = OptionalLong.empty();
+        List<Long> first = list(start);
         return new ArrayMetadata(
-                name,
-                dtype,
-                list(chunkShape),
-                null,
-                list(globalShape),
-                null,
-                OptionalLong.empty(),
-                null,
-                null,
-                Order.C,
-                list(start));
+                name, dtype, list(chunk), list(grid), list(global), list(position), any, null, null, null, first);
     }
 
     /** The same with this number of chunks on the node. */
     public ArrayMetadata withNbChunksOfNode(long value) {
-        return new ArrayMetadata(
-                name,
-                dtype,
-                chunkShape,
-                nbChunksPerDim,
-                globalShape,
-                chunkPosition,
-                OptionalLong.of(value),
-                haloBefore,
-                haloAfter,
-                order,
-                start);
+        return with(OptionalLong.of(value), haloBefore, haloAfter, order);
     }
 
     /** The same with so many ghost cells before and after the chunk in each dimension. */
     public ArrayMetadata withHalo(long[] before, long[] after) {
-        return new ArrayMetadata(
-                name,
-                dtype,
-                chunkShape,
-                nbChunksPerDim,
-                globalShape,
-                chunkPosition,
-                nbChunksOfNode,
-                list(before),
-                list(after),
-                order,
-                start);
+        return with(nbChunksOfNode, list(before), list(after), order);
     }
 
     /** The same in memory of this order. */
     public ArrayMetadata withOrder(Order value) {
+        return with(nbChunksOfNode, haloBefore, haloAfter, value);
+    }
+
+    private ArrayMetadata with(OptionalLong ofNode, List<Long> before, List<Long> after, Order in) {
         return new ArrayMetadata(
-                name,
-                dtype,
-                chunkShape,
-                nbChunksPerDim,
-                globalShape,
-                chunkPosition,
-                nbChunksOfNode,
-                haloBefore,
-                haloAfter,
-                value,
-                start);
+                name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, ofNode, before, after, in, start);
     }
 
     /** The keys of {@code arrays_metadata}, without those that are null or empty. */

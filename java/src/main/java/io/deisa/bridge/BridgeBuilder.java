@@ -123,22 +123,19 @@ public final class BridgeBuilder {
 
     /** For the rendezvous, and for a barrier of all ranks; above 0. */
     public BridgeBuilder commTimeout(Duration value) {
-        Objects.requireNonNull(value, "commTimeout");
-        commTimeout = value;
+        commTimeout = Objects.requireNonNull(value, "commTimeout");
         return this;
     }
 
     /** For all that {@link #open()} waits for after the rendezvous; above 0. The minimum over all ranks applies. */
     public BridgeBuilder readyTimeout(Duration value) {
-        Objects.requireNonNull(value, "readyTimeout");
-        readyTimeout = value;
+        readyTimeout = Objects.requireNonNull(value, "readyTimeout");
         return this;
     }
 
     /** For one wait in a send, a step or a flush; above 0. */
     public BridgeBuilder sendTimeout(Duration value) {
-        Objects.requireNonNull(value, "sendTimeout");
-        sendTimeout = value;
+        sendTimeout = Objects.requireNonNull(value, "sendTimeout");
         return this;
     }
 
@@ -162,8 +159,7 @@ public final class BridgeBuilder {
 
     /** When a send returns. */
     public BridgeBuilder acknowledge(Acknowledge value) {
-        Objects.requireNonNull(value, "acknowledge");
-        acknowledge = value;
+        acknowledge = Objects.requireNonNull(value, "acknowledge");
         return this;
     }
 
@@ -175,16 +171,14 @@ public final class BridgeBuilder {
 
     /** What a rank does while a timestep may not begin. The same on every rank. */
     public BridgeBuilder whenFull(WhenFull value) {
-        Objects.requireNonNull(value, "whenFull");
-        whenFull = value;
+        whenFull = Objects.requireNonNull(value, "whenFull");
         return this;
     }
 
     /** How long a rank waits for space before the timestep is refused or skipped; not set: {@link #sendTimeout} with {@link
      * WhenFull#BLOCK}, else not at all. The same on every rank. */
     public BridgeBuilder blockTimeout(Duration value) {
-        Objects.requireNonNull(value, "blockTimeout");
-        blockTimeout = value;
+        blockTimeout = Objects.requireNonNull(value, "blockTimeout");
         return this;
     }
 
@@ -208,15 +202,13 @@ public final class BridgeBuilder {
 
     /** Maximum age of a feedback value that is read without waiting; zero: each read asks the head actor. The node leader's applies. */
     public BridgeBuilder feedbackInterval(Duration value) {
-        Objects.requireNonNull(value, "feedbackInterval");
-        feedbackInterval = value;
+        feedbackInterval = Objects.requireNonNull(value, "feedbackInterval");
         return this;
     }
 
     /** What happens to a failure that is not the caller's fault. */
     public BridgeBuilder errorMode(ErrorMode value) {
-        Objects.requireNonNull(value, "errorMode");
-        errorMode = value;
+        errorMode = Objects.requireNonNull(value, "errorMode");
         return this;
     }
 
