@@ -6,18 +6,18 @@ import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_rank import FakeRank
+from local_ray import LocalRay
 
 HERE = Path(__file__).resolve().parent
 PACKAGE_ROOT = str(HERE.parent)
@@ -43,12 +43,6 @@ def clean_environment() -> dict[str, str]:
     return kept | {"RAY_AUTH_MODE": "disabled"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def until(condition, seconds: float, what: str):
     """The first true result of condition()."""
     end = time.monotonic() + seconds
@@ -59,50 +53,18 @@ def until(condition, seconds: float, what: str):
 
 
 @pytest.fixture(scope="session")
-def ray_address():
-    """A cluster of one node with ports and folders of its own; this process is a driver with a code search
-    path, as a Java driver is."""
+def ray_address() -> Iterator[str]:
+    """A cluster of its own; this process is a driver with a code search path, as a Java driver is."""
     import ray
     from ray.job_config import JobConfig
 
-    folder = tempfile.mkdtemp(prefix="rP", dir="/tmp")
-    address = f"127.0.0.1:{free_port()}"
-    command = [os.path.join(os.path.dirname(sys.executable), "ray"), "start", "--head", "--block"]
-    command += [f"--port={address.split(':')[1]}", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
-    command += ["--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=false"]
-    command += ["--disable-usage-stats", f"--temp-dir={folder}", "--object-store-memory=300000000"]
-    # What Ray waits for its own parts is too short when the machine is busy.
-    patient = {
-        "RAY_raylet_start_wait_time_s": "60",
-        "RAY_gcs_server_port_wait_time_s": "60",
-        "RAY_worker_niceness": "0",
-    }
-    log = open(os.path.join(folder, "start.log"), "wb")  # noqa: SIM115
-    cluster = subprocess.Popen(
-        command, env=clean_environment() | patient, stdout=log, stderr=log, start_new_session=True
-    )
-    try:
-        host, port = address.split(":")
-
-        def listening():
-            assert cluster.poll() is None, Path(folder, "start.log").read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex((host, int(port))) == 0
-
-        until(listening, 120.0, "Ray's GCS")
-        until(lambda: "Ray runtime started" in Path(folder, "start.log").read_text(), 120.0, "Ray to start")
-        ray.init(address=address, job_config=JobConfig(code_search_path=[PACKAGE_ROOT]), log_to_driver=False)
-        yield address
-    finally:
-        ray.shutdown()
-        cluster.send_signal(signal.SIGTERM)
+    with LocalRay(cpus=4, object_store_bytes=300_000_000) as local:
+        config = JobConfig(code_search_path=[PACKAGE_ROOT])
+        ray.init(address=local.address, job_config=config, log_to_driver=False)
         try:
-            cluster.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(cluster.pid, signal.SIGKILL)
-            cluster.wait(10)
-        log.close()
-        shutil.rmtree(folder, ignore_errors=True)
+            yield local.address
+        finally:
+            ray.shutdown()
 
 
 class Analytics:
