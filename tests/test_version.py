@@ -16,7 +16,7 @@ def test_macros():
     """The parts are those of the text, and of the name that Java links to."""
     parts = [re.search(rf"^#define DEISA_VERSION_{part} (\d+)$", HEADER, re.MULTILINE)[1] for part in PARTS]
     assert ".".join(parts) == VERSION
-    binding = (ROOT / "java/src/main/java/io/deisa/bridge/internal/Deisa.java").read_text()
+    binding = (ROOT / "java/src/main/java/io/deisa/bridge/internal/Binding.java").read_text()
     assert f'link = "deisa@.{parts[0]}.{parts[1]}"' in binding
 
 
