@@ -185,11 +185,12 @@ def run(arguments: argparse.Namespace, scratch: Path) -> str:
     say("starting Ray")
     with LocalRay(cpus=2) as ray, contextlib.ExitStack() as cleanup:
         say(f"Ray runs at {ray.address}; starting the analytics and {arguments.ranks} ranks")
-        if arguments.show:
+        live = arguments.output / "live.png" if arguments.show else None
+        if live is not None:
             arguments.output.mkdir(parents=True, exist_ok=True)
-            say(f"the newest timestep as a picture: {arguments.output / 'live.png'}")
+            say(f"the newest timestep as a picture: {live}")
         start = time.monotonic()
-        analytics = start_analytics(arguments, ray.environment, fields, THRESHOLD)
+        analytics = start_analytics(arguments, ray.environment, fields, THRESHOLD, live)
         cleanup.callback(analytics.end)
         simulation = start_simulation(arguments, ray.environment, report)
         for child in simulation:

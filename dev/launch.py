@@ -77,13 +77,17 @@ def java_command(arguments: argparse.Namespace, rank: Rank, halo_port: int, repo
 
 
 def start_analytics(
-    arguments: argparse.Namespace, environment: dict[str, str], fields: Path, threshold: float
+    arguments: argparse.Namespace,
+    environment: dict[str, str],
+    fields: Path,
+    threshold: float,
+    live: Path | None = None,
 ) -> Child:
-    """The analytics, which write one file per timestep into `fields`."""
+    """The analytics, which write one file per timestep into `fields`, and draw the newest into `live`."""
     command = [sys.executable, str(ROOT / "examples" / "heat" / "analytics.py"), "--output", str(fields)]
     command += ["--threshold", str(threshold), "--slow", str(arguments.slow_analytics)]
-    if arguments.show:
-        command += ["--live", str(arguments.output / "live.png")]
+    if live is not None:
+        command += ["--live", str(live)]
     return Child("analytics", command, environment)
 
 
