@@ -68,13 +68,6 @@ Pair make_pipe() {
   return pair;
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> all;
-  for (const std::string& text : texts) all.push_back(const_cast<char*>(text.c_str()));
-  all.push_back(nullptr);
-  return all;
-}
-
 #ifndef DEISA_HAS_CLOSEFROM
 // What is open now is closed by hand; what is opened meanwhile is close-on-exec or none of ours.
 void close_from(posix_spawn_file_actions_t* actions, int first) {
@@ -138,6 +131,13 @@ std::string how_ended(int status) {
 }
 
 }  // namespace
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  for (const std::string& text : texts) all.push_back(const_cast<char*>(text.c_str()));
+  all.push_back(nullptr);
+  return all;
+}
 
 Child::Child(const Command& command) {
   if (!command.log.empty()) {

@@ -14,6 +14,9 @@
 
 namespace deisa {
 
+// The texts as exec takes them, with a null pointer at the end; the memory remains theirs.
+std::vector<char*> pointers(const std::vector<std::string>& texts);
+
 class Child {
  public:
   struct Command {

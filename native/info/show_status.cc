@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "control/child.hpp"
 #include "control/cluster.hpp"
 #include "control/launch.hpp"
 
@@ -13,13 +14,6 @@ namespace deisa {
 namespace {
 
 constexpr double kReachSeconds = 10;
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> result;
-  for (std::string& text : texts) result.push_back(text.data());
-  result.push_back(nullptr);
-  return result;
-}
 
 }  // namespace
 
