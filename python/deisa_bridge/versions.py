@@ -90,28 +90,36 @@ def driver_of(actor: Any) -> str:
 
 def driver_of_job(job: str) -> str:
     """The driver of a job, in words. Blocks."""
-    try:
-        from ray._private.state import state
-
-        for entry in state.job_table():
-            if entry["JobID"] == job:
-                return f"process {entry['DriverPid']} on {entry['DriverIPAddress']}"
-        return f"job {job}"
-    except (ImportError, AttributeError, KeyError, TypeError) as error:
-        logger.warning("this Ray does not tell which driver made an actor: %r", error)
+    driver = _driver(job)
+    if driver is None:
         return "a driver that this Ray does not name"
+    pid, host = driver
+    return f"process {pid} on {host}" if pid else f"job {job}"
 
 
 def driver_pid(actor: Any) -> int:
     """The process of the driver that made a detached actor; 0 when this Ray does not say. Blocks."""
     try:
-        from ray._private.state import state
-
         job = actor._actor_id.job_id.hex()
-        return next((one["DriverPid"] for one in state.job_table() if one["JobID"] == job), 0)
-    except (ImportError, AttributeError, KeyError, TypeError) as error:
+    except AttributeError as error:
         logger.warning("this Ray does not tell which driver made an actor: %r", error)
         return 0
+    return (_driver(job) or (0, ""))[0]
+
+
+def _driver(job: str) -> tuple[int, str] | None:
+    """Process and address of a job's driver, (0, "") if there is no such job; None if this Ray does not say.
+    Blocks."""
+    try:
+        from ray._private.state import state
+
+        for entry in state.job_table():
+            if entry["JobID"] == job:
+                return entry["DriverPid"], entry["DriverIPAddress"]
+        return 0, ""
+    except (ImportError, AttributeError, KeyError, TypeError) as error:
+        logger.warning("this Ray does not tell which driver made an actor: %r", error)
+        return None
 
 
 class Task(NamedTuple):
