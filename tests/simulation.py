@@ -209,6 +209,12 @@ class Simulation:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def define_row(array: str, number: int, count: int = 2) -> str:
+    """The call that defines an array of `count` chunks in a row, each of 4 numbers, and this rank's place."""
+    place = {"nb_chunks_per_dim": [count], "chunk_position": [number]}
+    return "define " + json.dumps({array: {"chunk_shape": [4], "dtype": "float64", **place}})
+
+
 def together(ranks: list[Rank], call: str) -> list[dict[str, Any]]:
     """A collective call: what it returned to each rank."""
     for rank in ranks:

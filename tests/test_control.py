@@ -4,7 +4,6 @@ is left in the simulation's process."""
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -28,6 +27,7 @@ from simulation import (
     TIMEOUT,
     Rank,
     Watch,
+    define_row,
     joined,
     succeed,
     together,
@@ -84,8 +84,7 @@ def pair(built: Path, tmp_path: Path) -> Iterator[Pair]:
 
 def define_chunks(ranks: list[Rank]) -> None:
     for number, rank in enumerate(ranks):
-        chunk = {"chunk_shape": [4], "nb_chunks_per_dim": [2], "chunk_position": [number], "dtype": "float64"}
-        rank.ok("open", "define " + json.dumps({"t": chunk}))
+        rank.ok("open", define_row("t", number))
 
 
 def fail_alike(ranks: list[Rank], *texts: str, status: int = CONNECTION) -> None:
@@ -294,8 +293,7 @@ def test_nothing_is_left_after_the_start(simulation, language):
     ranks = simulation.ranks
     pids = [rank.process.pid for rank in ranks]
     for number, rank in enumerate(ranks):
-        chunk = {"chunk_shape": [4], "nb_chunks_per_dim": [3], "chunk_position": [number], "dtype": "float64"}
-        rank.ok("open", "define " + json.dumps({"t": chunk}))
+        rank.ok("open", define_row("t", number, 3))
     before = [state(pid) for pid in pids]
     computed = [rank.call("floating")["message"] for rank in ranks]
     succeed(together(ranks, "ready"))
@@ -352,8 +350,7 @@ def test_a_rank_that_is_killed_while_it_starts_leaves_no_child(simulation, langu
         # What Open MPI says: the child is started by deisa_open.
         environment |= {"OMPI_COMM_WORLD_LOCAL_RANK": "0", "DEISA_WORLD_SIZE": "1"}
         rank = Rank(simulation.build / "bin" / "rank", environment)
-        chunk = {"chunk_shape": [4], "nb_chunks_per_dim": [1], "chunk_position": [0], "dtype": "float64"}
-        for call in ("open", "define " + json.dumps({"t": chunk}), "ready"):
+        for call in ("open", define_row("t", 0, 1), "ready"):
             rank.ask(call)
         time.sleep(moment)
         os.kill(rank.process.pid, signal.SIGKILL)

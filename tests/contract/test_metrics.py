@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 import urllib.request
 
 import pytest
 import ray as ray_api
 from conftest import run
-from simulation import Simulation, succeed, until
+from simulation import Simulation, define_row, succeed, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 parser = pytest.importorskip("prometheus_client.parser", reason="exporting needs ray[default]")
@@ -30,8 +29,7 @@ def test_a_scrape_has_what_the_node_actor_counts(simulation: Simulation) -> None
     simulation.analytics("field")
     ranks = simulation.start(2)
     for number, rank in enumerate(ranks):
-        meta = {"chunk_shape": [4], "nb_chunks_per_dim": [2], "chunk_position": [number], "dtype": "float64"}
-        rank.ok("define " + json.dumps({"field": meta}))
+        rank.ok(define_row("field", number))
     succeed(simulation.ready(ranks))
     for step in range(5):
         for rank in ranks:

@@ -18,14 +18,9 @@ import pytest
 from conftest import run
 from local_ray import LocalRay
 from processes import Child
-from simulation import PROGRAMS, REPORTED, Simulation, succeed, together, until
+from simulation import PROGRAMS, REPORTED, Simulation, define_row, succeed, together, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
-
-
-def define(number: int) -> str:
-    meta = {"chunk_shape": [4], "nb_chunks_per_dim": [2], "chunk_position": [number], "dtype": "float64"}
-    return "define " + json.dumps({"field": meta})
 
 
 def test_slow_analytics_and_a_dead_rank_are_shown(
@@ -60,7 +55,7 @@ def test_slow_analytics_and_a_dead_rank_are_shown(
 
     ranks = simulation.start(2, lambda rank: {"MAX_AHEAD": "4", "NODE_ID": "AB"[rank], "STATUS": "1"})
     for number, rank in enumerate(ranks):
-        rank.ok(define(number))
+        rank.ok(define_row("field", number))
     succeed(simulation.ready(ranks))
     for step in range(7):
         for number, rank in enumerate(ranks):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation import Simulation, succeed, until
+from simulation import Simulation, define_row, succeed, until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
@@ -33,8 +33,7 @@ def test_a_chunks_way_on_one_clock(simulation: Simulation, tmp_path: Path) -> No
     analytics = simulation.analytics("t")
     ranks = simulation.start(2, lambda rank: {"TRACE": str(file)})
     for number, rank in enumerate(ranks):
-        meta = {"chunk_shape": [4], "nb_chunks_per_dim": [2], "chunk_position": [number], "dtype": "float64"}
-        rank.ok("define " + json.dumps({"t": meta}))
+        rank.ok(define_row("t", number))
     succeed(simulation.ready(ranks))
     for step in range(3):
         for rank in ranks:
