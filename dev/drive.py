@@ -183,7 +183,7 @@ def run(arguments: argparse.Namespace, scratch: Path) -> str:
     deadline = time.monotonic() + arguments.timeout
     fields, report = scratch / "fields", scratch / "report.json"
     say("starting Ray")
-    with LocalRay(cpus=2) as ray, contextlib.ExitStack() as cleanup:
+    with LocalRay(cpus=2, worker_output=True) as ray, contextlib.ExitStack() as cleanup:
         say(f"Ray runs at {ray.address}; starting the analytics and {arguments.ranks} ranks")
         live = arguments.output / "live.png" if arguments.show else None
         if live is not None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ports import free_port
 from processes import Child
 
-LOGS = Path(__file__).resolve().parent.parent.parent / "build" / "logs"
+LOGS = Path(__file__).resolve().parent.parent / "build" / "logs"
 
 
 class LocalRay:
@@ -22,7 +23,8 @@ class LocalRay:
 
     `address` is its host:port, `folder` holds its files, `environment` is that of processes which use it.
     `variables` are added to that environment. Each of the `cpus` costs the start of workers, seconds of a
-    processor.
+    processor. With `worker_output`, drivers print what Ray's workers do, which takes a process more. The
+    `dashboard` needs ray[default].
     """
 
     def __init__(
@@ -31,11 +33,15 @@ class LocalRay:
         object_store_bytes: int = 1 << 30,
         timeout: float = 120.0,
         variables: dict[str, str] | None = None,
+        dashboard: bool = False,
+        worker_output: bool = False,
     ) -> None:
         self._cpus = cpus
+        self._worker_output = worker_output
         self._object_store_bytes = object_store_bytes
         self._timeout = timeout
         self._variables = variables or {}
+        self._dashboard = dashboard
         self._child: Child | None = None
         self.folder = ""
         self.address = ""
@@ -100,15 +106,21 @@ class LocalRay:
         # What Ray waits for its own parts, 10 and 30 s, is too short when the machine is busy.
         environment.setdefault("RAY_raylet_start_wait_time_s", str(round(self._timeout / 2)))
         environment.setdefault("RAY_gcs_server_port_wait_time_s", str(round(self._timeout / 2)))
+        environment.setdefault("RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT", str(self._timeout / 2))
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '/usr/bin:/bin')}"
         # Port 0 everywhere: Ray takes free ones, so several Rays can live side by side.
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             *("--node-ip-address=127.0.0.1", "--port=0"),
             *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
-            *("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={self.folder}"),
+            *("--disable-usage-stats", f"--temp-dir={self.folder}"),
+            # The monitor would start further nodes.
+            *("--no-monitor", f"--include-log-monitor={self._worker_output}"),
             *(f"--num-cpus={self._cpus}", f"--object-store-memory={self._object_store_bytes}"),
+            f"--include-dashboard={str(self._dashboard).lower()}",
         ]
+        if self._dashboard:  # and with it the server of Ray Client, which does not know port 0
+            command += ["--dashboard-port=0", f"--ray-client-server-port={free_port()}"]
         self._child = Child("ray", command, environment, show=False)
         found = Path(self.folder) / "ray_current_cluster"
         deadline = time.monotonic() + self._timeout

@@ -14,6 +14,20 @@ ANALYSED = re.compile(r"timestep \d+ analysed")
 CLEAR = "\r\x1b[K"
 
 
+class _Count:
+    """How many lines match; those that are added are looked at once."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+        self._seen = self._count = 0
+
+    def of(self, lines: list[str]) -> int:
+        new = lines[self._seen :]
+        self._seen += len(new)
+        self._count += sum(1 for line in new if self._pattern.match(line))
+        return self._count
+
+
 class Progress:
     """Counts the lines in which simulation and analytics report a timestep, and shows these lines no more.
     Where the output is no terminal it does nothing."""
@@ -21,6 +35,7 @@ class Progress:
     def __init__(self, steps: int, stream: TextIO = sys.stdout) -> None:
         self._steps = steps
         self._stream = stream if stream.isatty() else None
+        self._sent, self._analysed = _Count(SENT), _Count(ANALYSED)
         self._first: tuple[int, float] | None = None  # how many had been analysed when it was seen first
         self._shown = ""
 
@@ -34,8 +49,7 @@ class Progress:
         """To be called again and again."""
         if self._stream is None:
             return
-        sent = sum(1 for line in list(simulation.lines) if SENT.match(line))
-        analysed = sum(1 for line in list(analytics.lines) if ANALYSED.match(line))
+        sent, analysed = self._sent.of(simulation.lines), self._analysed.of(analytics.lines)
         self._draw(self.text(sent, analysed, time.monotonic()))
 
     def text(self, sent: int, analysed: int, now: float) -> str:

@@ -77,12 +77,17 @@ class Cluster:
 
         return any(job["DriverPid"] == pid and job["IsDead"] for job in state.job_table())
 
-    def kill(self, name: str) -> None:
-        """SIGKILL for the process of an actor, as the kernel does when memory runs out."""
+    def process_of(self, name: str) -> int:
+        """The process of a living actor."""
         from ray._private.state import state
 
         alive = [one for one in state.actor_table(None).values() if one["State"] == "ALIVE"]
         (pid,) = [one["Pid"] for one in alive if one["Name"] == name]
+        return pid
+
+    def kill(self, name: str) -> None:
+        """SIGKILL for the process of an actor, as the kernel does when memory runs out."""
+        pid = self.process_of(name)
         os.kill(pid, signal.SIGKILL)
         until(lambda: not is_alive(pid), f"the end of {name}")
 

@@ -140,6 +140,8 @@ class RayNodes:
         }
         self.environment |= {"RAY_USAGE_STATS_ENABLED": "0", "DEISA_PYTHON": sys.executable}
         self.environment |= {"RAY_AUTH_MODE": "disabled"}
+        if not network.isolated:
+            self.environment["DEISA_CONTROL"] = "java"  # which can be told its node, see jvm_options
         self.environment["PATH"] = f"{Path(sys.executable).parent}:{self.environment['PATH']}"
 
     def start(self, name: str, timeout: float = 120.0) -> None:
@@ -150,6 +152,7 @@ class RayNodes:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
         command += [f"--node-ip-address={address}", "--object-store-memory=80000000", "--disable-usage-stats"]
         command += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+        command += ["--no-monitor", "--include-log-monitor=false"]
         if self._children:
             command += [f"--address={self.environment['RAY_ADDRESS']}"]
         else:

@@ -176,10 +176,7 @@ class Simulation:
         return together(ranks, "ready")
 
     def node_actors(self) -> list[str]:
-        named = ray.util.list_named_actors(all_namespaces=True)
-        return sorted(
-            a["name"] for a in named if a["namespace"] == NAMESPACE and a["name"].startswith("sched-")
-        )
+        return sorted(name for name in named_actors() if name.startswith("sched-"))
 
     def call(self, actor: str, method: str, **request: Any) -> dict[str, Any]:
         handle = ray.get_actor(actor, NAMESPACE)
@@ -196,17 +193,29 @@ class Simulation:
                 rank.kill()
         for watch in self.watches:
             watch.child.end(grace=0.0)
+        end_actors()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-        def gone() -> bool:
-            named = ray.util.list_named_actors(all_namespaces=True)
-            names = [one["name"] for one in named if one["namespace"] == NAMESPACE]
+
+def named_actors() -> list[str]:
+    """The head actor and the node actors."""
+    named = ray.util.list_named_actors(all_namespaces=True)
+    return [one["name"] for one in named if one["namespace"] == NAMESPACE]
+
+
+def end_actors(patience: float = 0.0) -> None:
+    """Kills the head actor and the node actors that are left after so many seconds; returns at their end."""
+    begin = time.monotonic()
+
+    def gone() -> bool:
+        names = named_actors()
+        if time.monotonic() >= begin + patience:
             for name in names:
                 with contextlib.suppress(ValueError):
                     ray.kill(ray.get_actor(name, NAMESPACE))
-            return not names
+        return not names
 
-        until(gone, "the actors to end")
-        shutil.rmtree(self.folder, ignore_errors=True)
+    until(gone, "the actors to end")
 
 
 def define_row(array: str, number: int, count: int = 2) -> str:
@@ -228,9 +237,11 @@ def succeed(results: list[dict[str, Any]]) -> None:
 
 
 @contextlib.contextmanager
-def joined(object_store_bytes: int, variables: dict[str, str] | None = None) -> Iterator[LocalRay]:
+def joined(
+    object_store_bytes: int, variables: dict[str, str] | None = None, dashboard: bool = False
+) -> Iterator[LocalRay]:
     """A Ray of the caller's own, of which this process is a driver."""
-    with LocalRay(object_store_bytes=object_store_bytes, variables=variables) as local:
+    with LocalRay(object_store_bytes=object_store_bytes, variables=variables, dashboard=dashboard) as local:
         ray.init(address=local.address, namespace=NAMESPACE, log_to_driver=False)
         try:
             yield local

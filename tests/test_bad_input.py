@@ -56,7 +56,7 @@ def test_address_is_none(host, environment):
 )
 @pytest.mark.ray
 def test_something_is_missing(host, ray, variables, messages):
-    refused([host], ray.environment | variables, *messages)
+    refused([host], ray.environment | {"DEISA_CONTROL": "auto"} | variables, *messages)
 
 
 @pytest.mark.ray
@@ -70,9 +70,8 @@ def test_no_analytics(host, ray):
 def test_every_rank_fails_alike(built, ray):
     """One message for all, though only the node's lowest rank looks for Java."""
     command = mpirun(3, str(built / "bin" / "heat"), "--steps", "2", "--size", "16")
-    output = refused(
-        command, ray.environment | {"DEISA_JAVA_HOME": "/var/empty"}, "Install a JRE", seconds=60
-    )
+    variables = {"DEISA_CONTROL": "auto", "DEISA_JAVA_HOME": "/var/empty"}
+    output = refused(command, ray.environment | variables, "Install a JRE", seconds=60)
     assert output.count("Install a JRE") == 1
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 import uuid
@@ -20,6 +19,7 @@ import pytest
 from conftest import ROOT, java_program
 from launch import mpi_command, place_ranks, start_analytics
 from local_ray import LocalRay
+from mounts import in_mounts, needs_mounts
 from ports import free_port
 from simulation import (
     CONNECTION,
@@ -99,20 +99,6 @@ def fail_alike(ranks: list[Rank], *texts: str, status: int = CONNECTION) -> None
         assert len(together(ranks, call)) == len(ranks)
     for rank in ranks:
         assert rank.end() == 0, rank.errors
-
-
-def in_mounts(*commands: str) -> list[str]:
-    """Before a command: a mount namespace of its own, with what these commands of a shell do there."""
-    return ["unshare", "-m", "sh", "-c", " && ".join([*commands, 'exec "$@"']), "sh"]
-
-
-def can_mount() -> bool:
-    return (
-        subprocess.run([*in_mounts("mount -t tmpfs none /mnt"), "true"], capture_output=True).returncode == 0
-    )
-
-
-needs_mounts = pytest.mark.skipif(not can_mount(), reason="no mount namespace can be made here: not root")
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,10 @@ def test_killed_simulation_loses_nothing(built, ray, start, tmp_path):
         return any(line.split(" ")[1] == word for line in list(rank.lines))
 
     until(lambda: all(said(rank, "held") for rank in ranks), "the ranks to send everything")
+    shown = run([str(built / "bin" / "deisa-info"), "--status", "--json"], ray.environment)
+    (session,) = json.loads(shown.stdout)["sessions"]
+    assert session["steps"]["sent"] == STEPS - 1 and session["problems"] == [], shown.stdout
+    assert [one["pid"] for one in session["ranks"]] == [rank.pid for rank in ranks], shown.stdout
     for rank in ranks:
         os.kill(rank.pid, signal.SIGKILL)
     for rank in ranks:

@@ -168,7 +168,7 @@ def test_a_steering_loop_repeats_bit_for_bit(simulation: Simulation, start, run:
         gains.append(1.0 / (1.0 + (expected[0] + expected[1]) / 2))
         if t == 0:
             continue
-        # The analytics analyse a timestep when the next one has come.
+        # Of the timestep before: the analytics work on this one meanwhile.
         results = together(ranks, f"get gain {t - 1} {COLLECTIVE} 60")
         succeed(results)
         (word,) = {json.loads(result["value"])["number"] for result in results}

@@ -60,7 +60,8 @@ def test_disabled_it_needs_nothing_else(project, tmp_path, bare_environment):
 @pytest.mark.ray
 def test_heat(project, tmp_path):
     """The comparison of ./run: every value of every timestep, to the last bit."""
-    environment = os.environ | {"JDK_JAVA_OPTIONS": f"-Dorg.bytedeco.javacpp.cachedir={tmp_path / 'cache'}"}
+    java = f"-Dorg.bytedeco.javacpp.cachedir={tmp_path / 'cache'}"
+    environment = os.environ | {"DEISA_CONTROL": "auto", "JDK_JAVA_OPTIONS": java}
     # Only what the project has: no path of this tree is given to the ranks.
     classes = f"{project}/target/consumer-1.jar:{project}/target/lib/*"
     command = [sys.executable, str(ROOT / "dev" / "drive.py"), "--language", "java"]

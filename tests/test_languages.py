@@ -12,7 +12,7 @@ from conftest import ROOT, java_program, run
 
 PROGRAMS = ROOT / "tests" / "programs" / "languages"
 CHUNK = np.array([[0, 1, 2], [10, 11, 12]], np.float64)
-ROWS = {"start", "halo", "order", "strides", "loan", "asynchronous", "steps"}
+ROWS = {"start", "aggregate", "halo", "order", "strides", "loan", "asynchronous", "steps"}
 BINARIES = {"C": "rows_c", "C++": "rows_cpp", "Fortran": "rows_fortran"}
 LANGUAGES = ("C", "C++", "Fortran", "Java", "Python")
 REFUSED = 66  # the timestep of which the node actor refuses the chunks

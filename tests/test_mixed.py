@@ -4,24 +4,16 @@ where Ray's log of a Java rank goes."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT, java_program
-from local_ray import LocalRay
 from ports import free_port
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 ROWS, COLUMNS, STEPS = 3, 4, 3  # of programs/mixed
 NAMES = {"c": "C", "fortran": "Fortran", "java": "Java"}
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[LocalRay]:
-    with LocalRay(object_store_bytes=256 << 20) as local:
-        yield local
 
 
 def command(built: Path, language: str) -> list[str]:
@@ -44,7 +36,7 @@ def test_one_simulation(built, tmp_path, ray, start, languages):
     ranks = languages.split()
     script = str(ROOT / "tests" / "programs" / "store_arrays.py")
     analytics = start("analytics", [sys.executable, script, str(tmp_path), *expected(0, 1)], ray.environment)
-    common = ray.environment | {"DEISA_MASTER_PORT": str(free_port())}
+    common = ray.environment | {"DEISA_CONTROL": "java", "DEISA_MASTER_PORT": str(free_port())}
     children = []
     for number, language in enumerate(ranks):
         # Only the second rank of a node may leave it out: it never joins Ray.

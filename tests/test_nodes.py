@@ -32,7 +32,8 @@ def nodes() -> Iterator[RayNodes]:
     try:
         with network("a", "b", "c", "d") as machines:
             cluster = RayNodes(machines, Path(folder))
-            # So that the loss of the head node need not be waited for as long as usual.
+            # So that the loss of a node need not be waited for as long as usual, nor that of the head node.
+            cluster.environment["RAY_health_check_period_ms"] = "1000"
             cluster.environment["RAY_gcs_rpc_server_reconnect_timeout_s"] = "10"
             try:
                 for name in ("a", "b", "d"):

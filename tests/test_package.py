@@ -183,7 +183,7 @@ def test_info_explains_its_arguments(package):
 @pytest.mark.ray
 def test_the_moved_package_reaches_ray(package, tmp_path, start):
     """Jar, Python package and the node actor's library are those of the moved folder."""
-    with LocalRay(object_store_bytes=256 << 20) as ray:
+    with LocalRay(object_store_bytes=256 << 20, variables={"DEISA_CONTROL": "auto"}) as ray:
         done = info(package, ray.environment)
         assert missing(done) == set(), done.stdout
         for path in ("share/deisa/deisa-bridge.jar", "share/deisa/python", "lib/libdeisa_node.so"):

@@ -38,7 +38,7 @@ def test_first_program_runs_as_printed(built, ray, start, tmp_path, language, so
     analytics = start(
         "analytics", [ray.environment["DEISA_PYTHON"], str(tmp_path / "first.py")], ray.environment
     )
-    done = run([str(program)], ray.environment, timeout=80)
+    done = run([str(program)], ray.environment | {"DEISA_CONTROL": "auto"}, timeout=80)
     assert (done.returncode, done.stdout) == (0, "")
     assert analytics.wait(60) == 0
     for step in range(10):

@@ -34,6 +34,7 @@ def assert_no_foreign_lines(done: subprocess.CompletedProcess[str], name: str) -
 
 
 def test_defaults(tmp_path, monkeypatch):
+    monkeypatch.delenv("DEISA_CONTROL")
     monkeypatch.setenv("DEISA_MAX_AHEAD", "1")  # the feedback comes in time, however slow the analytics are
     done = run_example(tmp_path)
     assert_complete(done, tmp_path, 20)
@@ -48,23 +49,19 @@ def test_defaults(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--ranks", "3", "--size", "10", "--steps", "6"],
-        ["--ranks", "6", "--size", "101", "--steps", "6"],
-        ["--ranks", "1", "--size", "33", "--steps", "4", "--show"],
-        ["--comm", "gloo"],
-        ["--language", "fortran"],
-        ["--adios2", "--ranks", "3", "--size", "20", "--steps", "6"],
-        ["--language", "fortran", "--comm", "gloo", "--ranks", "6", "--size", "41", "--steps", "4"],
-        ["--language", "java"],
-        ["--language", "python", "--ranks", "6", "--size", "41", "--steps", "6"],
-        ["--nodes", "2", "--delay-node", "1", "--steps", "8"],
-        ["--nodes", "2", "--delay-node", "0.5", "--steps", "5", "--language", "java"],
+        "--comm gloo --ranks 3 --size 10 --steps 6",
+        "--nodes 2 --delay-node 1 --ranks 6 --size 101 --steps 6",
+        "--language fortran --show --ranks 1 --size 33 --steps 4",
+        "--adios2 --ranks 3 --size 20 --steps 6",
+        "--language fortran --comm gloo --ranks 6 --size 41 --steps 4",
+        "--language java --control java --nodes 2 --delay-node 0.5 --steps 5",
+        "--language python --control python --ranks 6 --size 41 --steps 6",
     ],
-    ids=" ".join,
 )
 def test_options(tmp_path, options):
+    options = options.split()
     done = run_example(tmp_path, *options)
-    steps = int(options[options.index("--steps") + 1]) if "--steps" in options else 20
+    steps = int(options[options.index("--steps") + 1])
     assert_complete(done, tmp_path, steps)
     assert_no_foreign_lines(done, "rank 0")
     assert "\r" not in done.stdout, "what is only for a terminal"
@@ -74,8 +71,8 @@ def test_options(tmp_path, options):
 
 
 def test_simulation_that_ends_before_its_analytics(tmp_path):
-    done = run_example(tmp_path, "--slow-analytics", "1")
-    assert_complete(done, tmp_path, 20)
+    done = run_example(tmp_path, "--slow-analytics", "1", "--pace", "0", "--steps", "10")
+    assert_complete(done, tmp_path, 10)
     lines = done.stdout.splitlines()
     said = "the simulation has ended; the analytics go on with what it left"
     ended = next(number for number, line in enumerate(lines) if line.endswith(said))
@@ -106,6 +103,7 @@ def test_nothing_is_left_behind(root, language):
     """Neither below /tmp nor in shared memory."""
     output = root / "build" / "results" / f"left-{language}"  # not below the private /tmp
     command = [str(root / "run"), "--steps", "3", "--size", "32", "--language", language]
+    command += ["--control", "java" if language == "java" else "python"]
     done = run(in_private_tmp(root, [*command, "--output", str(output)]), timeout=120)
     assert done.returncode == 0, done.stdout[-6000:]
     assert done.stdout.splitlines()[-1] == "left in /tmp: [], in /dev/shm: []"

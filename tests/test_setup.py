@@ -111,5 +111,6 @@ def test_ray_that_does_not_start(tmp_path, monkeypatch, capsys):
         pytest.fail(f"started at {ray.address}")
     assert "exit status 1: Exception: The current node timed out." in str(failure.value)
     assert "Traceback" not in str(failure.value)
+    assert f"all that Ray said: {ROOT}/build/logs/ray-start.log)" in str(failure.value)
     assert len((tmp_path / "tries").read_text().splitlines()) == 2
     assert "Ray is started once more" in capsys.readouterr().err

@@ -234,7 +234,7 @@ def test_info(environment, prefix, bare_environment):
 @pytest.mark.ray
 def test_a_c_project_reaches_ray(environment, prefix, tmp_path, start):
     consumer = build_consumer("c", tmp_path, prefix)
-    with LocalRay(object_store_bytes=256 << 20) as ray:
+    with LocalRay(object_store_bytes=256 << 20, variables={"DEISA_CONTROL": "auto"}) as ray:
         done = info(environment, ray.environment)
         assert missing(done) == set(), done.stdout
         assert str(ROOT) not in re.sub(r"DEISA_PYTHON=.*|.*/build/venv/.*", "", done.stdout), done.stdout

@@ -1,8 +1,9 @@
 """bench/scale: what many ranks cost, measured here, and what that means for more than this machine has.
 
     ranks         4, 16, 64 ranks with the same total bytes: start-up, step, memory, JVMs
-    rendezvous    the rendezvous of thousands of simulated ranks, with Gloo
+    rendezvous    the rendezvous of thousands of simulated ranks, with Gloo; rank 0's store for 128,000
     registration  hundreds of simulated ranks of one node register, and send a timestep
+    aggregate     64 ranks of one node, with their chunks as 64 objects and as one
     head          deisa-ray's head actor alone: registrations and announcements
 
 Figures go to --json FILE, charts to the folder of --plots, and the projection on the terminal.
@@ -14,6 +15,7 @@ import argparse
 import json
 from pathlib import Path
 
+import aggregate
 import head
 import many_ranks
 import model
@@ -24,7 +26,7 @@ import report
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PARTS = ("ranks", "rendezvous", "registration", "head")
+PARTS = ("ranks", "rendezvous", "registration", "aggregate", "head")
 
 
 def main() -> None:
@@ -46,10 +48,13 @@ def main() -> None:
         found["ranks"] = many_ranks.run(16 << 20, 20, rounds, (4, 8) if quick else many_ranks.COUNTS)
     if "rendezvous" in parts:
         found["rendezvous"] = rendezvous.run(rounds, rendezvous.SIZES[:2] if quick else rendezvous.SIZES)
+        found["store"] = rendezvous.store(rounds, ((50, 8),) if quick else rendezvous.STORES)
     if "registration" in parts:
         found["registration"] = registration.run(
             rounds, registration.SIZES[:2] if quick else registration.SIZES
         )
+    if "aggregate" in parts:
+        found["aggregate"] = aggregate.run(rounds, 8 if quick else aggregate.RANKS)
     if "head" in parts:
         found["head"] = head.run(rounds, chunks=(1, 8) if quick else head.CHUNKS)
     asked.json.parent.mkdir(parents=True, exist_ok=True)

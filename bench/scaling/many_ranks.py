@@ -19,6 +19,7 @@ def one_run(ranks: int, total: int, steps: int, acknowledge: str) -> dict[str, A
         analytics = Child("analytics", measure.analytics(ranks, nbytes), ray.environment, show=False)
         try:
             with measure.Ranks(ranks, nbytes, steps, acknowledge, ray.environment) as running:
+                running.wait_ready()
                 figures = running.figures()
                 memory = running.memory()
             if analytics.wait(120) != 0 or f"{steps} timesteps analysed, 0 wrong" not in analytics.lines:

@@ -80,15 +80,27 @@ class Ranks:
             finally:
                 process.kill()
 
+    def wait_ready(self) -> None:
+        """Until each may send, which none does before figures()."""
+        self._lines()
+
     def figures(self) -> list[dict[str, Any]]:
-        """Waits until each has sent everything."""
+        """Lets them send, and waits until each has sent everything."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        return [json.loads(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
+        """The next line of each."""
         found = []
         for process in self._processes:
             line = process.stdout.readline() if process.stdout is not None else ""
             if not line:
                 status = process.wait(60)
                 raise RuntimeError(f"rank {len(found)} ended with status {status}; see its error above")
-            found.append(json.loads(line))
+            found.append(line)
         return found
 
     def memory(self) -> list[Memory]:

@@ -57,7 +57,7 @@ def ranks(records: list[dict[str, Any]]) -> plt.Figure:
 def rendezvous(records: list[dict[str, Any]]) -> plt.Figure:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     for axis, value, label, scale in (
-        (axes[0], "seconds", "rendezvous (s)", 1.0),
+        (axes[0], "store_cpu", "CPU of rank 0's store (ms)", 1e3),
         (axes[1], "bytes", "over TCP (MB)", 1e-6),
     ):
         for order in ("block", "cyclic"):

@@ -2,6 +2,8 @@
  * JSON, and stays until its input ends, so that its memory can be read from /proc meanwhile. Rank,
  * world size and port come from DEISA_BRIDGE_ID, DEISA_WORLD_SIZE and DEISA_MASTER_PORT.
  *
+ * It prints "ready" when it is, and begins to send when it reads a line.
+ *
  *   scale_rank BYTES STEPS received|announced */
 #include <deisa/deisa.h>
 #include <stdio.h>
@@ -48,18 +50,24 @@ int main(int argc, char** argv) {
   layout.chunk_position = position;
   check(deisa_define(bridge, "field", &layout, &error), &error);
   check(deisa_ready(bridge, &error), &error);
+  printf("ready\n");
+  fflush(stdout);
+  if (getchar() == EOF) return 4;
   const double ready = now();
+  double last = ready;
   for (int64_t step = 0; step < steps; ++step) {
     for (int64_t i = 0; i < cells; ++i) chunk[i] = (double)(1000 * step + rank);
-    const double begin = now();
+    const double begin = last = now();
     check(deisa_send(bridge, "field", chunk, step, &error), &error);
     seconds[step] = now() - begin;
   }
   check(deisa_flush(bridge, &error), &error);
   const double flushed = now();
 
-  printf("{\"rank\": %d, \"opened\": %.6f, \"ready\": %.6f, \"flushed\": %.6f, \"send\": [", rank,
-         opened, ready, flushed);
+  printf(
+      "{\"rank\": %d, \"opened\": %.6f, \"ready\": %.6f, \"last\": %.6f, \"flushed\": %.6f, "
+      "\"send\": [",
+      rank, opened, ready, last, flushed);
   for (int64_t step = 0; step < steps; ++step) printf("%s%.7f", step ? ", " : "", seconds[step]);
   printf("]}\n");
   fflush(stdout);

@@ -1,6 +1,7 @@
 // Simulated ranks meet through Gloo: a process per node, a thread per rank. Prints one line of
-// JSON: the seconds until the last rank has its communicator, those of a barrier, and the bytes
-// that went over TCP until then (-1 where it may not have a network of its own to count them in).
+// JSON: the seconds until the last rank has its communicator, those of a barrier, the CPU seconds of
+// the thread of rank 0's store, and the bytes that went over TCP until then (-1 where it may not
+// have a network of its own to count them in).
 //
 //   rendezvous NODES RANKS_PER_NODE block|cyclic
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -35,6 +37,7 @@ struct Shared {
   std::atomic<int> failed;
   std::atomic<int> met;
   double barrier_seconds;
+  double store_cpu;
 };
 
 struct Rank {
@@ -116,6 +119,26 @@ void* run(void* given) {
   return nullptr;
 }
 
+// CPU seconds of this process's thread of that name, from when it is there until it ends.
+double cpu_of_thread(const char* name) {
+  const std::filesystem::path tasks = "/proc/self/task";
+  std::filesystem::path found;
+  for (const double end = now() + kTimeout; found.empty() && now() < end;) {
+    std::error_code ended;
+    for (const auto& task : std::filesystem::directory_iterator(tasks, ended)) {
+      std::string comm;
+      if (std::ifstream(task.path() / "comm") >> comm && comm == name) found = task.path();
+    }
+  }
+  double seconds = 0;
+  double nanoseconds = 0;
+  while (std::ifstream(found / "schedstat") >> nanoseconds) {
+    seconds = nanoseconds * 1e-9;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return seconds;
+}
+
 int run_node(Shared* shared, int node, int nodes, int per_node, bool cyclic, int port) {
   ::setenv("DEISA_GLOO_NODE", std::to_string(node).c_str(), 1);
   pthread_attr_t small;
@@ -126,6 +149,9 @@ int run_node(Shared* shared, int node, int nodes, int per_node, bool cyclic, int
     ranks.push_back(
         {shared, cyclic ? i * nodes + node : node * per_node + i, nodes * per_node, port});
   }
+  std::thread watch;
+  if (node == 0 && nodes * per_node > 1)
+    watch = std::thread([&] { shared->store_cpu = cpu_of_thread("deisa-store"); });
   std::vector<pthread_t> threads(ranks.size());
   for (size_t i = 0; i < ranks.size(); ++i) {
     if (pthread_create(&threads[i], &small, run, &ranks[i]) != 0) {
@@ -134,6 +160,7 @@ int run_node(Shared* shared, int node, int nodes, int per_node, bool cyclic, int
     }
   }
   for (const pthread_t thread : threads) pthread_join(thread, nullptr);
+  if (watch.joinable()) watch.join();
   return 0;
 }
 
@@ -171,7 +198,9 @@ int main(int argc, char** argv) {
   const long long carried = counts ? loopback_bytes() - bytes : -1;
   for (const pid_t child : children) ::waitpid(child, nullptr, 0);
   std::printf(
-      "{\"nodes\": %d, \"per_node\": %d, \"seconds\": %.4f, \"barrier\": %.6f, \"bytes\": %lld}\n",
-      nodes, per_node, met, shared->barrier_seconds, carried);
+      "{\"nodes\": %d, \"per_node\": %d, \"seconds\": %.4f, \"barrier\": %.6f, \"store_cpu\": "
+      "%.4f, "
+      "\"bytes\": %lld}\n",
+      nodes, per_node, met, shared->barrier_seconds, shared->store_cpu, carried);
   return shared->failed == 0 ? 0 : 1;
 }

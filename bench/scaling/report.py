@@ -14,7 +14,9 @@ def write(found: dict[str, Any], document: Path) -> None:
     text = document.read_text()
     for name, table in (
         ("ranks", ranks(found)),
+        ("aggregate", aggregate(found)),
         ("rendezvous", rendezvous(found)),
+        ("store", store(found)),
         ("projection", project(found)),
     ):
         text, count = re.subn(
@@ -47,17 +49,55 @@ def ranks(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def aggregate(found: dict[str, Any]) -> str:
+    records = found["aggregate"]
+    rows = (
+        ("until a timestep is announced", "announced", "{:.1f} ms", 1e3),
+        ("last send to result", "result", "{:.0f} ms", 1e3),
+        ("all timesteps, to the last result", "all", "{:.2f} s", 1),
+        ("objects, references of a timestep", "objects", "{:.0f}", 1),
+        ("Dask tasks of a timestep", "tasks", "{:.0f}", 1),
+        ("CPU time of a timestep, node actor", "node", "{:.1f} ms", 1e3),
+        ("CPU time of a timestep, head actor", "head", "{:.2f} ms", 1e3),
+    )
+    ranks = records[0]["ranks"]
+    what = f"{ranks} ranks x {records[0]['bytes'] >> 10} KiB, one node"
+    lines = [f"| {what} | `none` | `node` | ratio | one rank, one chunk |", "|---|---|---|---|---|"]
+    for name, key, form, scale in rows:
+        values = medians(records, ("aggregate", "ranks"), key)
+        none, node, alone = (values[each] for each in (("none", ranks), ("node", ranks), ("none", 1)))
+        shown = [form.format(scale * value) for value in (none, node, alone)]
+        lines.append(f"| {name} | {shown[0]} | {shown[1]} | {none / node:.1f} | {shown[2]} |")
+    return "\n".join(lines)
+
+
 def rendezvous(found: dict[str, Any]) -> str:
     lines = [
-        "| nodes x ranks | order | rendezvous | barrier | over TCP | bytes per rank |",
-        "|---|---|---|---|---|---|",
+        "| nodes x ranks | order | rendezvous | barrier | CPU of the store | over TCP | bytes per rank |",
+        "|---|---|---|---|---|---|---|",
     ]
-    names = ("seconds", "barrier", "bytes")
+    names = ("seconds", "barrier", "store_cpu", "bytes")
     values = [medians(found["rendezvous"], ("nodes", "per_node", "order"), name) for name in names]
     for nodes, per_node, order in values[0]:
-        seconds, barrier, sent = (of_name[nodes, per_node, order] for of_name in values)
+        seconds, barrier, store, sent = (of_name[nodes, per_node, order] for of_name in values)
         lines.append(
             f"| {nodes} x {per_node} | {order} | {seconds:.2f} s | {1e3 * barrier:.1f} ms "
-            f"| {sent / 1e6:.2f} MB | {sent / nodes / per_node:.0f} |"
+            f"| {1e3 * store:.1f} ms | {sent / 1e6:.2f} MB | {sent / nodes / per_node:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def store(found: dict[str, Any]) -> str:
+    lines = [
+        "| nodes x ranks | order | CPU of the store | its memory | to and fro | connections |",
+        "|---|---|---|---|---|---|",
+    ]
+    names = ("store_cpu", "memory", "bytes", "connections")
+    values = [medians(found["store"], ("nodes", "per_node", "order"), name) for name in names]
+    for nodes, per_node, order in values[0]:
+        cpu, memory, sent, connections = (of_name[nodes, per_node, order] for of_name in values)
+        lines.append(
+            f"| {nodes:,} x {per_node} | {order} | {cpu:.2f} s | {memory / 2**20:.0f} MiB "
+            f"| {sent / 1e6:.1f} MB | {connections:,.0f} |"
         )
     return "\n".join(lines)

@@ -291,11 +291,13 @@ typedef struct deisa_layout {
   deisa_order order;          /**< of the block; DEISA_ORDER_C with strides */
   const int64_t* start;       /**< the chunk's first element in the whole array; stands, with
                                  global_shape, for chunk_position and nb_chunks_per_dim; or NULL */
+  const char* aggregate; /**< "none", "node" or "auto": whether the chunks of a node become one,
+                                 the same on every rank; NULL: by the setting `aggregate` */
 } deisa_layout;
 
-#define DEISA_LAYOUT_INIT                                                                   \
-  {sizeof(deisa_layout), DEISA_FLOAT64, 0, NULL, NULL, NULL, NULL, -1, NULL, 0, NULL, NULL, \
-   DEISA_ORDER_C,        NULL}
+#define DEISA_LAYOUT_INIT                                                                     \
+  {sizeof(deisa_layout), DEISA_FLOAT64, 0,   NULL, NULL, NULL, NULL, -1, NULL, 0, NULL, NULL, \
+   DEISA_ORDER_C,        NULL,          NULL}
 
 /* ---- Opening a bridge ---------------------------------------------------------------- */
 
@@ -319,7 +321,7 @@ DEISA_EXPORT deisa_status deisa_define(deisa_bridge* bridge, const char* name,
  * @param arrays_metadata a JSON object: name -> {"chunk_shape", "nb_chunks_per_dim" or "global_shape",
  *   "nb_chunks_of_node", "dtype", "chunk_position"}, and the optional "strides", "offset", "halo_before",
  *   "halo_after" and "order" ("C" or "F"); "start" and "global_shape" may stand for "chunk_position" and
- *   "nb_chunks_per_dim". A "dtype" of null is known with the first chunk, which must come
+ *   "nb_chunks_per_dim"; "aggregate" is "none", "node" or "auto". A "dtype" of null is known with the first chunk, which must come
  *   from memory that its call describes (deisa_source): then every rank must send that one. Until then there
  *   is no loan.
  * @return DEISA_ERROR_ARGUMENT with the problems of all arrays; nothing is defined then. */
@@ -453,7 +455,7 @@ DEISA_EXPORT deisa_status deisa_flush(deisa_bridge* bridge, deisa_error* error);
 
 /** Lends memory for one chunk of an array to compute in: sending it, as `loan` of a deisa_source, needs no
  * copy. After deisa_ready(), for arrays that were defined as contiguous.
- * @param memory contiguous, page-aligned, contents undefined. Owned by the library, valid until the bridge ends;
+ * @param memory contiguous, page-aligned (with `aggregate` only as its elements are), contents undefined. Owned by the library, valid until the bridge ends;
  *   a second call returns the same memory. Under DEISA_DISABLE it is ordinary memory, and NULL for an array that
  *   was not defined.
  * @param layout may be NULL; else `dtype`, `ndim` and `chunk_shape` are set to those of the memory.

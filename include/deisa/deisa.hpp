@@ -107,6 +107,7 @@ class Bridge {
     given.halo_after = list(array, "halo_after", layout.halo_after, layout);
     given.order = static_cast<deisa_order>(layout.order);
     given.start = list(array, "start", layout.start, layout);
+    if (!layout.aggregate.empty()) given.aggregate = layout.aggregate.c_str();
     detail::call(deisa_define, bridge(), array.c_str(), &given);
     handle_->arrays[array] = {dtype, layout.chunk_shape};
   }

@@ -17,14 +17,14 @@ extern "C" {
  * the leader of their node.
  *   rank            0 ... size-1, a different one in every process
  *   size            1 ... 1048576, the same in every process
- *   master_address  name or address of the machine of rank 0. With "localhost", 127.0.0.1 or ::1,
- *                   rank 0 accepts ranks of its own machine only
+ *   master_address  name or address of the machine of rank 0, which listens there. With "localhost",
+ *                   127.0.0.1 or ::1, it accepts ranks of its own machine only
  *   master_port     1 ... 65535, free on the machine of rank 0
  *   timeout         seconds, > 0, for all of it
  *   out             filled in on DEISA_OK and zeroed otherwise; owned by the caller until it is given to
  *                   deisa_open or its `release` is called
- * With DEISA_SECRET in the environment, rank 0 refuses ranks that do not have the same secret (at most 256
- * bytes; it is sent unencrypted: it prevents mistakes, not eavesdropping).
+ * With DEISA_SECRET in the environment (at most 256 bytes), rank 0 and the others refuse each other unless
+ * they have the same. It is not sent; what is sent afterwards is not encrypted.
  * Errors: DEISA_ERROR_ARGUMENT (also: two processes with one rank, different sizes, a name that
  * cannot be resolved), DEISA_ERROR_TIMEOUT (the message names the ranks that arrived and the missing ones),
  * DEISA_ERROR_COMMUNICATOR (the port is in use; a rank died), DEISA_ERROR_RESOURCE.

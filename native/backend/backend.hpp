@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "backend/boxes.hpp"
 #include "chunk/metadata.hpp"
 #include "ipc/client.hpp"
 #include "ipc/slots.hpp"
@@ -63,6 +65,10 @@ class Backend {
   Prepared prepare(uint32_t array, const void* data, const Layout& layout);
   void discard(const Prepared& chunk);
 
+  // The array's chunks become one with those of other ranks of this node: they are packed into memory
+  // of all of them, which is the caller's `memfd`. Before the first chunk.
+  void share(uint32_t array, int memfd, const wire::SharedSlots& slots, const Box& box);
+
   // A loan, a slot to compute in: contiguous, of the chunk's size, contents undefined. One for each
   // array; a second call returns the same. Valid until it is taken back, or the backend ends.
   void* loan(uint32_t array);
@@ -70,8 +76,9 @@ class Backend {
   // must be a free slot. Throws Error(DEISA_ERROR_ARGUMENT) if `buffer` is not the
   // loan.
   Prepared exchange(uint32_t array, void** buffer);
-  // Where a chunk lies that has not been handed over.
-  const void* data(const Prepared& chunk) const { return slots_.data(chunk.array, chunk.slot); }
+  // Where a chunk lies that has not been handed over, and how.
+  const void* data(const Prepared& chunk) const { return address(chunk.array, chunk.slot); }
+  Layout layout(const Prepared& chunk) const;
   // Keeps the memory of loans and prepared chunks mapped, also after this object has gone.
   std::shared_ptr<const void> memory() const { return slots_.memory(); }
 
@@ -126,12 +133,15 @@ class Backend {
   };
 
   int64_t in_flight(uint32_t array) const;
+  std::byte* address(uint32_t array, uint32_t slot) const;
+  uint32_t acquire_contiguous(uint32_t array);
 
   const std::vector<ArrayMetadata>& arrays_;
   int rank_;
   uint32_t max_in_flight_;
   Slots slots_;
-  std::vector<uint32_t> loans_;  // by array: the slot, or wire::kNone
+  std::vector<std::optional<Box>> boxes_;  // by array, of those that share
+  std::vector<uint32_t> loans_;            // by array: the slot, or wire::kNone
   Counters counters_;
 };
 

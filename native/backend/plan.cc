@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 2;  // of an Attendance as it travels
+constexpr int kVersion = 3;  // of an Attendance as it travels
 
 // One rank's chunk, as it travels.
 struct Chunk {
@@ -26,6 +26,7 @@ struct Chunk {
   std::vector<int64_t> global_shape;  // empty: not given
   std::vector<int64_t> start;         // empty: not given; else grid and position come from it
   int64_t chunks_of_node;
+  std::string aggregate;
 };
 
 std::string rank_text(int rank) { return "rank " + std::to_string(rank); }
@@ -33,9 +34,10 @@ std::string rank_text(int rank) { return "rank " + std::to_string(rank); }
 // Compares the chunks of one array; the first rank's word is what the others are held against.
 class Comparison {
  public:
-  Comparison(const std::string& name, std::vector<Chunk>& chunks, size_t nodes, Problems& problems)
-      : name_(name), chunks_(chunks), problems_(problems) {
-    result_.chunks_of_node.assign(nodes, 0);
+  Comparison(const std::string& name, std::vector<Chunk>& chunks, const std::vector<int>& leaders,
+             Problems& problems)
+      : name_(name), chunks_(chunks), leaders_(leaders), problems_(problems) {
+    result_.chunks_of_node.assign(leaders.size(), 0);
   }
 
   Plan::Array compare() {
@@ -47,6 +49,7 @@ class Comparison {
     const bool aligned = same_extents();
     if (placed && aligned) check_global_shape();
     check_chunks_of_node();
+    if (placed && aligned) join_chunks();
     return result_;
   }
 
@@ -73,6 +76,12 @@ class Comparison {
         problem("nb_chunks_per_dim = " + shape_text(chunk.grid) + " on " + rank_text(chunk.rank) +
                 ", but " + shape_text(first.grid) + " on " + rank_text(first.rank) +
                 ": expected the same grid on every bridge");
+        same = false;
+      }
+      if (chunk.aggregate != first.aggregate) {
+        problem("aggregate = " + chunk.aggregate + " on " + rank_text(chunk.rank) + ", but " +
+                first.aggregate + " on " + rank_text(first.rank) +
+                ": expected the same on every bridge");
         same = false;
       }
       if (chunk.dtype.empty()) continue;
@@ -184,8 +193,46 @@ class Comparison {
     }
   }
 
+  // With `aggregate`: which chunks become one.
+  void join_chunks() {
+    const Chunk& first = chunks_.front();
+    const auto aggregate = aggregate_from_word(first.aggregate);
+    if (!aggregate || *aggregate == Aggregate::kNone) return;
+    std::vector<int> nodes(chunks_.size());
+    for (const Chunk& chunk : chunks_) {
+      size_t index = 0;
+      for (size_t d = 0; d < first.grid.size(); ++d) {
+        index = index * static_cast<size_t>(first.grid[d]) + static_cast<size_t>(chunk.position[d]);
+      }
+      nodes[index] = chunk.node;
+    }
+    BoxGrid boxes = largest_boxes(first.grid, nodes);
+    if (*aggregate == Aggregate::kNode && !is_box_of_each_node(boxes)) return;
+    if (boxes != single_boxes(first.grid)) result_.boxes = std::move(boxes);
+  }
+
+  bool is_box_of_each_node(const BoxGrid& boxes) {
+    std::vector<std::set<std::vector<int64_t>>> of_node(leaders_.size());
+    for (const Chunk& chunk : chunks_) {
+      of_node[static_cast<size_t>(chunk.node)].insert(
+          box_of(chunk.position, boxes, result_.extents).position);
+    }
+    for (size_t node = 0; node < of_node.size(); ++node) {
+      if (of_node[node].size() < 2) continue;
+      problem("aggregate = node: the " + std::to_string(result_.chunks_of_node[node]) +
+              " chunks of the ranks on the node of " + rank_text(leaders_[node]) + " make " +
+              std::to_string(of_node[node].size()) + " boxes in the grid " +
+              shape_text(chunks_.front().grid) +
+              ": expected one box of each node, and that the boxes of all nodes make a "
+              "rectilinear grid. Place neighbours on the same node, or set aggregate = auto");
+      return false;
+    }
+    return true;
+  }
+
   const std::string& name_;
   std::vector<Chunk>& chunks_;
+  const std::vector<int>& leaders_;  // by node: its lowest rank
   Problems& problems_;
   Plan::Array result_;
 };
@@ -212,7 +259,8 @@ std::string encode(const Attendance& attendance) {
     const char* dtype = array.has_dtype() ? dtype_name(array.layout.dtype) : "";
     arrays.push_back({array.name, dtype, array.layout.shape, array.grid, array.position,
                       array.global_shape.value_or(std::vector<int64_t>()), array.chunks_of_node,
-                      array.start.value_or(std::vector<int64_t>())});
+                      array.start.value_or(std::vector<int64_t>()),
+                      word_of(array.aggregate.value_or(Aggregate::kNone))});
   }
   std::string encoded;
   json::to_msgpack({{"version", kVersion},
@@ -227,7 +275,8 @@ std::string encode(const Attendance& attendance) {
 std::string encode(const Plan& plan) {
   json arrays = json::object();
   for (const auto& [name, array] : plan.arrays) {
-    arrays[name] = {array.global_shape, array.chunks_of_node, array.extents, array.dtype};
+    arrays[name] = {array.global_shape, array.chunks_of_node, array.extents, array.dtype,
+                    array.boxes};
   }
   std::string encoded;
   json::to_msgpack({{"session", plan.session},
@@ -251,9 +300,10 @@ Plan decode_plan(const std::string& encoded) {
   plan.same_arrays = from.at("same_arrays").get<bool>();
   plan.ready_timeout = from.at("ready_timeout").get<double>();
   for (const auto& [name, array] : from.at("arrays").items()) {
-    plan.arrays[name] = {
-        array.at(0).get<std::vector<int64_t>>(), array.at(1).get<std::vector<int64_t>>(),
-        array.at(2).get<std::vector<std::vector<int64_t>>>(), array.at(3).get<std::string>()};
+    plan.arrays[name] = {array.at(0).get<std::vector<int64_t>>(),
+                         array.at(1).get<std::vector<int64_t>>(),
+                         array.at(2).get<std::vector<std::vector<int64_t>>>(),
+                         array.at(3).get<std::string>(), array.at(4).get<BoxGrid>()};
   }
   return plan;
 }
@@ -305,11 +355,12 @@ Plan make_plan(const std::vector<std::string>& attendances, const std::string& s
       chunk.global_shape = array.at(5).get<std::vector<int64_t>>();
       chunk.chunks_of_node = array.at(6).get<int64_t>();
       chunk.start = array.at(7).get<std::vector<int64_t>>();
+      chunk.aggregate = array.at(8).get<std::string>();
       chunks[array.at(0).get<std::string>()].push_back(std::move(chunk));
     }
   }
   for (auto& [name, of_array] : chunks) {
-    Plan::Array array = Comparison(name, of_array, nodes.size(), problems).compare();
+    Plan::Array array = Comparison(name, of_array, plan.leader, problems).compare();
     if (name != kEndMarkerArray && filters.of(name).send) {
       for (const int64_t count : array.chunks_of_node) plan.uniform &= count > 0;
       plan.same_arrays &= of_array.size() == attendances.size();

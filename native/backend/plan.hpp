@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/boxes.hpp"
 #include "chunk/filters.hpp"
 #include "chunk/metadata.hpp"
 
@@ -26,6 +27,7 @@ struct Plan {
     // By dimension and position in the grid: extents of the chunks on this grid line.
     std::vector<std::vector<int64_t>> extents;
     std::string dtype;  // as some rank has defined it; "": the first chunk brings it
+    BoxGrid boxes;      // of chunks that become one; empty: every chunk is its own
   };
   std::string session;       // random, names this simulation
   std::vector<int> node_of;  // by rank: index of its node
@@ -51,7 +53,7 @@ void take_place(ArrayMetadata& array, const Plan& plan);
 
 // Checks that the bridges agree about each array: grid, dtype, extents along each grid line, global
 // shape, each position once and only once (or starts that make a grid), chunks per node. `attendances` are encoded, in rank
-// order. `filters` must name arrays that some bridge defines. Arrays
+// order. With `aggregate`, it plans the boxes. `filters` must name arrays that some bridge defines. Arrays
 // that are never sent do not count for `uniform` and `same_arrays`. Throws
 // Error(DEISA_ERROR_CONTRACT) with every disagreement.
 Plan make_plan(const std::vector<std::string>& attendances, const std::string& session,

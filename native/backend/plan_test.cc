@@ -85,6 +85,42 @@ TEST(Plan, ArraysThatAreNeverSentDoNotCount) {
   EXPECT_TRUE(plan(uneven()).same_arrays);
 }
 
+// A row of six chunks, two for each of the nodes that are named.
+std::vector<Rank> row(const std::vector<std::string>& nodes, Aggregate aggregate) {
+  std::vector<Rank> ranks;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    ranks.push_back({nodes[i], {chunk({2}, {6}, {static_cast<int64_t>(i)})}});
+    ranks.back().arrays.front().aggregate = aggregate;
+  }
+  return ranks;
+}
+
+TEST(Plan, AggregateJoinsTheChunksOfANode) {
+  const Plan made = plan(row({"a", "a", "b", "b", "c", "c"}, Aggregate::kNode));
+  EXPECT_EQ(made.arrays.at("t").boxes, (BoxGrid{{0, 2, 4}}));
+  EXPECT_EQ(decode_plan(encode(made)).arrays.at("t").boxes, made.arrays.at("t").boxes);
+  EXPECT_EQ(made.arrays.at("t").chunks_of_node, (std::vector<int64_t>{2, 2, 2}));
+  EXPECT_TRUE(plan(uneven()).arrays.at("t").boxes.empty());
+}
+
+TEST(Plan, AggregateOfANodeNeedsABox) {
+  const std::string message = refused(row({"a", "b", "b", "a", "c", "c"}, Aggregate::kNode));
+  expect_text(
+      message,
+      "array 't': aggregate = node: the 2 chunks of the ranks on the node of rank 0 make 2 boxes");
+  expect_text(message, "or set aggregate = auto");
+  const Plan made = plan(row({"a", "b", "b", "a", "c", "c"}, Aggregate::kAuto));
+  EXPECT_EQ(made.arrays.at("t").boxes, (BoxGrid{{0, 1, 3, 4}}));
+  const Plan single = plan(row({"a", "b", "a", "b", "a", "b"}, Aggregate::kAuto));
+  EXPECT_TRUE(single.arrays.at("t").boxes.empty()) << "every chunk is its own box";
+}
+
+TEST(Plan, AggregateIsTheSameOnEveryRank) {
+  std::vector<Rank> ranks = row({"a", "a", "a", "a", "a", "a"}, Aggregate::kNode);
+  ranks[3].arrays.front().aggregate = Aggregate::kNone;
+  expect_text(refused(ranks), "aggregate = none on rank 3, but node on rank 0");
+}
+
 TEST(Plan, OptionsThatMustBeAlike) {
   std::vector<std::string> encoded;
   for (const char* choice : {"{}", R"({"t":{"every":10}})"}) {

@@ -8,11 +8,10 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
-#include "base/signals.hpp"
+#include "base/shortage.hpp"
 
 namespace deisa {
 namespace {
@@ -76,8 +75,7 @@ bool Address::is_here() const {
   // A socket can only have an address of this machine.
   const FileDescriptor fd(::socket(family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
   Address any_port = *this;
-  if (family() == AF_INET) reinterpret_cast<sockaddr_in&>(any_port.storage).sin_port = 0;
-  if (family() == AF_INET6) reinterpret_cast<sockaddr_in6&>(any_port.storage).sin6_port = 0;
+  any_port.set_port(0);
   return fd && ::bind(fd.get(), any_port.get(), any_port.length) == 0;
 }
 
@@ -89,8 +87,19 @@ bool Address::is_link_local() const {
   return family() == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&as_v6(*this).sin6_addr);
 }
 
+bool Address::is_any() const {
+  if (family() == AF_INET) return as_v4(*this).sin_addr.s_addr == htonl(INADDR_ANY);
+  return family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&as_v6(*this).sin6_addr);
+}
+
 int Address::port() const {
   return ntohs(family() == AF_INET6 ? as_v6(*this).sin6_port : as_v4(*this).sin_port);
+}
+
+void Address::set_port(int port) {
+  const in_port_t number = htons(static_cast<uint16_t>(port));
+  if (family() == AF_INET) reinterpret_cast<sockaddr_in&>(storage).sin_port = number;
+  if (family() == AF_INET6) reinterpret_cast<sockaddr_in6&>(storage).sin6_port = number;
 }
 
 std::string Address::host() const {
@@ -112,6 +121,14 @@ bool is_local_name(const std::string& host) {
   return lower == "localhost" || lower == "ip6-localhost" || lower == "localhost.localdomain";
 }
 
+std::vector<Address> loopback_addresses(int port) {
+  std::vector<Address> both;
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    if (const auto address = parse_address(host, port)) both.push_back(*address);
+  }
+  return both;
+}
+
 std::optional<Address> parse_address(const std::string& host, int port) {
   std::vector<Address> addresses;
   const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
@@ -124,20 +141,18 @@ std::optional<Address> parse_address(const std::string& host, int port) {
 std::vector<Address> resolve(const std::string& what, const std::string& host, int port,
                              const Deadline& deadline) {
   if (const auto numeric = parse_address(host, port)) return {*numeric};
+  if (is_local_name(host)) return loopback_addresses(port);
   // getaddrinfo has no time-out, so it runs on a thread that may outlive this call.
   auto lookup = std::make_shared<Lookup>();
-  {
-    const AllSignalsBlocked blocked;
-    std::thread([lookup, host, port] {
-      std::vector<Address> addresses;
-      const int result = look_up(host, port, 0, &addresses);
-      const std::lock_guard<std::mutex> lock(lookup->mutex);
-      lookup->result = result;
-      lookup->addresses = std::move(addresses);
-      lookup->done = true;
-      lookup->finished.notify_one();
-    }).detach();
-  }
+  start_thread("the name service", [lookup, host, port] {
+    std::vector<Address> addresses;
+    const int result = look_up(host, port, 0, &addresses);
+    const std::lock_guard<std::mutex> lock(lookup->mutex);
+    lookup->result = result;
+    lookup->addresses = std::move(addresses);
+    lookup->done = true;
+    lookup->finished.notify_one();
+  }).detach();
   std::unique_lock<std::mutex> lock(lookup->mutex);
   if (!lookup->finished.wait_until(lock, deadline.time_point(), [&] { return lookup->done; })) {
     throw Error(DEISA_ERROR_TIMEOUT, "the name service did not answer for " + what + " \"" + host +
@@ -155,15 +170,10 @@ std::optional<Address> source_address(const Address& to) {
   const FileDescriptor fd(::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
   Address target = to;
   // Port 0 cannot be connected to; any other will do, as nothing is sent.
-  if (to.family() == AF_INET) reinterpret_cast<sockaddr_in&>(target.storage).sin_port = htons(9);
-  if (to.family() == AF_INET6) reinterpret_cast<sockaddr_in6&>(target.storage).sin6_port = htons(9);
+  target.set_port(9);
   if (!fd || ::connect(fd.get(), target.get(), target.length) != 0) return std::nullopt;
   auto source = socket_address(fd.get());
-  if (source && source->family() == AF_INET) {
-    reinterpret_cast<sockaddr_in&>(source->storage).sin_port = 0;
-  } else if (source && source->family() == AF_INET6) {
-    reinterpret_cast<sockaddr_in6&>(source->storage).sin6_port = 0;
-  }
+  if (source) source->set_port(0);
   return source;
 }
 

@@ -21,12 +21,18 @@ struct Address {
   // Of this machine: a loopback address, or one of its network interfaces.
   bool is_here() const;
   bool is_link_local() const;
+  // "0.0.0.0" or "::": every address of this machine.
+  bool is_any() const;
   int port() const;
+  void set_port(int port);
   // Numeric, without the port: "192.0.2.1" or "fd00::1".
   std::string host() const;
   // Numeric, with the port: "192.0.2.1:29400" or "[fd00::1]:29400".
   std::string text() const;
 };
+
+// Of both families.
+std::vector<Address> loopback_addresses(int port);
 
 // Every address of `host`, which is given as `what` ("master_address"), in the system's order of
 // preference; never empty. Throws Error(DEISA_ERROR_ARGUMENT) that names the host when it has none,

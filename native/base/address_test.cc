@@ -46,6 +46,14 @@ TEST(Address, ALocalNameIsKnownInEverySpelling) {
   }
 }
 
+// Whatever the name service says of it, which may know one family only, or not answer.
+TEST(Address, ALocalNameIsBothLoopbackAddresses) {
+  const auto found = resolve("x", "LocalHost", 7, Deadline::after(10));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].text(), "127.0.0.1:7");
+  EXPECT_EQ(found[1].text(), "[::1]:7");
+}
+
 TEST(Address, IsHereOrElsewhere) {
   const auto address = [](const std::string& host) { return *parse_address(host, 29400); };
   EXPECT_TRUE(address("127.0.1.1").is_here());

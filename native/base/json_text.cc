@@ -4,12 +4,15 @@
 #include <set>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/number.hpp"
 #include "base/truth.hpp"
 
 namespace deisa {
 
 using nlohmann::json;
+
+constexpr int kMostDepth = 64;
 
 std::string shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -26,7 +29,10 @@ std::optional<bool> truth_of(const json& value) {
 json parse_json(const std::string& text,
                 const std::function<void(const std::string& key, size_t depth)>& twice) {
   std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto look = [&](int, json::parse_event_t event, json& parsed) {
+  const auto look = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > kMostDepth) {
+      throw Error(DEISA_ERROR_ARGUMENT, "it is nested deeper than " + std::to_string(kMostDepth));
+    }
     if (event == json::parse_event_t::object_start) {
       keys.emplace_back();
     } else if (event == json::parse_event_t::object_end) {

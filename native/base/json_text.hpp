@@ -16,7 +16,8 @@ std::string shown(const nlohmann::json& value);
 std::optional<bool> truth_of(const nlohmann::json& value);
 
 // Parses JSON text. Calls `twice` with each key that an object has twice, of which the result keeps
-// one, and the depth of that object, 1 for the outermost. Throws nlohmann::json::exception.
+// one, and the depth of that object, 1 for the outermost. Throws nlohmann::json::exception, and
+// Error(DEISA_ERROR_ARGUMENT) where it is nested deeper than 64: what copies and shows a value calls itself for each level.
 nlohmann::json parse_json(const std::string& text,
                           const std::function<void(const std::string& key, size_t depth)>& twice);
 

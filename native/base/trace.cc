@@ -84,14 +84,14 @@ void Trace::begin() noexcept {
 }
 
 void Trace::add(std::string_view name, int rank, std::string_view array, int64_t timestep,
-                Clock::time_point begin, Clock::time_point end) noexcept {
+                Clock::time_point begin, Clock::time_point end, int32_t row) noexcept {
   try {
+    const int64_t thread = row != 0 ? row : ::syscall(SYS_gettid);
     std::string event = R"({"name": ")" + escape(name) + R"(", "cat": "deisa", "ph": "X", "ts": )" +
                         microseconds(begin.time_since_epoch()) + R"(, "dur": )" +
                         microseconds(end - begin) + R"(, "pid": )" + std::to_string(::getpid()) +
-                        R"(, "tid": )" + std::to_string(::syscall(SYS_gettid)) +
-                        R"(, "args": {"rank": )" + std::to_string(rank) + R"(, "step": )" +
-                        std::to_string(timestep);
+                        R"(, "tid": )" + std::to_string(thread) + R"(, "args": {"rank": )" +
+                        std::to_string(rank) + R"(, "step": )" + std::to_string(timestep);
     if (!array.empty()) event += R"(, "array": ")" + escape(array) + "\"";
     event += "}}";
     const std::lock_guard<std::mutex> guard(mutex_);

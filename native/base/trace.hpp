@@ -3,8 +3,8 @@
 // machine share.
 //
 // The file is a JSON array at any time: whoever adds events locks it, and replaces its end by them
-// and a new end, in one write. So it can be read while the run goes on, and after a process was
-// killed, whose last call is then missing.
+// and a new end, in one write. So it can be read after a process was killed, whose last call is then
+// missing; and while the run goes on by whoever locks it (shared), since reading takes several calls.
 #pragma once
 
 #include <chrono>
@@ -33,10 +33,10 @@ class Trace {
   const std::string& name() const noexcept { return name_; }
   // Empties the file, from an earlier run. For one process of each node, before there are events.
   void begin() noexcept;
-  // Adds a span of this thread; `array` may be empty. `end` may be as `begin`. Does not touch the
-  // file.
+  // Adds a span; `array` may be empty. `end` may be as `begin`. Does not touch the file. `row`: where
+  // viewers draw it, 0 among those of this thread. Of one row, spans follow or contain each other.
   void add(std::string_view name, int rank, std::string_view array, int64_t timestep,
-           Clock::time_point begin, Clock::time_point end) noexcept;
+           Clock::time_point begin, Clock::time_point end, int32_t row = 0) noexcept;
   // Writes what was added. Another process that holds the file for more than a second is not waited
   // for: then the next flush writes it.
   void flush() noexcept;

@@ -36,9 +36,10 @@ TEST_F(TraceTest, SpansOfSeveralProcessesAreOneArray) {
   one.flush();
   other.add("put", 3, "", 8, start, start);
   other.flush();
-  one.add("copy", 0, "u", 9, start, start);
+  one.add("copy", 0, "u", 9, start, start, 12345);
   one.flush();
   const json events = read();
+  EXPECT_EQ(events[4].at("tid"), 12345);
   ASSERT_EQ(events.size(), 5u) << events.dump(1);
   EXPECT_EQ(events[0].at("args").at("name"), "rank 0");
   EXPECT_EQ(events[2].at("args").at("name"), "node \"a\"");

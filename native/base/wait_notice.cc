@@ -2,10 +2,8 @@
 
 #include <unistd.h>
 
-#include <system_error>
-
 #include "base/number.hpp"
-#include "base/signals.hpp"
+#include "base/shortage.hpp"
 
 namespace deisa {
 namespace {
@@ -33,15 +31,14 @@ BlockingWaitNotice::BlockingWaitNotice(double after, const Deadline& limit,
                                        std::function<WaitNotice::Text()> text)
     : notice_(after, limit, std::move(text)) {
   if (after <= 0 || limit.seconds() <= after) return;
-  const AllSignalsBlocked blocked;
   try {
-    thread_ = std::thread([this, due = Deadline::after(after)] {
+    thread_ = start_thread("a notice", [this, due = Deadline::after(after)] {
       std::unique_lock<std::mutex> lock(mutex_);
       if (ended_.wait_until(lock, due.time_point(), [this] { return over_; })) return;
       lock.unlock();
       notice_.look();
     });
-  } catch (const std::system_error&) {
+  } catch (const Error&) {
     // No thread: a line less.
   }
 }

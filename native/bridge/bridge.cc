@@ -327,12 +327,24 @@ void Bridge::export_step(ArrowArray* array, ArrowSchema* schema) const {
   if (step_ == Step::kNone) {
     throw contract("export of a step outside one: expected begin_step and puts first");
   }
+  struct Owner {
+    std::shared_ptr<const void> memory;
+    std::vector<std::vector<std::byte>> copies;
+  };
+  const auto owner = std::make_shared<Owner>(Owner{backend_->memory(), {}});
   std::vector<ArrowColumn> columns;
   for (const Backend::Prepared& chunk : step_chunks_) {
     const ArrayMetadata& metadata = arrays_[chunk.array];
-    columns.push_back({metadata.name, backend_->data(chunk), packed(metadata.layout)});
+    const Layout layout = backend_->layout(chunk);
+    const void* data = backend_->data(chunk);
+    if (!layout.is_contiguous()) {  // a part of what ranks share, which Arrow cannot describe
+      owner->copies.emplace_back(layout.bytes());
+      pack(layout, data, owner->copies.back().data());
+      data = owner->copies.back().data();
+    }
+    columns.push_back({metadata.name, data, packed(layout)});
   }
-  export_arrow_struct(columns, backend_->memory(), array, schema);
+  export_arrow_struct(columns, owner, array, schema);
 }
 
 bool Bridge::begin_step(int64_t timestep) {

@@ -27,6 +27,7 @@ struct BridgeOptions {
   deisa_when_full when_full = DEISA_WHEN_FULL_BLOCK;
   double block_timeout = 0;
   ArrayFilters filters;
+  Aggregate aggregate = Aggregate::kNone;    // arrays that do not say it themselves
   std::map<std::string, std::string> alike;  // options that must be the same on every rank
   bool statistics = false;                   // print them at the end
   std::shared_ptr<Trace> trace;              // empty: none

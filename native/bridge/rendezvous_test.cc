@@ -152,14 +152,27 @@ TEST_F(RendezvousTest, WithoutBridgeZeroTheOthersSayThatTheMasterIsMissing) {
 }
 
 TEST_F(RendezvousTest, DifferentWorldSizesAreNamedToBoth) {
+  ::setenv("DEISA_SECRET", "a secret", 1);
   const auto results = meet({0, 1}, 2, [](int i, deisa_options& options) {
     if (i == 1) options.world_size = 3;
   });
+  ::unsetenv("DEISA_SECRET");
   for (const Result& result : results) {
     EXPECT_EQ(result.status, DEISA_ERROR_ARGUMENT) << result.message;
     EXPECT_TRUE(contains(result.message, "the world sizes differ"));
     EXPECT_LT(result.seconds, 50) << "nobody waits for the time-out";
   }
+}
+
+// Rank 0 cannot know that the other is none of a stranger: it waits, and then names it.
+TEST_F(RendezvousTest, DifferentWorldSizesAreNamedToBothWithoutASecret) {
+  const auto results = meet({0, 1}, 2, [](int i, deisa_options& options) {
+    if (i == 1) options.world_size = 3;
+    if (i == 0) options.comm_timeout = 2;
+  });
+  EXPECT_EQ(results[0].status, DEISA_ERROR_TIMEOUT) << results[0].message;
+  EXPECT_EQ(results[1].status, DEISA_ERROR_ARGUMENT) << results[1].message;
+  for (const Result& result : results) EXPECT_TRUE(contains(result.message, "world sizes differ"));
 }
 
 TEST_F(RendezvousTest, TwoRanksWithOneIdAreNamedToAll) {

@@ -1,5 +1,6 @@
 // deisa_ready: from an unconnected bridge to one that may send. The phases are those of
 // docs/architecture.md; each ends in an agreement, so that every rank fails with the same error.
+#include "base/shortage.hpp"
 #include "base/wait_notice.hpp"
 #include "bridge/bridge.hpp"
 #include "comm/agreement.hpp"
@@ -64,7 +65,7 @@ void Bridge::open_communicator() {
   const Deadline deadline = Deadline::after(options_.comm_timeout);
   const BlockingWaitNotice noticed(options_.wait_notice, deadline, [this] {
     const std::string place = options_.master_address + ":" + std::to_string(options_.master_port);
-    const auto host = find_host(options_.master_port);
+    const auto host = find_host(options_.master_address, options_.master_port);
     if (!host) return WaitNotice::Text{"the rendezvous at " + place, ""};
     const RankRanges missing = missing_ranks(host->attendance.came, host->attendance.size);
     return WaitNotice::Text{"rank(s) " + to_text(missing) + " of " +
@@ -77,8 +78,8 @@ void Bridge::open_communicator() {
     communicator_ = Communicator::gloo(
         {options_.bridge_id, options_.world_size, options_.master_address, options_.master_port},
         deadline);
-  } catch (const Error& error) {
-    refusal_ = refuse_others(options_, error);
+  } catch (const std::exception& error) {
+    refusal_ = refuse_others(options_, as_error(error));
     throw;
   }
 }
@@ -102,6 +103,11 @@ void Bridge::agree_on_plan() {
   const BlockingWaitNotice noticed(options_.wait_notice, deadline,
                                    "the other ranks to call deisa_ready",
                                    "Does every rank call it?");
+  for (ArrayMetadata& array : arrays_) {
+    const auto of_file = options_.filters.of(array.name).aggregate;
+    if (of_file) array.aggregate = of_file;
+    if (!array.aggregate) array.aggregate = options_.aggregate;
+  }
   plan_ = decode_plan(agree(
       *communicator_, deadline,
       [&] {

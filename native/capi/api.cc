@@ -44,9 +44,10 @@ deisa_status deisa_open(const deisa_options* options, deisa_bridge** out, deisa_
             resolved.error_mode, resolved.error_handler, resolved.error_handler_data);
         if (resolved.bridge_id == 0) deisa::warn_of_unknown_variables();
         handle->bridge = deisa::make_bridge(resolved);
-      } catch (const Error& failure) {
+      } catch (const std::exception& failure) {
         // The others come to a rendezvous that never will be.
-        if (auto refusal = refuse_others(deisa::bridge_options(resolved), failure)) {
+        if (auto refusal =
+                refuse_others(deisa::bridge_options(resolved), deisa::as_error(failure))) {
           keep_refusal(std::move(refusal));
         }
         throw;

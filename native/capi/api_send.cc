@@ -142,10 +142,7 @@ deisa_status deisa_send_from(deisa_bridge* bridge, const char* name, const deisa
 deisa_status deisa_begin_step(deisa_bridge* bridge, int64_t timestep, deisa_error* error) {
   // Failures of earlier calls first: in mode RETURN no step is open after them. In mode REPORT the
   // handler gets them, and the step begins: what this returns is about the step alone.
-  const deisa_status late = reported(bridge, error, [](Bridge& open) {
-    open.look_for_late_failures();
-    return DEISA_OK;
-  });
+  const deisa_status late = reported(bridge, error, [](Bridge&) { return DEISA_OK; });
   if (late < 0) {
     on_bridge(bridge, nullptr, [&](Bridge& open) {
       open.decline_step(timestep);

@@ -570,6 +570,25 @@ TEST_F(ApiTest, WhatFailsForGoodIsReportedOnceAndCounted) {
   EXPECT_EQ(seen[1].timestep, 5);
 }
 
+// As when a rank of another node has died after this rank's chunk was announced: no chunk fails.
+TEST_F(ApiTest, ANoticeComesWithTheNextCallWhateverItIs) {
+  std::promise<uint64_t> connection;
+  node.on_step([&connection](FakeNode& self, const FakeNode::Step& step) {
+    self.store_and_announce(step);
+    connection.set_value(step.connection);
+  });
+  rank.options.acknowledge = DEISA_ACK_ANNOUNCED;
+  start();
+  ASSERT_EQ(rank.send("t", 0, 0), DEISA_OK);
+  ASSERT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK);
+  node.notice(connection.get_future().get(), "rank 3 died", false);
+  EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_ERROR_CONNECTION)
+      << "nothing is in flight";
+  EXPECT_EQ(rank.message(), "rank 3 died");
+  EXPECT_EQ(rank.error.earlier, 1);
+  EXPECT_EQ(deisa_flush(rank.bridge, &rank.error), DEISA_OK) << "it is told once";
+}
+
 TEST_F(ApiTest, AFailedStartIsOneClearError) {
   node.prepare_error = "Failed to create/ready scheduling actor for node x: no room";
   ASSERT_EQ(rank.open(), DEISA_OK);

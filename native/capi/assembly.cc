@@ -69,6 +69,7 @@ BridgeOptions bridge_options(const Options& options) {
   bridge.when_full = options.when_full;
   bridge.block_timeout = options.block_timeout;
   bridge.filters = options.filters;
+  bridge.aggregate = options.aggregate;
   bridge.alike = options.alike();
   bridge.statistics = options.statistics;
   return bridge;

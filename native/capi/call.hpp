@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fork.hpp"
+#include "base/shortage.hpp"
 #include "bridge/bridge.hpp"
 #include "capi/disabled.hpp"
 #include "capi/feedback.hpp"
@@ -46,18 +47,8 @@ template <typename Work>
 deisa_status guarded(deisa_error* error, const Work& work) noexcept {
   try {
     return work();
-  } catch (const Error& e) {
-    return write_error(e, error);
-  } catch (const std::bad_alloc&) {
-    if (error != nullptr) *error = deisa_error{};
-    return write_error(Error(DEISA_ERROR_RESOURCE, "out of memory"), error);
   } catch (const std::exception& e) {
-    try {
-      return write_error(Error(DEISA_ERROR_INTERNAL, std::string("unexpected: ") + e.what()),
-                         error);
-    } catch (...) {
-      return DEISA_ERROR_INTERNAL;
-    }
+    return write_exception(e, -1, error);
   } catch (...) {
     return DEISA_ERROR_INTERNAL;
   }
@@ -120,12 +111,14 @@ deisa_status reported_alone(deisa_bridge* handle, deisa_error* error, const Work
   });
 }
 
-// As above; the late failures of earlier calls are reported here too, after its own.
+// As above; the late failures of earlier calls are reported here too, after its own: all that the node
+// actor had sent before this call, also where the call itself has no answer to read.
 template <typename Work>
 deisa_status reported(deisa_bridge* handle, deisa_error* error, const Work& work) noexcept {
   return on_bridge(handle, error, [&](Bridge& bridge) -> deisa_status {
     deisa_status status = DEISA_OK;
     std::vector<Error> failures;
+    bridge.look_for_late_failures();
     try {
       status = work(bridge);
     } catch (Error& failure) {

@@ -13,10 +13,15 @@ void Disabled::define(const std::string& name, const deisa_layout& layout) {
 }
 
 void Disabled::define(const std::string& arrays_metadata) {
-  const auto arrays = nlohmann::json::parse(arrays_metadata, nullptr, false);
+  Problems ignored;
+  nlohmann::json arrays;
+  try {
+    arrays = parse_arrays(arrays_metadata, ignored);
+  } catch (const Error&) {
+    return;
+  }
   if (!arrays.is_object()) return;
   for (const auto& [name, metadata] : arrays.items()) {
-    Problems ignored;
     if (const auto array = parse_metadata(name, metadata, ignored)) {
       arrays_[name].layout = Layout::contiguous(array->layout.dtype, array->layout.shape);
     }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "capi/msgpack_depth.hpp"
 #include "chunk/dtype.hpp"
 
 namespace deisa {
@@ -18,6 +19,10 @@ constexpr uint64_t kPickleExtension = 2;
 constexpr size_t kMaxArrayDimensions = 64;  // NumPy's limit
 
 json unpack(const std::string& key, const std::string& packed) {
+  if (!is_at_most_deep(packed, kMaxDepth)) {
+    throw Error(DEISA_ERROR_UNSUPPORTED, "feedback '" + key + "' has lists or maps more than " +
+                                             std::to_string(kMaxDepth) + " deep");
+  }
   json value = json::from_msgpack(packed, true, false);
   if (value.is_discarded()) {
     throw Error(DEISA_ERROR_INTERNAL, "feedback '" + key + "': the value is not MessagePack");
@@ -67,7 +72,7 @@ int64_t unpack_int64(const std::string& key, const std::string& packed) {
 }
 
 FeedbackValue::FeedbackValue(const std::string& key, const std::string& packed) : key_(key) {
-  root_ = convert(unpack(key, packed), 0);
+  root_ = convert(unpack(key, packed));
 }
 
 void FeedbackValue::malformed(const std::string& what) const {
@@ -75,10 +80,11 @@ void FeedbackValue::malformed(const std::string& what) const {
 }
 
 const void* FeedbackValue::keep(const void* bytes, size_t size) {
-  // One more byte, for the NUL after a text.
   memory_.emplace_back(size / sizeof(std::max_align_t) + 1);
-  if (size > 0) std::memcpy(memory_.back().data(), bytes, size);
-  return memory_.back().data();
+  auto* kept = reinterpret_cast<char*>(memory_.back().data());
+  if (size > 0) std::memcpy(kept, bytes, size);
+  kept[size] = '\0';  // after a text; what a std::max_align_t has as padding is not zero
+  return kept;
 }
 
 void FeedbackValue::add_items(deisa_value& value, std::vector<deisa_value> items) {
@@ -87,11 +93,7 @@ void FeedbackValue::add_items(deisa_value& value, std::vector<deisa_value> items
   value.items = items_.back().data();
 }
 
-deisa_value FeedbackValue::convert(const json& from, int depth) {
-  if (depth > kMaxDepth) {
-    throw Error(DEISA_ERROR_UNSUPPORTED, "feedback '" + key_ + "' has lists or maps more than " +
-                                             std::to_string(kMaxDepth) + " deep");
-  }
+deisa_value FeedbackValue::convert(const json& from) {
   deisa_value value = {};
   switch (from.type()) {
     case json::value_t::null:
@@ -135,7 +137,7 @@ deisa_value FeedbackValue::convert(const json& from, int depth) {
     }
     case json::value_t::array: {
       std::vector<deisa_value> items;
-      for (const json& one : from) items.push_back(convert(one, depth + 1));
+      for (const json& one : from) items.push_back(convert(one));
       value.kind = DEISA_VALUE_LIST;
       add_items(value, std::move(items));
       break;
@@ -148,7 +150,7 @@ deisa_value FeedbackValue::convert(const json& from, int depth) {
           throw Error(DEISA_ERROR_UNSUPPORTED, "feedback '" + key_ + "' has a key with NUL in it");
         }
         names.push_back(static_cast<const char*>(keep(name.c_str(), name.size())));
-        items.push_back(convert(one, depth + 1));
+        items.push_back(convert(one));
       }
       keys_.push_back(std::move(names));
       value.kind = DEISA_VALUE_MAP;
@@ -164,7 +166,10 @@ deisa_value FeedbackValue::convert(const json& from, int depth) {
 
 // The extension's payload: MessagePack [dtype name, shape, bytes].
 deisa_value FeedbackValue::array(const std::vector<uint8_t>& packed) {
-  const json parts = json::from_msgpack(packed, true, false);
+  // [name, [extents], bytes]: two deep.
+  const std::string_view bytes_of(reinterpret_cast<const char*>(packed.data()), packed.size());
+  const json parts =
+      is_at_most_deep(bytes_of, 2) ? json::from_msgpack(packed, true, false) : json();
   if (!parts.is_array() || parts.size() != 3 || !parts[0].is_string() || !parts[1].is_array() ||
       !parts[2].is_binary()) {
     malformed("an array is malformed");

@@ -31,7 +31,7 @@ class FeedbackValue {
   const deisa_value& root() const noexcept { return root_; }
 
  private:
-  deisa_value convert(const nlohmann::json& from, int depth);
+  deisa_value convert(const nlohmann::json& from);
   deisa_value array(const std::vector<uint8_t>& packed);
   void add_items(deisa_value& value, std::vector<deisa_value> items);
   const void* keep(const void* bytes, size_t size);

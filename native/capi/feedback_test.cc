@@ -70,6 +70,16 @@ TEST(Feedback, TextAndBytes) {
   EXPECT_EQ(std::memcmp(bytes.root().data, "\0\xff", 2), 0);
 }
 
+TEST(Feedback, ATextOfAnyLengthEndsWithNul) {
+  for (size_t length = 0; length < 200; ++length) {
+    // The memory that the value gets is most likely this, which is not zero.
+    std::vector<std::vector<char>> dirty(16, std::vector<char>(length / 32 * 32 + 32, 'x'));
+    dirty.clear();
+    const FeedbackValue value("k", packed(std::string(length, 'y')));
+    EXPECT_EQ(text(value.root()), std::string(length, 'y'));
+  }
+}
+
 TEST(Feedback, ListsAndMaps) {
   const FeedbackValue value("k", packed({{"b", {1, {2, "x"}}}, {"a", json::object()}}));
   const deisa_value& map = value.root();
@@ -140,6 +150,21 @@ TEST(Feedback, Numbers) {
   EXPECT_THROW(unpack_int64("k", packed(3.5)), Error);
   EXPECT_THROW(unpack_int64("k", packed(UINT64_MAX)), Error);
   EXPECT_THROW(unpack_double("k", packed((INT64_C(1) << 53) + 1)), Error);
+}
+
+// Deeper, the parser would run out of stack before it is looked at.
+TEST(Feedback, DepthIsLimitedBeforeItIsParsed) {
+  for (const std::string& level :
+       {std::string("\x91"), std::string("\x81\xa1k"), std::string("\xdc\0\1", 3),
+        std::string("\xdd\0\0\0\1", 5), std::string("\x92\xc7\2\5ab", 6)}) {
+    std::string deep;
+    for (int i = 0; i < 200000; ++i) deep += level;
+    EXPECT_EQ(refused(deep + '\1'), DEISA_ERROR_UNSUPPORTED);
+    EXPECT_THROW(unpack_double("k", deep), Error);
+    EXPECT_THROW(unpack_int64("k", deep), Error);
+  }
+  std::vector<uint8_t> lists(200000, 0x91);
+  EXPECT_EQ(refused(packed(json::binary(std::move(lists), 1))), DEISA_ERROR_INTERNAL);
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ std::vector<std::string> ArrayFilters::names() const {
 std::string ArrayFilters::text() const {
   json all = json::object();
   for (const auto& [name, filter] : by_name_) {
-    all[name] = filter.send ? json{{"every", filter.every}} : json{{"send", false}};
+    json& one = all[name] = filter.send ? json{{"every", filter.every}} : json{{"send", false}};
+    if (filter.aggregate) one["aggregate"] = word_of(*filter.aggregate);
   }
   return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -1,16 +1,20 @@
-// Which arrays are sent, and how often: what the settings file filters.
+// What the settings file says of arrays: which are sent, how often, and as what.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "chunk/aggregate.hpp"
 
 namespace deisa {
 
 struct ArrayFilter {
   bool send = true;
-  int64_t every = 1;  // it is sent at the timesteps that this divides
+  int64_t every = 1;                        // it is sent at the timesteps that this divides
+  std::optional<Aggregate> aggregate = {};  // if the file says it
 
   bool passes(int64_t timestep) const { return send && timestep % every == 0; }
 };

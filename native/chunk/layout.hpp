@@ -42,6 +42,11 @@ struct Layout {
 // does, and when there are more than DEISA_MAX_DIMENSIONS dimensions or not as many strides.
 // Thread safe; the source is only read.
 size_t pack(const Layout& layout, const void* from, void* to);
+// The same to memory with these strides, in bytes, as many as the layout has: the chunk's part of a
+// larger array, for example. Its elements do not overlap, and those of the last dimension are
+// neighbours.
+size_t pack(const Layout& layout, const void* from, void* to,
+            const std::vector<int64_t>& to_strides);
 
 // "(2, 3)", for messages.
 std::string shape_text(const std::vector<int64_t>& shape);

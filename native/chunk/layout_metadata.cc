@@ -32,6 +32,9 @@ json metadata_from_layout(const deisa_layout& layout) {
   list("halo_before", layout.halo_before);
   list("halo_after", layout.halo_after);
   if (layout.struct_size > kLeastLayout) list("start", layout.start);
+  if (layout.struct_size > offsetof(deisa_layout, aggregate) && layout.aggregate != nullptr) {
+    metadata["aggregate"] = layout.aggregate;
+  }
   if (layout.offset != 0) metadata["offset"] = layout.offset;
   if (layout.order == DEISA_ORDER_FORTRAN) {
     metadata["order"] = "F";

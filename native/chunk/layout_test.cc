@@ -83,6 +83,34 @@ void expect_packs(const Chunk& chunk) {
   EXPECT_TRUE(std::all_of(end, packed.end(), untouched));
 }
 
+// Into a part of a larger contiguous array, of which nothing else changes.
+void expect_packs_into_part(const Chunk& chunk, Random& random) {
+  const Bytes expected = pack_naively(chunk);
+  std::vector<int64_t> whole;
+  std::vector<int64_t> first;
+  for (const int64_t extent : chunk.layout.shape) {
+    const bool all = draw(random, 0, 1) == 0;
+    first.push_back(all ? 0 : draw(random, 0, 2));
+    whole.push_back(first.back() + extent + (all ? 0 : draw(random, 0, 2)));
+  }
+  const Layout layout = Layout::contiguous(chunk.layout.dtype, whole);
+  Bytes memory(layout.bytes(), 0xA5);
+  int64_t start = 0;
+  for (size_t d = 0; d < whole.size(); ++d) start += first[d] * layout.strides[d];
+  ASSERT_EQ(pack(chunk.layout, chunk.data(), memory.data() + start, layout.strides),
+            expected.size());
+  Chunk part{{chunk.layout.dtype, chunk.layout.shape, layout.strides}, memory, start};
+  EXPECT_TRUE(pack_naively(part) == expected)
+      << dtype_name(chunk.layout.dtype) << " of shape " << shape_text(chunk.layout.shape)
+      << ", strides " << shape_text(chunk.layout.strides) << ", into " << shape_text(whole)
+      << " at " << shape_text(first);
+  // What is left when the part is taken out again.
+  Bytes blank(expected.size(), 0xA5);
+  pack(Layout::contiguous(chunk.layout.dtype, chunk.layout.shape), blank.data(),
+       memory.data() + start, layout.strides);
+  EXPECT_TRUE(memory == Bytes(memory.size(), 0xA5));
+}
+
 // A chunk in a larger array: dimensions in any order in memory, ghost cells, steps, reversed and
 // repeated dimensions, bytes between elements.
 Layout draw_layout(Random& random, size_t dimensions) {
@@ -117,7 +145,9 @@ TEST(Pack, AgreesWithElementByElementOnRandomLayouts) {
   Random random(20240607);
   for (size_t dimensions = 1; dimensions <= 8; ++dimensions) {
     for (int repeat = 0; repeat < 400; ++repeat) {
-      expect_packs(make_chunk(draw_layout(random, dimensions), random));
+      const Chunk chunk = make_chunk(draw_layout(random, dimensions), random);
+      expect_packs(chunk);
+      expect_packs_into_part(chunk, random);
       if (HasFailure()) FAIL() << dimensions << " dimensions, repeat " << repeat;
     }
   }
@@ -138,7 +168,9 @@ TEST(Pack, TransposesFortranOrderOfEveryDtype) {
           layout.strides.push_back(stride);
           stride *= extent + ghosts;
         }
-        expect_packs(make_chunk(layout, random));
+        const Chunk chunk = make_chunk(layout, random);
+        expect_packs(chunk);
+        expect_packs_into_part(chunk, random);
       }
     }
   }

@@ -22,10 +22,11 @@ constexpr const char* kPositionRule =
     "integers, 0 <= position < nb_chunks_per_dim; positions count from 0";
 constexpr const char* kStartRule = "integers, 0 <= start; elements count from 0";
 
-constexpr std::array<const char*, 12> kKeys = {
+constexpr std::array<const char*, 13> kKeys = {
     "chunk_shape", "nb_chunks_per_dim", "global_shape", "nb_chunks_of_node",
     "dtype",       "chunk_position",    "start",        "strides",
-    "offset",      "halo_before",       "halo_after",   "order"};
+    "offset",      "halo_before",       "halo_after",   "order",
+    "aggregate"};
 
 bool is_utf8(const std::string& text) {
   // dump() with the strict handler refuses anything that is not UTF-8.
@@ -76,6 +77,7 @@ class Checker {
       check_chunks_of_node(grid);
     }
     check_memory(shape, dtype);
+    check_aggregate();
     if (problems_.size() != before) return std::nullopt;
     return std::move(result_);
   }
@@ -122,7 +124,7 @@ class Checker {
                 (near.empty() ? "" : near + "? There is ") +
                     "no such key; the keys are chunk_shape, nb_chunks_per_dim (or global_shape), "
                     "nb_chunks_of_node, dtype, chunk_position (or start), strides, offset, "
-                    "halo_before, halo_after and order");
+                    "halo_before, halo_after, order and aggregate");
       }
     }
   }
@@ -375,6 +377,13 @@ class Checker {
     return std::nullopt;
   }
 
+  void check_aggregate() {
+    if (!given("aggregate")) return;
+    const json& value = at("aggregate");
+    if (value.is_string()) result_.aggregate = aggregate_from_word(value.get<std::string>());
+    if (!result_.aggregate) problem("aggregate", value, kAggregateRule);
+  }
+
   std::optional<int64_t> check_offset() {
     if (!given("offset")) return 0;
     const json& value = at("offset");
@@ -403,6 +412,8 @@ json parse_arrays(const std::string& text, Problems& problems) {
     });
   } catch (const json::exception& error) {
     throw Error(DEISA_ERROR_ARGUMENT, std::string("arrays_metadata is not JSON: ") + error.what());
+  } catch (const Error& error) {
+    throw Error(DEISA_ERROR_ARGUMENT, std::string("arrays_metadata: ") + error.what());
   }
 }
 

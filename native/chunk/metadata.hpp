@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/problems.hpp"
+#include "chunk/aggregate.hpp"
 #include "chunk/layout.hpp"
 
 namespace deisa {
@@ -27,6 +28,7 @@ struct ArrayMetadata {
   std::optional<std::vector<int64_t>> start;         // of the chunk in the whole array, likewise
   int64_t chunks_of_node = -1;                       // -1: agreed by the bridges
   size_t bytes = 0;                                  // of the chunk
+  std::optional<Aggregate> aggregate = {};           // if the caller said it
 
   // False: the first chunk brings the dtype; until then `bytes` is what the largest one needs.
   bool has_dtype() const noexcept { return layout.dtype != kNoDtype; }

@@ -133,5 +133,25 @@ TEST(Metadata, LayoutStructWithImpossibleDimensionsIsNotRead) {
   }
 }
 
+// Deeper, what copies or shows it would run out of stack.
+TEST(Metadata, JsonThatIsNestedTooDeepIsRefused) {
+  Problems problems;
+  for (const size_t depth : {size_t{65}, size_t{100000}}) {
+    for (const auto& [open, close] : {std::pair("[", "]"), std::pair(R"({"a":)", "}")}) {
+      std::string text;
+      for (size_t i = 0; i < depth; ++i) text += open;
+      text += "1";
+      for (size_t i = 0; i < depth; ++i) text += close;
+      try {
+        parse_arrays(text, problems);
+        ADD_FAILURE() << "accepted";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.status(), DEISA_ERROR_ARGUMENT);
+        EXPECT_STREQ(error.what(), "arrays_metadata: it is nested deeper than 64");
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace deisa

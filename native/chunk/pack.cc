@@ -1,5 +1,5 @@
-// The one copy of a chunk. The destination is always written in order, dimension by dimension; what
-// varies is how the source is read:
+// The one copy of a chunk. The destination, contiguous or a part of a larger array, is written in
+// order, dimension by dimension; what varies is how the source is read:
 //  - memcpy of rows, where the innermost dimension is contiguous; past the caches, when the chunk
 //  is
 //    large;
@@ -29,23 +29,37 @@ struct Dimension {
 // A chunk without what does not matter to a copy: dimensions of extent 1, and dimensions that
 // continue the next one.
 struct Plan {
-  std::array<Dimension, DEISA_MAX_DIMENSIONS> dimensions;
+  std::array<Dimension, DEISA_MAX_DIMENSIONS + 1> dimensions;
   size_t count = 0;
   size_t element = 0;  // bytes: 1, 2, 4, 8 or 16
+  size_t bytes = 0;    // of the whole chunk
 };
 
-Plan make_plan(const Layout& layout) {
+// `to_strides` NULL: to contiguous memory. The last dimension of a plan is contiguous there.
+Plan make_plan(const Layout& layout, size_t bytes, const int64_t* to_strides) {
   Plan plan;
   plan.element = dtype_size(layout.dtype);
+  plan.bytes = bytes;
+  std::array<int64_t, DEISA_MAX_DIMENSIONS> contiguous;
+  if (to_strides == nullptr) {
+    auto stride = static_cast<int64_t>(plan.element);
+    for (size_t d = layout.shape.size(); d-- > 0;) {
+      contiguous[d] = stride;
+      stride *= layout.shape[d];
+    }
+    to_strides = contiguous.data();
+  }
   for (size_t d = 0; d < layout.shape.size(); ++d) {
-    const Dimension next{layout.shape[d], layout.strides[d], 0};
+    const Dimension next{layout.shape[d], layout.strides[d], to_strides[d]};
     if (next.extent == 1) continue;
     if (plan.count > 0) {
       Dimension& last = plan.dimensions[plan.count - 1];
       int64_t span = 0;
-      if (!__builtin_mul_overflow(next.from, next.extent, &span) && last.from == span) {
+      if (!__builtin_mul_overflow(next.from, next.extent, &span) && last.from == span &&
+          last.to == next.to * next.extent) {
         last.extent *= next.extent;
         last.from = next.from;
+        last.to = next.to;
         continue;
       }
     }
@@ -55,7 +69,7 @@ Plan make_plan(const Layout& layout) {
   if (plan.count > 0) {
     const Dimension& last = plan.dimensions[plan.count - 1];
     const auto element = static_cast<int64_t>(plan.element);
-    if (last.from == element && last.extent <= 16 / element) {
+    if (last.from == element && last.to == element && last.extent <= 16 / element) {
       const int64_t row = last.extent * element;
       if ((row & (row - 1)) == 0) {
         plan.element = static_cast<size_t>(row);
@@ -63,10 +77,10 @@ Plan make_plan(const Layout& layout) {
       }
     }
   }
-  int64_t to = static_cast<int64_t>(plan.element);
-  for (size_t d = plan.count; d-- > 0;) {
-    plan.dimensions[d].to = to;
-    to *= plan.dimensions[d].extent;
+  // A column of a larger array: rows of one element.
+  const auto element = static_cast<int64_t>(plan.element);
+  if (plan.count > 0 && plan.dimensions[plan.count - 1].to != element) {
+    plan.dimensions[plan.count++] = {1, element, element};
   }
   return plan;
 }
@@ -152,13 +166,14 @@ void transpose(const Byte* from, int64_t from_pitch, int64_t lines, int64_t widt
   }
 }
 
-// Walks the source addresses of `dimensions` in the destination's order.
+// Walks the addresses of `dimensions` in the source and in the destination, in the destination's order.
 class Cursor {
  public:
-  Cursor(const Dimension* dimensions, size_t count, const Byte* from)
-      : dimensions_(dimensions), count_(count), at_(from) {}
+  Cursor(const Dimension* dimensions, size_t count, const Byte* from, Byte* to)
+      : dimensions_(dimensions), count_(count), at_(from), to_(to) {}
 
   const Byte* at() const { return at_; }
+  Byte* to() const { return to_; }
 
   // False after the last index.
   bool next() {
@@ -166,9 +181,11 @@ class Cursor {
       if (index_[d] + 1 < dimensions_[d].extent) {
         ++index_[d];
         at_ += dimensions_[d].from;
+        to_ += dimensions_[d].to;
         return true;
       }
       at_ -= dimensions_[d].from * index_[d];
+      to_ -= dimensions_[d].to * index_[d];
       index_[d] = 0;
     }
     return false;
@@ -178,7 +195,8 @@ class Cursor {
   const Dimension* dimensions_;
   size_t count_;
   const Byte* at_;
-  std::array<int64_t, DEISA_MAX_DIMENSIONS> index_{};
+  Byte* to_;
+  std::array<int64_t, DEISA_MAX_DIMENSIONS + 1> index_{};
 };
 
 // Bytes of a tile, and of the buffer with its padding: in the second-level cache, long enough in
@@ -208,7 +226,7 @@ void copy_tiles(const Byte* from, Byte* to, const Dimension& dense, const Dimens
 
   for (int64_t r = 0; r < dense.extent; r += width) {
     const int64_t rows = std::min(width, dense.extent - r);
-    Cursor cursor(columns, count, from + r * dense.from);
+    Cursor cursor(columns, count, from + r * dense.from, to);
     for (int64_t c = 0; c < elements; c += height) {
       const int64_t lines = std::min(height, elements - c);
       for (int64_t i = 0; i < lines; ++i) {
@@ -253,23 +271,36 @@ void copy_elements(const Plan& plan, const Byte* from, Byte* to) {
   const Dimension& inner = dimensions[plan.count - 1];
   const size_t denser = find_denser(plan);
   if (denser < plan.count) {
-    const Dimension& dense = dimensions[denser];
-    Cursor cursor(dimensions, denser, from);
+    // The columns of a tile are contiguous in the destination; what is neither dense nor in them has tiles
+    // of its own.
+    size_t columns = plan.count - 1;
+    int64_t elements = inner.extent;
+    for (; columns > denser + 1; --columns) {
+      const Dimension& next = dimensions[columns - 1];
+      if (next.to != dimensions[columns].to * dimensions[columns].extent) break;
+      elements *= next.extent;
+    }
+    std::array<Dimension, DEISA_MAX_DIMENSIONS + 1> outer;
+    size_t count = 0;
+    for (size_t d = 0; d < columns; ++d) {
+      if (d != denser) outer[count++] = dimensions[d];
+    }
+    Cursor cursor(outer.data(), count, from, to);
     do {
-      copy_tiles<T>(cursor.at(), to, dense, &dense + 1, plan.count - denser - 1, dense.to / size);
-      to += dense.extent * dense.to;
+      copy_tiles<T>(cursor.at(), cursor.to(), dimensions[denser], dimensions + columns,
+                    plan.count - columns, elements);
     } while (cursor.next());
     return;
   }
   const bool single = plan.count == 1;
   const Dimension rows = single ? Dimension{1, 0, 0} : dimensions[plan.count - 2];
   const int64_t bytes = inner.extent * size;
-  const bool streams = bytes >= kStreamRow &&
-                       static_cast<size_t>(dimensions[0].extent * dimensions[0].to) >= kStreamBytes;
-  Cursor cursor(dimensions, single ? 0 : plan.count - 2, from);
+  const bool streams = bytes >= kStreamRow && plan.bytes >= kStreamBytes;
+  Cursor cursor(dimensions, single ? 0 : plan.count - 2, from, to);
   do {
     for (int64_t r = 0; r < rows.extent; ++r) {
       const Byte* row = cursor.at() + r * rows.from;
+      to = cursor.to() + r * rows.to;
       if (inner.from == size && streams) {
         copy_stream(to, row, static_cast<size_t>(bytes));
       } else if (inner.from == size) {
@@ -277,15 +308,12 @@ void copy_elements(const Plan& plan, const Byte* from, Byte* to) {
       } else {
         copy_strided<T>(row, inner.from, to, inner.extent);
       }
-      to += bytes;
     }
   } while (cursor.next());
   if (streams) finish_stream();
 }
 
-}  // namespace
-
-size_t pack(const Layout& layout, const void* from, void* to) {
+size_t pack_strided(const Layout& layout, const void* from, void* to, const int64_t* to_strides) {
   if (layout.shape.size() > DEISA_MAX_DIMENSIONS || layout.strides.size() != layout.shape.size()) {
     throw Error(DEISA_ERROR_ARGUMENT,
                 "A layout has " + std::to_string(layout.shape.size()) + " dimensions and " +
@@ -294,7 +322,7 @@ size_t pack(const Layout& layout, const void* from, void* to) {
   }
   const size_t bytes = layout.bytes();
   if (bytes == 0) return 0;
-  Plan plan = make_plan(layout);
+  const Plan plan = make_plan(layout, bytes, to_strides);
   const auto* source = static_cast<const Byte*>(from) + layout.offset;
   auto* destination = static_cast<Byte*>(to);
   if (plan.count == 0) {
@@ -319,6 +347,23 @@ size_t pack(const Layout& layout, const void* from, void* to) {
       break;
   }
   return bytes;
+}
+
+}  // namespace
+
+size_t pack(const Layout& layout, const void* from, void* to) {
+  return pack_strided(layout, from, to, nullptr);
+}
+
+size_t pack(const Layout& layout, const void* from, void* to,
+            const std::vector<int64_t>& to_strides) {
+  if (to_strides.size() != layout.shape.size()) {
+    throw Error(DEISA_ERROR_ARGUMENT, "A chunk of " + std::to_string(layout.shape.size()) +
+                                          " dimensions goes to memory with " +
+                                          std::to_string(to_strides.size()) +
+                                          " strides; expected a stride for each.");
+  }
+  return pack_strided(layout, from, to, to_strides.data());
 }
 
 }  // namespace deisa

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/shortage.hpp"
+
 namespace deisa {
 namespace {
 
@@ -18,10 +20,8 @@ json failure(const Error& error, int rank) {
 json attempt(int rank, const std::function<std::string()>& work) {
   try {
     return {{"result", work()}};
-  } catch (const Error& error) {
-    return failure(error, rank);
   } catch (const std::exception& error) {
-    return failure(Error(DEISA_ERROR_INTERNAL, error.what()), rank);
+    return failure(as_error(error), rank);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "base/deadline.hpp"
 #include "base/error.hpp"
 #include "base/fork.hpp"
+#include "base/shortage.hpp"
 #include "base/while_waiting.hpp"
 #include "deisa/deisa.h"
 
@@ -21,15 +22,10 @@ deisa_status guarded(deisa_error* error, int rank, const Body& body) noexcept {
   try {
     body();
     return DEISA_OK;
-  } catch (Error& caught) {
-    if (caught.rank() < 0) caught.at_rank(rank);
-    return write_error(caught, error);
-  } catch (const std::bad_alloc&) {
-    return write_error(Error(DEISA_ERROR_RESOURCE, "out of memory").at_rank(rank), error);
   } catch (const std::exception& caught) {
-    return write_error(Error(DEISA_ERROR_INTERNAL, caught.what()).at_rank(rank), error);
+    return write_exception(caught, rank, error);
   } catch (...) {
-    return write_error(Error(DEISA_ERROR_INTERNAL, "unknown exception").at_rank(rank), error);
+    return DEISA_ERROR_INTERNAL;
   }
 }
 

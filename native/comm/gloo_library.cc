@@ -1,9 +1,11 @@
 // Communicator::gloo: Gloo is a library of its own, opened when it is used.
 #include <dlfcn.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/shortage.hpp"
 #include "comm/communicator.hpp"
 #include "deisa/deisa_gloo.h"
 
@@ -24,6 +26,16 @@ std::string beside_this_library() {
   return failed ? std::string() : (path.parent_path() / kName).string();
 }
 
+// What dlopen had too little of, by what it said, and what to do; "" when it is something else.
+std::string lacks(const std::string& reason) {
+  const auto says = [&](const char* text) { return reason.find(text) != std::string::npos; };
+  if (says("Too many open files")) return system_text(EMFILE);
+  if (says("annot allocate memory")) return system_text(ENOMEM);
+  if (!says("failed to map segment")) return "";
+  return "its folder is mounted noexec, or there is too little memory; raise the limit of the "
+         "address space (ulimit -v)";
+}
+
 using Open = decltype(&deisa_gloo_open);
 
 Open load() {
@@ -38,10 +50,14 @@ Open load() {
   // Never closed: Gloo has threads.
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) {
-    const char* reason = ::dlerror();
+    const char* said = ::dlerror();
+    const std::string reason = said != nullptr ? said : path;
+    if (const std::string lack = lacks(reason); !lack.empty()) {
+      throw Error(DEISA_ERROR_RESOURCE,
+                  "the Gloo communicator cannot be loaded (" + reason + "): " + lack);
+    }
     throw Error(DEISA_ERROR_UNSUPPORTED,
-                "the Gloo communicator cannot be loaded (" +
-                    std::string(reason != nullptr ? reason : path) + "). Install " + kName +
+                "the Gloo communicator cannot be loaded (" + reason + "). Install " + kName +
                     " beside libdeisa.so or set DEISA_GLOO_LIBRARY to its path, and install Gloo "
                     "(Debian: apt install libgloo0); or give the bridge a communicator of your own "
                     "(MPI: deisa_mpi_open)");

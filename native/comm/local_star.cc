@@ -4,17 +4,17 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
+#include "base/shortage.hpp"
 #include "base/while_waiting.hpp"
 #include "comm/rank_ranges.hpp"
+#include "comm/unix_socket.hpp"
 
 namespace deisa {
 namespace {
@@ -37,34 +37,17 @@ std::string random_hex() {
   return text;
 }
 
-// An abstract name: it has no file, and reaches as far as the network namespace.
-socklen_t abstract_address(const std::string& name, sockaddr_un& address) {
-  address = {};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path + 1, name.data(),
-              std::min(name.size(), sizeof(address.sun_path) - 1));
-  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-}
-
-FileDescriptor unix_socket() {
-  FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+FileDescriptor open_socket() {
+  FileDescriptor fd = unix_socket();
   if (!fd) {
     throw Error(DEISA_ERROR_RESOURCE,
-                std::string("no socket for the ranks of this node: ") + std::strerror(errno));
+                "no socket for the ranks of this node: " + system_text(errno));
   }
   return fd;
 }
 
 std::string system_problem(const char* what) {
   return std::string(what) + ": " + std::strerror(errno);
-}
-
-// Ranks of different users would not share a simulation.
-bool same_user(int fd) {
-  ucred credentials = {};
-  socklen_t length = sizeof(credentials);
-  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 &&
-         credentials.uid == ::geteuid();
 }
 
 struct Introduction {
@@ -104,10 +87,9 @@ LocalStar::LocalStar(std::vector<int> ranks)
     : ranks_(std::move(ranks)), name_("deisa-" + random_hex()), token_(random_hex()) {
   peers_.resize(ranks_.size());
   if (ranks_.size() == 1) return;
-  listener_ = unix_socket();
-  sockaddr_un address;
-  const socklen_t length = abstract_address(name_, address);
-  if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), length) != 0 ||
+  listener_ = open_socket();
+  const AbstractAddress address(name_);
+  if (::bind(listener_.get(), address.get(), address.length) != 0 ||
       ::listen(listener_.get(), static_cast<int>(ranks_.size())) != 0) {
     throw Error(
         DEISA_ERROR_COMMUNICATOR,
@@ -132,7 +114,12 @@ void LocalStar::accept(const Deadline& deadline) {
     }
     if (ready <= 0) continue;
     FileDescriptor fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd || !same_user(fd.get())) continue;
+    if (!fd && is_shortage(errno)) {
+      throw Error(DEISA_ERROR_RESOURCE,
+                  "no connection for the ranks of this node: " + system_text(errno));
+    }
+    // Ranks of different users would not share a simulation.
+    if (!fd || !unix_peer(fd.get()).same_user) continue;
     // Its first bytes are sent with the connection: a stranger gets a moment, not the deadline.
     Introduction introduction = {};
     pollfd first = {fd.get(), POLLIN, 0};
@@ -157,11 +144,10 @@ LocalStar::LocalStar(std::vector<int> ranks, int index, const std::string& addre
     throw Error(DEISA_ERROR_COMMUNICATOR, "rank " + rank_text(0) + " gave no address on this node");
   }
   peers_.resize(1);
-  peers_[0] = unix_socket();
-  sockaddr_un centre;
-  const socklen_t length = abstract_address(address.substr(0, space), centre);
+  peers_[0] = open_socket();
+  const AbstractAddress centre(address.substr(0, space));
   // Refused or full for a moment only: the centre listens before it tells its address.
-  while (::connect(peers_[0].get(), reinterpret_cast<sockaddr*>(&centre), length) != 0) {
+  while (::connect(peers_[0].get(), centre.get(), centre.length) != 0) {
     if (errno != EAGAIN && errno != EINTR) {
       throw ended("rendezvous on this node", rank_text(0), std::strerror(errno));
     }

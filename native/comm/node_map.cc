@@ -21,10 +21,22 @@ void add_rank(NodeMap& map, int node) {
 }  // namespace
 
 NodeMap NodeMap::from_keys(const std::vector<std::string>& keys) {
-  NodeMap map;
   std::map<std::string, int> known;
+  std::vector<int> numbers;
   for (const std::string& key : keys) {
-    add_rank(map, known.emplace(key, static_cast<int>(known.size())).first->second);
+    numbers.push_back(known.emplace(key, static_cast<int>(known.size())).first->second);
+  }
+  return from_numbers(numbers, static_cast<int>(known.size()));
+}
+
+NodeMap NodeMap::from_numbers(const std::vector<int>& numbers, int nodes) {
+  NodeMap map;
+  std::vector<int> node_of(static_cast<size_t>(nodes), -1);
+  int known = 0;
+  for (const int number : numbers) {
+    int& node = node_of[static_cast<size_t>(number)];
+    if (node < 0) node = known++;
+    add_rank(map, node);
   }
   return map;
 }

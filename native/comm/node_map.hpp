@@ -12,6 +12,8 @@ struct NodeMap {
 
   // Nodes in the order of their lowest ranks. `keys` has one key of a node per rank.
   static NodeMap from_keys(const std::vector<std::string>& keys);
+  // The same, with a number below `nodes` in the place of a key.
+  static NodeMap from_numbers(const std::vector<int>& numbers, int nodes);
   // As text, and back. Every rank reads it, so it must not grow with the ranks: consecutive ranks
   // on one node, or going round the nodes, are one run. Throws Error when `text` is not of `size`
   // ranks.

@@ -10,7 +10,7 @@
 #include <array>
 #include <iterator>
 
-#include "base/signals.hpp"
+#include "base/shortage.hpp"
 #include "comm/listening_socket.hpp"
 #include "comm/store_protocol.hpp"
 
@@ -22,6 +22,7 @@ using store::Type;
 
 constexpr size_t kDatagram = 1200;  // fits into one packet everywhere
 constexpr size_t kMostText = 1000;
+constexpr size_t kMostRanges = 140;  // of a question
 
 std::string padded(std::string bytes) {
   bytes.resize(kDatagram);
@@ -52,8 +53,7 @@ Refusal::Refusal(const std::string& master_address, int port, int size, const Er
     left_ = size - 1;
     wake_up_ = FileDescriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     sockets_ = bind_for_ranks(master_address, port, SOCK_DGRAM);
-    const AllSignalsBlocked blocked;
-    thread_ = std::thread([this] { run(); });
+    thread_ = start_thread("the last words of rank 0", [this] { run(); });
   } catch (...) {
     // The others wait for their time-out, as they would for a rank 0 that was never started.
     sockets_.clear();
@@ -108,15 +108,19 @@ void Refusal::answer(int fd) noexcept {
       return;
     }
     const uint64_t number = decoder.u64();
-    const int rank = decoder.i32();
     const std::string reply = padded(
         Encoder(Type::kGaveUp).raw(store::kMagic).u64(number).i32(status_).text(why_).frame());
     (void)!::sendto(fd, reply.data(), reply.size(), MSG_DONTWAIT, from.get(), from.length);
+    const store::Attendance asking = decoder.attendance();
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (rank < 1 || static_cast<size_t>(rank) >= told_.size() || told_[static_cast<size_t>(rank)])
-      return;
-    told_[static_cast<size_t>(rank)] = true;
-    --left_;
+    for (const auto& [first, last] : asking.came) {
+      for (int rank = std::max(first, 1); rank <= last; ++rank) {
+        const auto at = static_cast<size_t>(rank);
+        if (at >= told_.size()) break;
+        if (!told_[at]) --left_;
+        told_[at] = true;
+      }
+    }
     asked_.notify_all();
   } catch (...) {
     // Not one of ours.
@@ -130,10 +134,9 @@ void keep_refusal(std::unique_ptr<Refusal> refusal) noexcept {
   kept = std::move(refusal);
 }
 
-RefusalQuestion::RefusalQuestion(int rank, int size)
-    : rank_(rank), size_(size), number_(random_number()) {}
+RefusalQuestion::RefusalQuestion() : number_(random_number()) {}
 
-void RefusalQuestion::ask(const Address& master) noexcept {
+void RefusalQuestion::ask(const Address& master, const RankRanges& ranks, int size) noexcept {
   try {
     auto known = std::find_if(sockets_.begin(), sockets_.end(),
                               [&](const auto& one) { return one.first == master.family(); });
@@ -143,8 +146,10 @@ void RefusalQuestion::ask(const Address& master) noexcept {
       known = std::prev(sockets_.end());
     }
     const FileDescriptor& socket = known->second;
+    store::Attendance asking = {size, ranks};
+    asking.came.resize(std::min(asking.came.size(), kMostRanges));
     const std::string question =
-        padded(Encoder(Type::kWhy).raw(store::kMagic).u64(number_).i32(rank_).i32(size_).frame());
+        padded(Encoder(Type::kWhy).raw(store::kMagic).u64(number_).attendance(asking).frame());
     (void)!::sendto(socket.get(), question.data(), question.size(), 0, master.get(), master.length);
   } catch (...) {
     // No answer then.

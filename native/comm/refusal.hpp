@@ -18,6 +18,7 @@
 #include "base/error.hpp"
 #include "base/file_descriptor.hpp"
 #include "base/fork.hpp"
+#include "comm/rank_ranges.hpp"
 
 namespace deisa {
 
@@ -57,14 +58,13 @@ void keep_refusal(std::unique_ptr<Refusal> refusal) noexcept;
 // On the others.
 class RefusalQuestion {
  public:
-  RefusalQuestion(int rank, int size);
-  void ask(const Address& master) noexcept;
+  RefusalQuestion();
+  // For `ranks` of a world of `size`.
+  void ask(const Address& master, const RankRanges& ranks, int size) noexcept;
   // Waits for an answer to what was asked: why rank 0 has given up.
   std::optional<Error> answer(const Deadline& deadline);
 
  private:
-  const int rank_;
-  const int size_;
   const uint64_t number_;
   std::vector<std::pair<int, FileDescriptor>> sockets_;  // by family
 };

@@ -1,33 +1,34 @@
-// A rank's side of the rendezvous store. Used by one thread at a time. Every failure is an Error
-// with a complete message: who is talking, what it waited for, who came and who did not.
+// A rank's side of the rendezvous: of rank 0's store, or of the relay that speaks to it for the
+// ranks of this node. Used by one thread at a time. Every failure is an Error with a complete
+// message.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/address.hpp"
 #include "base/deadline.hpp"
-#include "base/error.hpp"
-#include "base/file_descriptor.hpp"
-#include "comm/refusal.hpp"
-#include "comm/store_protocol.hpp"
+#include "comm/frame_socket.hpp"
+#include "comm/node_map.hpp"
+#include "comm/store_messages.hpp"
 
 namespace deisa {
 
+// Who answers a client.
+struct StorePeer {
+  std::string name = "rank 0";
+  bool is_relay = false;
+};
+
 class StoreClient {
  public:
-  struct Options {
-    int rank = 0;
-    int size = 1;
-    std::string master_address;
-    int master_port = 0;
-    std::string secret;
-    std::string connect_to;  // instead of master_address, unless empty: rank 0 goes by loopback
-  };
+  using Options = StoreOptions;
 
-  // Connects, trying again until `deadline`, and checks in.
+  // Connects to rank 0, trying again until `deadline`, and checks in.
   StoreClient(const Options& options, const Deadline& deadline);
+  // Has checked in by way of `peer`.
+  StoreClient(const Options& options, const StoreMessages& messages, FrameSocket socket,
+              StorePeer peer);
   // Says good-bye, unless something failed.
   ~StoreClient();
   StoreClient(const StoreClient&) = delete;
@@ -38,45 +39,35 @@ class StoreClient {
   // Error(DEISA_ERROR_TIMEOUT).
   std::string rendezvous(const Deadline& deadline);
   void set(const std::string& key, const std::string& value, const Deadline& deadline);
-  // Part of the value of `key`, once it is there.
-  std::string get(const std::string& key, const Deadline& deadline, uint64_t offset = 0,
-                  uint64_t length = UINT64_MAX);
-  // Until all keys are there.
-  void wait(const std::vector<std::string>& keys, const Deadline& deadline);
-  // Which ranks have come.
-  store::Attendance who(const Deadline& deadline);
+  // The value of `key`, once it is there.
+  std::string get(const std::string& key, const Deadline& deadline);
+  // Gives each place a part of `text`, which are of equal size, and returns what each place gave
+  // this one, once all have.
+  std::vector<std::string> exchange(int place, int places, const std::string& text,
+                                    const Deadline& deadline);
   // Ends the rendezvous for everyone who is waiting in it.
   void give_up(const std::string& reason) noexcept;
 
-  // Of this end of the connection: the address of this machine that routes to the master.
+  // Since rendezvous(): the address of this machine that routes to the master, and which rank is on
+  // which node.
   const Address& local_address() const { return local_; }
+  const NodeMap& nodes() const { return nodes_; }
 
  private:
-  struct Frame {
-    store::Type type;
-    std::string payload;
-  };
-  void connect(const Deadline& deadline);
-  bool check_in(const Address& address, RefusalQuestion& question, const Deadline& deadline);
-  [[noreturn]] void refused(const Error& why) const;
-  std::string request(std::string frame, store::Type expected, const Deadline& deadline);
-  void send_all(const std::string& frame, const Deadline& deadline);
-  Frame receive(const Deadline& deadline);
-  void receive_bytes(char* to, size_t bytes, const Deadline& deadline);
-  void wait_for(short events, const Deadline& deadline);
-  Error failure(std::string_view payload) const;
+  std::string request(const std::string& frame, store::Type expected, const Deadline& deadline);
+  // What `read` makes of an answer that came.
+  template <typename Read>
+  auto take_apart(const std::string& payload, const Read& read);
+  Error invalid(const store::Malformed& malformed);
   // After this rank's own deadline: tells the others, and learns who came.
   [[noreturn]] void time_out();
 
-  std::string who_and_where() const;
-  std::string elapsed() const;
-  Error unreachable(const std::string& last_problem) const;
-  Error timed_out(const store::Attendance& attendance, const std::string& hint) const;
-
   const Options options_;
-  const Deadline::Clock::time_point start_ = Deadline::Clock::now();
-  FileDescriptor fd_;
+  const StoreMessages messages_;
+  FrameSocket socket_;
+  StorePeer peer_;
   Address local_;
+  NodeMap nodes_;
   bool broken_ = false;
 };
 

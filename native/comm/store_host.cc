@@ -6,6 +6,7 @@
 #include "base/address.hpp"
 #include "base/deadline.hpp"
 #include "base/file_descriptor.hpp"
+#include "comm/listening_socket.hpp"
 
 namespace deisa {
 namespace {
@@ -18,16 +19,17 @@ constexpr double kProbe = 1.0;
 
 }  // namespace
 
-std::optional<StoreHost> find_host(int port) {
+std::optional<StoreHost> find_host(const std::string& master_address, int port) {
+  std::vector<Address> places = own_addresses(master_address, port);
+  // Where there is none of those, it listens at all.
+  if (places.empty()) places = own_addresses("localhost", port);
   const Deadline deadline = Deadline::after(kProbe);
-  for (const char* place : {"127.0.0.1", "::1"}) {
-    const auto address = parse_address(place, port);
-    if (!address) continue;
-    const FileDescriptor fd(::socket(address->family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  for (const Address& address : places) {
+    const FileDescriptor fd(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval patience = {static_cast<time_t>(kProbe), 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (!fd || ::connect(fd.get(), address->get(), address->length) != 0) continue;
+    if (!fd || ::connect(fd.get(), address.get(), address.length) != 0) continue;
     const std::string probe = Encoder(Type::kProbe).raw(store::kMagic).frame();
     if (::send(fd.get(), probe.data(), probe.size(), MSG_NOSIGNAL) < 0) continue;
     std::string bytes;
@@ -52,8 +54,8 @@ std::optional<StoreHost> find_host(int port) {
   return std::nullopt;
 }
 
-std::string who_hosts(int port) {
-  const auto host = find_host(port);
+std::string who_hosts(const std::string& master_address, int port) {
+  const auto host = find_host(master_address, port);
   if (!host) return "";
   const RankRanges missing = missing_ranks(host->attendance.came, host->attendance.size);
   std::string text = "process " + std::to_string(host->process);

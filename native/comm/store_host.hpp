@@ -14,8 +14,9 @@ struct StoreHost {
   std::string refused;  // who was, and why; "": nobody
   store::Attendance attendance;
 };
-std::optional<StoreHost> find_host(int port);
+// Nothing where none is at this address and port, or it is of another machine.
+std::optional<StoreHost> find_host(const std::string& master_address, int port);
 // The same in words: "process 4711, which waits for rank(s) 2-3 of 4"; "" when there is none.
-std::string who_hosts(int port);
+std::string who_hosts(const std::string& master_address, int port);
 
 }  // namespace deisa

@@ -1,11 +1,23 @@
 #include "comm/store_protocol.hpp"
 
 namespace deisa::store {
+namespace {
+
+constexpr size_t kMaxReason = 2000;
+
+}  // namespace
 
 Encoder& Encoder::attendance(const Attendance& attendance) {
   i32(attendance.size).u32(static_cast<uint32_t>(attendance.came.size()));
   for (const auto& [first, last] : attendance.came) i32(first).i32(last);
   return *this;
+}
+
+Encoder& Encoder::failure(const Failure& failure) {
+  return i32(failure.status)
+      .u8(failure.timed_out ? 1 : 0)
+      .text(std::string_view(failure.reason).substr(0, kMaxReason))
+      .attendance(failure.attendance);
 }
 
 std::string Encoder::frame() {
@@ -55,8 +67,34 @@ Attendance Decoder::attendance() {
   return attendance;
 }
 
+Failure Decoder::failure() {
+  Failure failure;
+  failure.status = i32();
+  failure.timed_out = u8() != 0;
+  failure.reason = std::string(text());
+  failure.attendance = attendance();
+  return failure;
+}
+
 void Decoder::end() const {
   if (!rest_.empty()) throw Malformed("a frame is too long");
+}
+
+Hello decode_hello(std::string_view frame) {
+  Decoder decoder(frame);
+  if (static_cast<Type>(decoder.u8()) != Type::kHello || decoder.raw(kMagic.size()) != kMagic) {
+    throw Malformed("not a rank of deisa");
+  }
+  Hello hello;
+  hello.version = decoder.u16();
+  if (hello.version != kVersion) return hello;
+  hello.rank = decoder.i32();
+  hello.size = decoder.i32();
+  hello.process = decoder.i32();
+  hello.nonce = decoder.text(kMaxNonce);
+  hello.node = decoder.text(kMaxNode);
+  decoder.end();
+  return hello;
 }
 
 uint32_t frame_length(const char* bytes) {

@@ -14,7 +14,7 @@ class StoreServer {
  public:
   struct Options {
     int size = 1;                // ranks that are expected
-    std::string master_address;  // with one of this machine only, only that gets in
+    std::string master_address;  // at which it listens, see bind_for_ranks()
     int port = 0;                // 0: any free one
     std::string secret;          // that clients must give
     double hello_seconds = 10;   // for a connection to check in
@@ -33,7 +33,7 @@ class StoreServer {
   StoreServer& operator=(const StoreServer&) = delete;
 
   int port() const;
-  // Where this process itself connects: "127.0.0.1" or "::1".
+  // Where this process itself connects.
   std::string local_host() const;
 
  private:

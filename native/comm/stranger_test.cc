@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -58,6 +59,17 @@ class Strangers : public ::testing::Test {
     return false;
   }
 
+  // A client whose server has answered with this, and nothing else.
+  static StoreClient client_of(Encoder answer) {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    const FileDescriptor server(ends[1]);
+    send(server, answer.frame());
+    StoreClient::Options options;
+    options.size = 2;
+    return {options, StoreMessages(options), FrameSocket(FileDescriptor(ends[0])), {}};
+  }
+
   StoreClient::Options rank(int rank) const {
     StoreClient::Options options;
     options.rank = rank;
@@ -82,6 +94,7 @@ class Strangers : public ::testing::Test {
         .i32(2)
         .i32(1234)
         .text("")
+        .text("")
         .frame();
   }
 
@@ -94,7 +107,7 @@ TEST_F(Strangers, OtherProtocolsAreDropped) {
   send(http, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
   EXPECT_TRUE(is_dropped(http));
   const auto early = connect();  // a request before HELLO
-  send(early, Encoder(Type::kWho).frame());
+  send(early, Encoder(Type::kRendezvous).frame());
   EXPECT_TRUE(is_dropped(early));
   the_rendezvous_succeeds();
 }
@@ -227,6 +240,31 @@ TEST_F(Strangers, AnotherProgramAtTheMastersPortIsNamed) {
     EXPECT_NE(std::string(error.what()).find("another program"), std::string::npos) << error.what();
   }
   other.join();
+}
+
+TEST_F(Strangers, AnAnswerThatEndsEarlyIsAnErrorOfTheRank) {
+  const auto expect_invalid = [](Encoder answer, const std::function<void(StoreClient&)>& call) {
+    StoreClient client = client_of(std::move(answer));
+    try {
+      call(client);
+      ADD_FAILURE() << "it was taken for an answer";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.status(), DEISA_ERROR_COMMUNICATOR);
+      EXPECT_NE(std::string(error.what()).find("rank 0 of 2: rendezvous at"), std::string::npos)
+          << error.what();
+      EXPECT_NE(std::string(error.what()).find("is invalid (a frame ends early)"),
+                std::string::npos)
+          << error.what();
+    }
+  };
+  expect_invalid(Encoder(Type::kValue),
+                 [](StoreClient& client) { (void)client.get("key", soon()); });
+  expect_invalid(Encoder(Type::kValue).text("key").u32(5),
+                 [](StoreClient& client) { (void)client.get("key", soon()); });
+  expect_invalid(Encoder(Type::kComplete).text("host"),
+                 [](StoreClient& client) { (void)client.rendezvous(soon()); });
+  expect_invalid(Encoder(Type::kExchanged).u32(0).text("x"),
+                 [](StoreClient& client) { (void)client.exchange(0, 2, "xy", soon()); });
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "base/error.hpp"
+#include "base/shortage.hpp"
 
 #ifdef __GLIBC_PREREQ
 #if __GLIBC_PREREQ(2, 34)
@@ -36,7 +37,12 @@ constexpr size_t kLinesKept = 40, kBytesKept = 8192;
 // Of the child: standard input, output and error. Everything from here on is closed in it.
 constexpr int kFirstClosed = 3;
 
-std::string reason(int number) { return std::strerror(number); }
+// Of an errno.
+std::string reason(int number) {
+  const std::string text = system_text(number);
+  if (number != EAGAIN) return text;
+  return text + ": raise the limit of processes (ulimit -u, or the container's)";
+}
 
 [[noreturn]] void fail(const std::string& what, int number) {
   throw Error(DEISA_ERROR_CONNECTION, what + ": " + reason(number));

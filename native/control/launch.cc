@@ -169,6 +169,8 @@ struct Cause {
 
 // The first that fits counts.
 constexpr Cause kJavaCauses[] = {
+    {"Too many open files",
+     "Too few files may be open: raise the limit where the simulation is started (`ulimit -n`)."},
     {"pthread_create failed",
      "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
      "space (`ulimit -v`)."},
@@ -210,6 +212,8 @@ constexpr Cause kJavaCauses[] = {
 };
 
 constexpr Cause kPythonCauses[] = {
+    {"Too many open files",
+     "Too few files may be open: raise the limit where the simulation is started (`ulimit -n`)."},
     {"pthread_create failed",
      "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
      "space (`ulimit -v`)."},

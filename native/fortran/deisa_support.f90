@@ -6,7 +6,7 @@ module deisa_support
   implicit none
   private
   public :: c_text, c_option, entry, list, number, kind_of, refuse, report, finish, set_integer, set_truth, is_true
-  public :: to_int64, to_real64, f_text
+  public :: to_int64, to_real64, f_text, quoted
 
 contains
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/number.hpp"
+#include "base/shortage.hpp"
 #include "ipc/memfd.hpp"
 #include "ipc/process_state.hpp"
 
@@ -58,7 +59,7 @@ Client::Client(const std::string& path, const Deadline& deadline) : path_(path) 
     socket_ = FileDescriptor(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket_) {
       throw Error(DEISA_ERROR_RESOURCE,
-                  std::string("cannot make a socket: ") + std::strerror(errno));
+                  "cannot make a socket for the node actor: " + system_text(errno));
     }
     if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(address.bytes),
                   address.length) == 0) {
@@ -307,6 +308,21 @@ void Client::describe(uint32_t array, const Definition& definition, const Deadli
                                  definition.json, -1, deadline);
   const Reply reply = ask(wire::Kind::kDone, sequence, "DEFINE", deadline);
   if (reply.header.status < 0) throw Error(failure_status(reply.header.status), reply.payload);
+}
+
+FileDescriptor Client::share(uint32_t array, const wire::SharedSlots& slots,
+                             const std::string& name, const Deadline& deadline) {
+  wire::Header share;
+  share.kind = wire::Kind::kShare;
+  share.array = array;
+  const uint64_t sequence = send(share, &slots, sizeof(slots), name, -1, deadline);
+  Reply reply = ask(wire::Kind::kValue, sequence, "SHARE", deadline);
+  if (reply.header.status < 0) throw Error(failure_status(reply.header.status), reply.payload);
+  if (!reply.fd) {
+    throw Error(DEISA_ERROR_CONNECTION, "the node actor answered SHARE without a memory file");
+  }
+  slot_counts_[array] += slots.count;
+  return std::move(reply.fd);
 }
 
 uint64_t Client::send_step(int64_t timestep, bool last_of_step,

@@ -80,6 +80,11 @@ class Client {
   // status and text of the answer.
   void describe(uint32_t array, const Definition& definition, const Deadline& deadline);
 
+  // Memory that the chunks of several ranks share: the first of them that asks for it under this name
+  // makes it. The array's slots are then as many more. Throws the status and text of the answer.
+  FileDescriptor share(uint32_t array, const wire::SharedSlots& slots, const std::string& name,
+                       const Deadline& deadline);
+
   // Each sends one message and returns its sequence number. They wait only while the socket is
   // full, up to the deadline, and read answers meanwhile. After an error nothing was sent. A step
   // has at most wire::kMaxArrays items.

@@ -99,12 +99,21 @@ void Connection::expect(State state, const wire::Header& header) const {
   throw malformed(kind_name(header.kind) + " may not come now: " + now);
 }
 
-Event Connection::accept(PacketReader& reader) {
-  const wire::Header& header = reader.header();
+bool Connection::has_chunks(uint32_t array) const {
+  const std::vector<uint64_t>& holders = holder_[array];
+  return std::any_of(holders.begin(), holders.end(), [](uint64_t holder) { return holder != 0; });
+}
+
+void Connection::check_sequence(const wire::Header& header) const {
   if (header.sequence <= last_sequence_) {
     throw malformed(kind_name(header.kind) + " has the sequence number " +
                     std::to_string(header.sequence) + " after " + std::to_string(last_sequence_));
   }
+}
+
+Event Connection::accept(PacketReader& reader) {
+  const wire::Header& header = reader.header();
+  check_sequence(header);
   if (header.kind != wire::Kind::kHello && reader.has_fd()) {
     throw malformed(kind_name(header.kind) + " came with a descriptor");
   }
@@ -258,14 +267,13 @@ void Connection::describe(const PacketReader& reader, Event& event) {
   if (header.payload < sizeof(geometry)) throw malformed(where + " is too short");
   std::memcpy(&geometry, reader.payload().data(), sizeof(geometry));
   wire::SlotGeometry& known = geometry_[header.array];
-  const std::vector<uint64_t>& holders = holder_[header.array];
   const bool same = geometry.offset == known.offset && geometry.stride == known.stride &&
                     geometry.count == known.count && geometry.reserved == 0;
   if (!same || geometry.bytes == 0 || geometry.bytes > geometry.stride) {
     throw malformed(where + " moves its slots, or has chunks of " + std::to_string(geometry.bytes) +
                     " bytes, which do not fit into them");
   }
-  if (std::any_of(holders.begin(), holders.end(), [](uint64_t holder) { return holder != 0; })) {
+  if (has_chunks(header.array)) {
     throw malformed(where + " comes after a chunk of it");
   }
   const std::string_view text = reader.payload().substr(sizeof(geometry));
@@ -288,6 +296,42 @@ void Connection::map_slots() {
   mapping_ = Mapping(memfd_.get(), end, false);
   memfd_.reset();
   for (const wire::SlotGeometry& geometry : geometry_) holder_.emplace_back(geometry.count, 0);
+  shared_.resize(geometry_.size());
+}
+
+Connection::ShareRequest Connection::accept_share(const PacketReader& reader) {
+  const wire::Header& header = reader.header();
+  check_sequence(header);
+  expect(State::kWelcomed, header);
+  const std::string where = "SHARE of array " + std::to_string(header.array);
+  ShareRequest request{header.array, {}, {}};
+  if (header.flags != 0 || reader.has_fd() || header.payload <= sizeof(request.slots)) {
+    throw malformed(where + " has flags or a descriptor, or no name");
+  }
+  std::memcpy(&request.slots, reader.payload().data(), sizeof(request.slots));
+  request.name = reader.payload().substr(sizeof(request.slots));
+  if (header.array >= geometry_.size()) throw malformed(where + ": there is no such array");
+  if (shared_[header.array] || has_chunks(header.array)) {
+    throw malformed(where + " comes twice, or after a chunk of it");
+  }
+  const auto& [stride, count, reserved] = request.slots;
+  if (stride == 0 || stride % page_size() != 0 || count == 0 || reserved != 0) {
+    throw malformed(where + " has invalid slots: stride " + std::to_string(stride) + ", count " +
+                    std::to_string(count));
+  }
+  if (count > wire::kMaxSlots - slots_ || stride > wire::kMaxShared / count) {
+    throw Error(DEISA_ERROR_RESOURCE, where + ": more than " + std::to_string(wire::kMaxSlots) +
+                                          " slots or " + std::to_string(wire::kMaxShared) +
+                                          " bytes");
+  }
+  last_sequence_ = header.sequence;
+  return request;
+}
+
+void Connection::share(uint32_t array, std::shared_ptr<const SharedMemory> memory) {
+  slots_ += memory->slots.count;
+  holder_[array].resize(holder_[array].size() + memory->slots.count, 0);
+  shared_[array] = std::move(memory);
 }
 
 void Connection::step(const PacketReader& reader, Event& event) {
@@ -302,7 +346,7 @@ void Connection::step(const PacketReader& reader, Event& event) {
   for (size_t i = 0; i < count; ++i) {
     wire::Item item{};
     std::memcpy(&item, reader.payload().data() + i * sizeof(item), sizeof(item));
-    if (item.array >= geometry_.size() || item.slot >= geometry_[item.array].count) {
+    if (item.array >= geometry_.size() || item.slot >= holder_[item.array].size()) {
       throw malformed("STEP of timestep " + std::to_string(header.timestep) + " names slot " +
                       std::to_string(item.slot) + " of array " + std::to_string(item.array) +
                       ", which was not defined");
@@ -315,9 +359,14 @@ void Connection::step(const PacketReader& reader, Event& event) {
     }
     holder = header.sequence;
     const wire::SlotGeometry& geometry = geometry_[item.array];
-    const std::byte* address = mapping_.data() + geometry.offset + item.slot * geometry.stride;
+    const bool shared = item.slot >= geometry.count;
+    const std::byte* address =
+        shared ? shared_[item.array]->mapping.data() +
+                     (item.slot - geometry.count) * shared_[item.array]->slots.stride
+               : mapping_.data() + geometry.offset + item.slot * geometry.stride;
     event.chunks.push_back(deisa_node_chunk{item.array, item.slot,
-                                            reinterpret_cast<uint64_t>(address), geometry.bytes});
+                                            reinterpret_cast<uint64_t>(address), geometry.bytes,
+                                            shared ? shared_[item.array]->slots.stride : 0});
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,14 @@ struct Event {
   std::vector<deisa_node_chunk> chunks;
 };
 
+// Memory that chunks of several ranks share. It lives as long as one of them may send, or its chunks are
+// read.
+struct SharedMemory {
+  FileDescriptor memfd;
+  wire::SharedSlots slots{};
+  Mapping mapping;
+};
+
 class Connection {
  public:
   explicit Connection(uint64_t id) : id_(id) {}
@@ -30,6 +39,15 @@ class Connection {
   // its slots used. Throws Error(DEISA_ERROR_ARGUMENT, _UNSUPPORTED or _RESOURCE) if the message is
   // not what may come now; the connection is to be closed then.
   Event accept(PacketReader& reader);
+
+  // What the SHARE in `reader` asks for: array, slots, name. Throws as accept() does.
+  struct ShareRequest {
+    uint32_t array;
+    wire::SharedSlots slots;
+    std::string name;
+  };
+  ShareRequest accept_share(const PacketReader& reader);
+  void share(uint32_t array, std::shared_ptr<const SharedMemory> memory);
 
   // READY was answered: steps may come. False if READY has not come or was answered already.
   bool welcome() noexcept;
@@ -45,6 +63,8 @@ class Connection {
  private:
   enum class State { kNew, kIntroduced, kReady, kWelcomed, kClosed };
 
+  bool has_chunks(uint32_t array) const;
+  void check_sequence(const wire::Header& header) const;
   void expect(State state, const wire::Header& header) const;
   void hello(PacketReader& reader, Event& event);
   void define(const PacketReader& reader, Event& event);
@@ -62,6 +82,7 @@ class Connection {
   std::vector<wire::SlotGeometry> geometry_;
   size_t slots_ = 0;
   std::vector<std::vector<uint64_t>> holder_;  // of each slot: the sequence of its step, or 0
+  std::vector<std::shared_ptr<const SharedMemory>> shared_;  // of each array; empty: none
 };
 
 }  // namespace deisa

@@ -128,6 +128,52 @@ TEST_F(Handoff, OneStepFromSlotToStore) {
   EXPECT_EQ(node.counters().received_bytes, 16u + 5000u + 5000u);
 }
 
+TEST_F(Handoff, RanksShareMemory) {
+  Node node(path_);
+  const wire::SharedSlots shared{page_size(), 2, 0};
+  Slots slots[] = {Slots({8}, 1), Slots({8}, 1)};
+  std::unique_ptr<Client> clients[2];
+  uint64_t ids[2] = {};
+  for (int rank = 0; rank < 2; ++rank) {
+    clients[rank] = join(node, slots[rank], 1, rank, &ids[rank]);
+    const FileDescriptor memory = clients[rank]->share(0, shared, "t (0)", soon());
+    EXPECT_EQ(sealed_size(memory.get()), 2 * page_size());
+    slots[rank].share(0, memory.get(), shared);
+    ASSERT_EQ(slots[rank].acquire_shared(0), 1u);
+    std::memset(slots[rank].data(0, 1) + 8 * rank, 'a' + rank, 8);
+  }
+  uint64_t address = 0;
+  for (int rank = 0; rank < 2; ++rank) {
+    const uint64_t sequence = clients[rank]->send_step(1, true, {{0, 1}}, soon());
+    expect(*clients[rank], wire::Kind::kReceived);
+    const deisa_node_event step = node.expect(DEISA_NODE_STEP);
+    const deisa_node_chunk chunk = *Node::chunks(step);
+    EXPECT_EQ(chunk.slot, 1u);
+    EXPECT_EQ(chunk.bytes, 8u);
+    EXPECT_EQ(chunk.shared, page_size());
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(chunk.address), 16), "aaaaaaaabbbbbbbb");
+    EXPECT_EQ(chunk.address, rank > 0 ? address : chunk.address);
+    address = chunk.address;
+    EXPECT_EQ(deisa_node_stored(node.get(), ids[rank], sequence, 0, 1), DEISA_OK);
+    EXPECT_EQ(expect(*clients[rank], wire::Kind::kStored).slot, 1u);
+  }
+  // The next slot, and a name that another rank gave to something else.
+  clients[0]->send_step(2, true, {{0, 2}}, soon());
+  expect(*clients[0], wire::Kind::kReceived);
+  EXPECT_EQ(Node::chunks(node.expect(DEISA_NODE_STEP))->address, address + page_size());
+  Slots others({8}, 1);
+  const auto other = join(node, others, 1, 2);
+  try {
+    other->share(0, {page_size(), 3, 0}, "t (0)", soon());
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("another rank of this node shares it with 2 slots"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_NO_THROW(other->share(0, {page_size(), 3, 0}, "t (1)", soon()));
+}
+
 TEST_F(Handoff, ARankWithoutArraysCanJoin) {
   Node node(path_);
   Slots slots({}, 2);

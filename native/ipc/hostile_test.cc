@@ -113,10 +113,10 @@ TEST_F(Hostile, BadFirstMessages) {
   refused(as_bytes(hello), "payload has 5 bytes, but it has 0");
   hello.payload = 0;
   refused(as_bytes(hello) + "{}", "payload has 0 bytes, but it has 2");
-  for (const int kind : {2, 3, 4, 5, 6, 7, 8, 9, 10}) {
+  for (const int kind : {2, 3, 4, 5, 6, 7, 8, 9, 10, 11}) {
     refused(as_bytes(header(static_cast<Kind>(kind), 1)), "expected HELLO");
   }
-  for (const int kind : {0, 11, 63, 64, 67, 73, 65535}) {
+  for (const int kind : {0, 12, 63, 64, 67, 73, 65535}) {
     refused(as_bytes(header(static_cast<Kind>(kind), 1)), "does not come from a rank");
   }
   refused(as_bytes(header(Kind::kHello, 0)), "sequence number 0");
@@ -256,12 +256,91 @@ TEST_F(Hostile, BadGeometry) {
   expect_healthy();
 }
 
+TEST_F(Hostile, ARankThatNeverReadsIsLostBeforeItFillsTheMemory) {
+  const FileDescriptor memfd = sealed(2 * kPage);
+  RawRank other(path_);
+  greet(other, memfd.get());
+  define(other);
+  welcome(other);
+  RawRank rank(path_);
+  greet(rank, memfd.get());
+  define(rank);
+  ASSERT_TRUE(rank.send(header(Kind::kReady, 3)));
+  const uint64_t connection = node_.expect(DEISA_NODE_READY).connection;
+  ASSERT_EQ(deisa_node_welcome(node_.get(), connection, 3), DEISA_OK);
+
+  const std::string text(60000, 'x');
+  size_t queued = 0;
+  while (queued < (size_t{256} << 20) &&
+         deisa_node_notice(node_.get(), connection, DEISA_ERROR_INTERNAL, text.data(),
+                           text.size()) == DEISA_OK) {
+    queued += text.size();
+  }
+  EXPECT_GT(queued, size_t{100} << 20) << "a slow rank is waited for";
+  EXPECT_LT(queued, size_t{140} << 20);
+  const deisa_node_event lost = node_.expect(DEISA_NODE_LOST);
+  EXPECT_EQ(lost.connection, connection);
+  EXPECT_NE(Node::text(lost).find("of the node actor unread"), std::string::npos)
+      << Node::text(lost);
+  EXPECT_EQ(deisa_node_release(node_.get(), connection), DEISA_OK);
+  // Once it reads, it is told.
+  std::string message = rank.receive();
+  while (!message.empty() && rank.last().header().kind != Kind::kRefused) message = rank.receive();
+  EXPECT_NE(message.find("of the node actor unread"), std::string::npos);
+  EXPECT_EQ(rank.receive(), "");
+  // The other one does not notice.
+  ASSERT_TRUE(other.send(step_header(4), bytes_of({{0, 0}})));
+  ASSERT_NE(other.receive(), "");
+  EXPECT_EQ(other.last().header().kind, Kind::kReceived);
+  node_.expect(DEISA_NODE_STEP);
+}
+
 TEST_F(Hostile, TooManySlots) {
   RawRank rank(path_);
   const uint64_t page = page_size();
   greet(rank, sealed((wire::kMaxSlots + 1) * page).get());
   ASSERT_TRUE(rank.send(define_header(), bytes_of({0, page, 1, wire::kMaxSlots + 1, 0}) + "{}"));
   expect_refused(rank, "more than", DEISA_ERROR_RESOURCE);
+  expect_healthy();
+}
+
+TEST_F(Hostile, BadShares) {
+  const FileDescriptor memfd = sealed(2 * kPage);
+  const auto refused = [&](wire::Header message, const wire::SharedSlots& slots,
+                           const std::string& name, const std::string& reason, bool twice = false) {
+    RawRank rank(path_);
+    greet(rank, memfd.get());
+    define(rank);
+    welcome(rank);
+    const std::string payload(reinterpret_cast<const char*>(&slots), sizeof(slots));
+    if (twice) {
+      ASSERT_TRUE(rank.send(message, payload + name));
+      EXPECT_FALSE(rank.receive().empty());
+      ++message.sequence;
+    }
+    ASSERT_TRUE(rank.send(message, payload + name));
+    expect_refused(rank, reason);
+  };
+  wire::Header share = header(Kind::kShare, 4);
+  share.array = 0;
+  const uint64_t page = page_size();
+  refused(share, {page, 2, 0}, "", "no name");
+  refused(share, {page, 2, 0}, "t", "comes twice", true);
+  refused(share, {0, 2, 0}, "t", "invalid slots");
+  refused(share, {page + 1, 2, 0}, "t", "invalid slots");
+  refused(share, {page, 0, 0}, "t", "invalid slots");
+  refused(share, {page, 2, 1}, "t", "invalid slots");
+  wire::Header other = share;
+  other.array = 1;
+  refused(other, {page, 2, 0}, "t", "no such array");
+  RawRank rank(path_);
+  greet(rank, memfd.get());
+  define(rank);
+  share.sequence = 3;
+  const wire::SharedSlots early{page, 2, 0};
+  ASSERT_TRUE(
+      rank.send(share, std::string(reinterpret_cast<const char*>(&early), sizeof(early)) + "t"));
+  expect_refused(rank, "SHARE may not come now");
   expect_healthy();
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/deadline.hpp"
 #include "base/error.hpp"
+#include "base/shortage.hpp"
 #include "ipc/packet.hpp"
 
 namespace deisa {
@@ -52,7 +53,7 @@ void remove_stale(const std::string& path, const UnixAddress& address) {
   }
   const FileDescriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) {
-    throw Error(DEISA_ERROR_RESOURCE, std::string("cannot make a socket: ") + std::strerror(errno));
+    throw Error(DEISA_ERROR_RESOURCE, "cannot make a socket: " + system_text(errno));
   }
   const int connected =
       ::connect(probe.get(), reinterpret_cast<const sockaddr*>(address.bytes), address.length);
@@ -72,7 +73,7 @@ Listener::Listener(const std::string& path) : path_(path) {
   FileDescriptor fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // On Linux the file gets the mode of the socket, so there is no moment when others can connect.
   if (!fd || ::fchmod(fd.get(), S_IRUSR | S_IWUSR) != 0) {
-    throw Error(DEISA_ERROR_RESOURCE, std::string("cannot make a socket: ") + std::strerror(errno));
+    throw Error(DEISA_ERROR_RESOURCE, "cannot make a socket: " + system_text(errno));
   }
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(address.bytes), address.length) != 0) {
     throw Error(DEISA_ERROR_CONNECTION,

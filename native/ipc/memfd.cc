@@ -14,12 +14,13 @@
 
 #include "base/error.hpp"
 #include "base/file_size.hpp"
+#include "base/shortage.hpp"
 
 namespace deisa {
 namespace {
 
 Error resource_error(const std::string& what, int code) {
-  return Error(DEISA_ERROR_RESOURCE, what + ": " + std::strerror(code));
+  return Error(DEISA_ERROR_RESOURCE, what + ": " + system_text(code));
 }
 
 }  // namespace
@@ -37,10 +38,13 @@ size_t round_to_pages(size_t bytes) noexcept {
 FileDescriptor make_memfd(const char* name, size_t bytes) {
   FileDescriptor fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) {
-    throw resource_error(
-        "cannot create shared memory (memfd_create); raise the limit of open files"
-        " if it is reached",
-        errno);
+    const int reason = errno;
+    const bool forbidden = reason == EPERM || reason == EACCES || reason == ENOSYS;
+    throw Error(DEISA_ERROR_RESOURCE,
+                "cannot create shared memory (memfd_create): " + system_text(reason) +
+                    (forbidden ? ": expected Linux 3.17 or later, and a sandbox that allows "
+                                 "memfd_create (deisa-info checks it)"
+                               : ""));
   }
   require_size(bytes, "the memory that this rank shares");
   int failed = -1;

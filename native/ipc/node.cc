@@ -163,10 +163,11 @@ int32_t deisa_node_trace(deisa_node_receiver* receiver, const char* file, const 
 }
 
 int32_t deisa_node_span(deisa_node_receiver* receiver, const char* name, int32_t rank,
-                        const char* array, int64_t timestep, int64_t begin, int64_t end) {
+                        const char* array, int64_t timestep, int64_t begin, int64_t end,
+                        int32_t row) {
   if (name == nullptr || array == nullptr) return DEISA_ERROR_ARGUMENT;
   return guarded(receiver, [&](deisa::Receiver& r) {
-    return r.span(name, rank, array, timestep, begin, end);
+    return r.span(name, rank, array, timestep, begin, end, row);
   });
 }
 

@@ -47,7 +47,8 @@ typedef struct deisa_node_chunk {
   uint32_t array;
   uint32_t slot;
   uint64_t address;
-  uint64_t bytes;
+  uint64_t bytes;  /* of the chunk */
+  uint64_t shared; /* not 0: so many bytes at `address` are shared, the chunk is a part of them */
 } deisa_node_chunk;
 
 typedef struct deisa_node_event {
@@ -141,11 +142,12 @@ DEISA_EXPORT int32_t deisa_node_gate(deisa_node_receiver* receiver, uint64_t con
  * and before ranks connect. DEISA_ERROR_ARGUMENT: the file cannot be opened. */
 DEISA_EXPORT int32_t deisa_node_trace(deisa_node_receiver* receiver, const char* file,
                                       const char* process);
-/* Adds a span of the calling thread, from `begin` to `end` in nanoseconds of CLOCK_MONOTONIC.
- * `array` may be "". DEISA_ERROR_ARGUMENT without deisa_node_trace(). */
+/* Adds a span from `begin` to `end` in nanoseconds of CLOCK_MONOTONIC. `array` may be "". `row`: the
+ * number of the thread that it is drawn with, or 0 for the calling one. DEISA_ERROR_ARGUMENT without
+ * deisa_node_trace(). */
 DEISA_EXPORT int32_t deisa_node_span(deisa_node_receiver* receiver, const char* name, int32_t rank,
                                      const char* array, int64_t timestep, int64_t begin,
-                                     int64_t end);
+                                     int64_t end, int32_t row);
 
 /* Closes the connection; LOST follows. */
 DEISA_EXPORT int32_t deisa_node_close(deisa_node_receiver* receiver, uint64_t connection);

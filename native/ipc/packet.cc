@@ -33,6 +33,8 @@ std::string kind_name(wire::Kind kind) {
       return "BYE";
     case wire::Kind::kAsk:
       return "ASK";
+    case wire::Kind::kShare:
+      return "SHARE";
     case wire::Kind::kWelcome:
       return "WELCOME";
     case wire::Kind::kRefused:
@@ -160,7 +162,7 @@ ReadResult PacketReader::read(int socket) {
     return malformed("a message came with more than one descriptor");
   }
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
-    return malformed("a descriptor was lost on the way; is the limit of open files reached?");
+    return malformed("a descriptor was lost on the way: raise the limit of open files (ulimit -n)");
   }
   const size_t bytes = static_cast<size_t>(size);
   if (bytes > wire::kMaxMessage || (message.msg_flags & MSG_TRUNC) != 0) {

@@ -8,9 +8,10 @@
 
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <utility>
+
+#include "base/shortage.hpp"
 
 namespace deisa {
 namespace {
@@ -23,8 +24,15 @@ constexpr size_t kMaxConnections = 4096;
 constexpr size_t kMaxQueuedEvents = 1024;
 constexpr size_t kMaxOutMessages = 4096;
 constexpr size_t kMaxOutBytes = size_t{16} << 20;
+// What may wait for a rank that is alive and does not read, with what each message costs: more than
+// the answers to all that it may have sent. Beyond, it is lost.
+constexpr size_t kMaxUnread = size_t{128} << 20;
 // Messages read from one connection before the others have their turn.
 constexpr int kMessagesPerTurn = 16;
+constexpr auto kShortOfMemory = std::chrono::milliseconds(10);
+constexpr const char* kNoMemory =
+    "the node actor is out of memory: raise the limits of memory where Ray is started (ulimit -v, "
+    "or the container's)";
 
 FileDescriptor open_reserve() { return FileDescriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
@@ -54,20 +62,10 @@ Receiver::Receiver(const std::string& path)
   if (!reserve_ || !epoll_ || !wake_ ||
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener_.fd(), &listener) != 0 ||
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &wake) != 0) {
-    throw Error(DEISA_ERROR_RESOURCE, std::string("cannot watch sockets: ") + std::strerror(errno));
+    throw Error(DEISA_ERROR_RESOURCE, "cannot watch sockets: " + system_text(errno));
   }
-  // The thread inherits this mask: signals are for the interpreter's threads.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (const std::system_error& error) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw Error(DEISA_ERROR_RESOURCE, std::string("cannot start a thread: ") + error.what());
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // Without signals: they are for the interpreter's threads.
+  thread_ = start_thread("the ranks of this node", [this] { run(); });
   pthread_setname_np(thread_.native_handle(), "deisa-node");
 }
 
@@ -100,10 +98,15 @@ void Receiver::run() {
   for (;;) {
     const int count = ::epoll_wait(epoll_.get(), ready, 64, -1);
     for (int i = 0; i < count; ++i) {
-      if (ready[i].data.u64 == kListener) {
-        accept_all();
-      } else if (ready[i].data.u64 != kWake) {
-        serve(ready[i].data.u64, ready[i].events);
+      try {
+        if (ready[i].data.u64 == kListener) {
+          accept_all();
+        } else if (ready[i].data.u64 != kWake) {
+          serve(ready[i].data.u64, ready[i].events);
+        }
+      } catch (const std::bad_alloc&) {
+        // Not even for a refusal: epoll reports it again, when there may be some.
+        std::this_thread::sleep_for(kShortOfMemory);
       }
     }
     const Lock lock(mutex_);
@@ -111,7 +114,7 @@ void Receiver::run() {
   }
 }
 
-void Receiver::refuse_socket(int socket, deisa_status status, const std::string& text) {
+void Receiver::refuse_socket(int socket, deisa_status status, std::string_view text) {
   wire::Header header;
   header.kind = wire::Kind::kRefused;
   header.status = status;
@@ -134,7 +137,8 @@ void Receiver::accept_all() {
           FileDescriptor(::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (socket) {
         refuse_socket(socket.get(), DEISA_ERROR_RESOURCE,
-                      "the node actor has no file descriptor left: raise its limit of open files");
+                      "the node actor has no file descriptor left: raise the limit of open files "
+                      "(ulimit -n) where Ray is started");
       }
       const bool refused = static_cast<bool>(socket);
       socket.reset();
@@ -154,18 +158,21 @@ void Receiver::accept_all() {
       continue;
     }
     bool full = false;
-    {
+    try {
       const Lock lock(mutex_);
       full = open_ >= kMaxConnections;
       if (!full) {
         auto peer = std::make_unique<Peer>(++last_id_);
-        peer->socket = std::move(socket);
-        ++open_;
-        ++counters_.accepted;
         Peer& added = *peer;
         peers_.emplace(added.id, std::move(peer));
+        added.socket = std::move(socket);
+        ++open_;
+        ++counters_.accepted;
         watch(added);
       }
+    } catch (const std::bad_alloc&) {
+      if (!socket) throw;
+      refuse_socket(socket.get(), DEISA_ERROR_RESOURCE, kNoMemory);
     }
     if (full) {
       refuse_socket(socket.get(), DEISA_ERROR_RESOURCE,
@@ -193,8 +200,10 @@ void Receiver::serve(uint64_t id, uint32_t ready) {
     }
     // read_message() forgets a connection that never said anything.
     if (Peer* still = find_open(id)) watch(*still);
+  } catch (const std::bad_alloc&) {
+    if (Peer* still = find_open(id)) reject(*still, Error(DEISA_ERROR_RESOURCE, kNoMemory));
   } catch (const std::exception& error) {
-    if (Peer* still = find_open(id)) reject(*still, Error(DEISA_ERROR_RESOURCE, error.what()));
+    if (Peer* still = find_open(id)) reject(*still, as_error(error));
   }
 }
 
@@ -219,6 +228,10 @@ bool Receiver::read_message(Peer& peer) {
   peer.spoke = true;
   Event event;
   try {
+    if (reader_.header().kind == wire::Kind::kShare) {
+      share(peer);
+      return static_cast<bool>(peer.socket);
+    }
     const size_t mapped = peer.protocol.mapped_bytes();
     event = peer.protocol.accept(reader_);
     counters_.mapped_bytes += peer.protocol.mapped_bytes() - mapped;
@@ -244,6 +257,48 @@ bool Receiver::read_message(Peer& peer) {
     }
   }
   return static_cast<bool>(peer.socket);
+}
+
+// Answers SHARE: with memory that another rank has asked for under this name, or new one. What cannot be
+// made is an error of this request, not of the connection.
+void Receiver::share(Peer& peer) {
+  const Connection::ShareRequest request = peer.protocol.accept_share(reader_);
+  wire::Header header = answer(wire::Kind::kValue, reader_.header().sequence);
+  FileDescriptor memfd;
+  std::string problem;
+  try {
+    std::shared_ptr<const SharedMemory>& known = shared_[request.name];
+    const auto& [stride, count, reserved] = request.slots;
+    if (!known) {
+      if (shared_bytes_ + stride * count > wire::kMaxShared) {
+        throw Error(DEISA_ERROR_RESOURCE, "the ranks of this node share more than " +
+                                              std::to_string(wire::kMaxShared) + " bytes");
+      }
+      auto made = std::make_shared<SharedMemory>();
+      made->slots = request.slots;
+      made->memfd = make_memfd("deisa-shared-slots", stride * count);
+      seal_memfd(made->memfd.get(), false);
+      made->mapping = Mapping(made->memfd.get(), stride * count, false);
+      shared_bytes_ += stride * count;
+      known = std::move(made);
+    } else if (known->slots.stride != stride || known->slots.count != count) {
+      throw Error(DEISA_ERROR_ARGUMENT, "another rank of this node shares it with " +
+                                            std::to_string(known->slots.count) + " slots of " +
+                                            std::to_string(known->slots.stride) + " bytes");
+    }
+    memfd = FileDescriptor(::fcntl(known->memfd.get(), F_DUPFD_CLOEXEC, 0));
+    if (!memfd) {
+      throw Error(DEISA_ERROR_RESOURCE,
+                  std::string("it cannot be handed on: ") + std::strerror(errno));
+    }
+    header.value = stride * count;
+    peer.protocol.share(request.array, known);
+  } catch (const Error& error) {
+    header.status = error.status();
+    problem = "the memory '" + request.name + "': " + error.what();
+    if (!shared_[request.name]) shared_.erase(request.name);
+  }
+  send(peer, header, problem, std::move(memfd));
 }
 
 void Receiver::push(Peer& peer, Event event) {
@@ -308,7 +363,27 @@ void Receiver::send(Peer& peer, wire::Header header, std::string_view payload, F
   outgoing.fd = std::move(fd);
   peer.out_bytes += outgoing.bytes.size();
   peer.out.push_back(std::move(outgoing));
-  watch(peer);
+  if (!lose_if_unread(peer)) watch(peer);
+}
+
+// A rank that reads nothing must not fill the actor's memory.
+bool Receiver::lose_if_unread(Peer& peer) {
+  if (peer.out_bytes + peer.out.size() * sizeof(Outgoing) <= kMaxUnread) return false;
+  const Error why(DEISA_ERROR_RESOURCE,
+                  "the rank has left " + std::to_string(peer.out.size()) + " messages (" +
+                      std::to_string(peer.out_bytes) +
+                      " bytes) of the node actor unread: it is suspended, or calls none of the "
+                      "bridge's functions");
+  peer.out.clear();
+  peer.out_bytes = 0;
+  // Its socket is full; a larger one has room for the reason. The value that is read is twice the
+  // one that is set.
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  ::getsockopt(peer.socket.get(), SOL_SOCKET, SO_SNDBUF, &bytes, &size);
+  ::setsockopt(peer.socket.get(), SOL_SOCKET, SO_SNDBUF, &bytes, size);
+  reject(peer, why);
+  return true;
 }
 
 void Receiver::flush(Peer& peer) {
@@ -528,6 +603,7 @@ deisa_status Receiver::changed(uint64_t connection, int32_t status, std::string_
     std::memcpy(waiting.bytes.data(), &header, sizeof(header));
     std::memcpy(waiting.bytes.data() + sizeof(header), payload.data(), payload.size());
     peer->out_bytes += waiting.bytes.size();
+    lose_if_unread(*peer);
     return DEISA_OK;
   }
   send(*peer, header, payload);
@@ -585,13 +661,13 @@ Trace* Receiver::open_trace() {
 }
 
 deisa_status Receiver::span(const char* name, int32_t rank, const char* array, int64_t timestep,
-                            int64_t begin, int64_t end) {
+                            int64_t begin, int64_t end, int32_t row) {
   Trace* open = open_trace();
   if (open == nullptr) return DEISA_ERROR_ARGUMENT;
   const auto time = [](int64_t nanoseconds) {
     return Trace::Clock::time_point(std::chrono::nanoseconds(nanoseconds));
   };
-  open->add(name, rank, array, timestep, time(begin), time(end));
+  open->add(name, rank, array, timestep, time(begin), time(end), row);
   return DEISA_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -53,7 +54,7 @@ class Receiver {
                     std::string_view text);
   deisa_status trace(const char* file, const char* process);
   deisa_status span(const char* name, int32_t rank, const char* array, int64_t timestep,
-                    int64_t begin, int64_t end);
+                    int64_t begin, int64_t end, int32_t row);
   deisa_status close(uint64_t connection);
   deisa_status release(uint64_t connection);
   deisa_node_counters counters();
@@ -92,14 +93,16 @@ class Receiver {
 
   void run();
   void accept_all();
-  void refuse_socket(int socket, deisa_status status, const std::string& text);
+  void refuse_socket(int socket, deisa_status status, std::string_view text);
   void serve(uint64_t id, uint32_t ready);
   bool read_message(Peer& peer);
+  void share(Peer& peer);
   void reject(Peer& peer, const Error& why);
   void end(Peer& peer, Event last);
   void lose(Peer& peer, const std::string& why);
   void push(Peer& peer, Event event);
   void send(Peer& peer, wire::Header header, std::string_view payload, FileDescriptor fd = {});
+  bool lose_if_unread(Peer& peer);
   void flush(Peer& peer);
   void unsendable(Peer& peer, SendResult result);
   void watch(Peer& peer);
@@ -116,6 +119,8 @@ class Receiver {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::unordered_map<uint64_t, std::unique_ptr<Peer>> peers_;
+  std::map<std::string, std::shared_ptr<const SharedMemory>> shared_;  // by name
+  uint64_t shared_bytes_ = 0;
   std::deque<Event> events_;
   uint64_t pushed_ = 0;  // events, in all
   Event current_;        // what the last next() returned

@@ -1,5 +1,6 @@
 #include "ipc/slots.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.hpp"
@@ -42,16 +43,30 @@ Slots::Slots(const std::vector<size_t>& chunk_bytes, uint32_t slots_per_array) {
     for (uint32_t slot = slots_per_array; slot-- > 0;) stack.push_back(slot);
     free_.push_back(std::move(stack));
     used_.emplace_back(slots_per_array, false);
+    shared_.emplace_back();
   }
   fd_ = make_memfd("deisa-slots", total_);
   seal_memfd(fd_.get(), false);
-  mapping_ = std::make_shared<Mapping>(fd_.get(), total_, true);
+  mappings_ = std::make_shared<std::vector<Mapping>>();
+  mappings_->emplace_back(fd_.get(), total_, true);
+}
+
+void Slots::share(uint32_t array, int fd, const wire::SharedSlots& shared) {
+  check(array, 0);
+  const uint64_t bytes = shared.stride * shared.count;
+  if (sealed_size(fd) < bytes) {
+    throw Error(DEISA_ERROR_INTERNAL,
+                "the memory that ranks share has less than " + std::to_string(bytes) + " bytes");
+  }
+  mappings_->emplace_back(fd, bytes, true);
+  shared_[array] = {mappings_->back().data(), shared, 0};
+  used_[array].resize(geometry_[array].count + shared.count, false);
 }
 
 Slots::~Slots() = default;
 
 void Slots::check(uint32_t array, uint32_t slot) const {
-  if (array >= geometry_.size() || slot >= geometry_[array].count) {
+  if (array >= geometry_.size() || slot >= used_[array].size()) {
     throw Error(DEISA_ERROR_INTERNAL,
                 "there is no slot " + std::to_string(slot) + " of array " + std::to_string(array));
   }
@@ -59,7 +74,11 @@ void Slots::check(uint32_t array, uint32_t slot) const {
 
 std::byte* Slots::data(uint32_t array, uint32_t slot) const {
   check(array, slot);
-  return mapping_->data() + geometry_[array].offset + slot * geometry_[array].stride;
+  if (is_shared(array, slot)) {
+    const Shared& shared = shared_[array];
+    return shared.data + (slot - geometry_[array].count) * shared.slots.stride;
+  }
+  return mappings_->front().data() + geometry_[array].offset + slot * geometry_[array].stride;
 }
 
 uint32_t Slots::acquire(uint32_t array) {
@@ -79,12 +98,24 @@ void Slots::release(uint32_t array, uint32_t slot) {
                                           std::to_string(array) + " is free already");
   }
   used_[array][slot] = false;
-  free_[array].push_back(slot);
+  if (!is_shared(array, slot)) free_[array].push_back(slot);
 }
 
-uint32_t Slots::free_slots(uint32_t array) const {
+uint32_t Slots::acquire_shared(uint32_t array) {
   check(array, 0);
-  return static_cast<uint32_t>(free_[array].size());
+  Shared& shared = shared_[array];
+  if (shared.slots.count == 0) return wire::kNone;
+  const uint32_t slot = geometry_[array].count + shared.next;
+  shared.next = (shared.next + 1) % shared.slots.count;
+  if (used_[array][slot]) return wire::kNone;
+  used_[array][slot] = true;
+  return slot;
+}
+
+uint32_t Slots::used_slots(uint32_t array) const {
+  check(array, 0);
+  const std::vector<bool>& used = used_[array];
+  return static_cast<uint32_t>(std::count(used.begin(), used.end(), true));
 }
 
 }  // namespace deisa

@@ -56,8 +56,8 @@ TEST(Slots, TheLastReleasedIsAcquiredFirst) {
   Slots slots({8, 8}, 3);
   EXPECT_EQ(slots.acquire(0), 0u);
   EXPECT_EQ(slots.acquire(0), 1u);
-  EXPECT_EQ(slots.free_slots(0), 1u);
-  EXPECT_EQ(slots.free_slots(1), 3u);
+  EXPECT_EQ(slots.used_slots(0), 2u);
+  EXPECT_EQ(slots.used_slots(1), 0u);
   slots.release(0, 0);
   EXPECT_EQ(slots.acquire(0), 0u);
   EXPECT_EQ(slots.acquire(0), 2u);
@@ -66,6 +66,32 @@ TEST(Slots, TheLastReleasedIsAcquiredFirst) {
   slots.release(0, 2);
   EXPECT_EQ(slots.acquire(0), 2u);
   EXPECT_EQ(slots.acquire(0), 1u);
+}
+
+TEST(Slots, SharedOnesComeInTurn) {
+  Slots slots({8}, 2);
+  EXPECT_EQ(slots.acquire_shared(0), wire::kNone);
+  const size_t page = page_size();
+  const FileDescriptor memory = make_memfd("test", 3 * page);
+  EXPECT_THROW(slots.share(0, memory.get(), {page, 3}), Error);  // not sealed
+  seal_memfd(memory.get(), false);
+  EXPECT_THROW(slots.share(0, memory.get(), {page, 4}), Error);
+  slots.share(0, memory.get(), {page, 3});
+  for (const uint32_t slot : {2u, 3u, 4u}) {
+    EXPECT_EQ(slots.acquire_shared(0), slot);
+    EXPECT_TRUE(slots.is_shared(0, slot));
+  }
+  EXPECT_EQ(slots.data(0, 4) - slots.data(0, 2), static_cast<long>(2 * page));
+  EXPECT_EQ(slots.acquire(0), 0u) << "its own";
+  EXPECT_EQ(slots.used_slots(0), 4u);
+  slots.release(0, 3);
+  EXPECT_EQ(slots.acquire_shared(0), wire::kNone)
+      << "it is the turn of the first, which is not free";
+  EXPECT_EQ(slots.acquire_shared(0), 3u);
+  EXPECT_THROW(slots.data(0, 5), Error);
+  const Mapping other(memory.get(), 3 * page, false);
+  std::memcpy(slots.data(0, 3), "abc", 3);
+  EXPECT_EQ(std::memcmp(other.data() + page, "abc", 3), 0);
 }
 
 TEST(Slots, RefuseWhatDoesNotExist) {

@@ -34,8 +34,12 @@
 //   DELETE    payload = key                                         -> DONE
 //   END       timestep: send the end marker (bridge 0 only)         -> ANNOUNCED or FAILED
 //   BYE       value = 1 closed, 0 abandoned; the socket is closed next. No answer.
+//   SHARE     array; payload = SharedSlots, then the name of the memory that the chunks of several
+//             ranks of this node share. Before the first STEP    -> VALUE with that memory as its memfd
 //   ASK       timestep that this rank wants to begin; value = 1 it waits until it may, 0 it wants
 //             to know now                                 -> GATE, again whenever it moves
+// A slot whose number is not below the count of its array is one of the memory that it shares: that
+// number less the count. The chunk lies somewhere in it; where is Python's and the rank's business.
 // From the node actor:
 //   WELCOME, DONE   the request succeeded, or, with a negative status in DONE, failed; payload = text
 //   REFUSED         status; payload = text. The connection is useless from then on.
@@ -61,7 +65,7 @@
 namespace deisa::wire {
 
 inline constexpr uint32_t kMagic = 0x41534944;
-inline constexpr uint64_t kVersion = 3;
+inline constexpr uint64_t kVersion = 4;
 inline constexpr uint32_t kNone = 0xFFFFFFFFu;
 inline constexpr int64_t kNoTimestep = INT64_MIN;
 inline constexpr uint32_t kMaxMessage = 65536;
@@ -88,6 +92,7 @@ enum class Kind : uint16_t {
   kEnd = 8,
   kBye = 9,
   kAsk = 10,
+  kShare = 11,
   kWelcome = 64,
   kRefused = 65,
   kReceived = 66,
@@ -131,5 +136,13 @@ struct SlotGeometry {
   uint32_t reserved = 0;
 };
 static_assert(sizeof(SlotGeometry) == 32);
+
+// Memory of several ranks: slot i starts at i * stride.
+struct SharedSlots {
+  uint64_t stride;  // a multiple of the page size
+  uint32_t count;
+  uint32_t reserved = 0;
+};
+static_assert(sizeof(SharedSlots) == 16);
 
 }  // namespace deisa::wire

@@ -108,6 +108,27 @@ TEST_F(Wire, TheClientSendsAndUnderstandsTheseBytes) {
   EXPECT_NE(std::string(refused.what()).find("session 1 is over"), std::string::npos);
 }
 
+TEST_F(Wire, TheClientAsksForSharedMemoryInTheseBytes) {
+  const FileDescriptor memfd = make_memfd("test", 16384);
+  seal_memfd(memfd.get(), false);
+  const FileDescriptor listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const UnixAddress address(path_);
+  const auto* raw = reinterpret_cast<const sockaddr*>(address.bytes);
+  ASSERT_EQ(::bind(listener.get(), raw, address.length), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  Client client(path_, soon());
+  RawRank actor(FileDescriptor(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)));
+  ASSERT_TRUE(actor.send(golden("WELCOME").all()));
+  client.introduce(golden("HELLO").payload, memfd.get(),
+                   {{{0, 8192, 4100, 2, 0}, "{\"name\":\"t\"}"}}, soon());
+  const wire::SharedSlots slots{8192, 3, 0};
+  EXPECT_EQ(error_of([&] { client.share(0, slots, "t (0, 1)", Deadline::after(0.05)); }).status(),
+            DEISA_ERROR_TIMEOUT);
+  for (const char* name : {"HELLO", "DEFINE", "READY", "SHARE"}) {
+    EXPECT_EQ(actor.receive(), golden(name).all()) << name;
+  }
+}
+
 TEST_F(Wire, TheGateTravelsInTheseBytes) {
   Node node(path_);
   const FileDescriptor memfd = make_memfd("test", 16384);

@@ -109,6 +109,7 @@ Options read_settings(const deisa_options& given, Environment environment, Probl
   options.error_handler_data = given.error_handler_data;
   options.backend = resolve.choice("backend", BackendKind::kRay);
   options.control = resolve.choice("control", ControlKind::kAuto);
+  options.aggregate = resolve.choice("aggregate", Aggregate::kNone);
   options.file_folder = resolve.text("file_folder", nullptr, "deisa-files");
   options.statistics = resolve.on("status", false);
   options.wait_notice = resolve.number("wait_notice", 5);

@@ -53,6 +53,7 @@ struct Options {
   // From the settings file or the environment.
   BackendKind backend = BackendKind::kRay;
   ControlKind control = ControlKind::kAuto;
+  Aggregate aggregate = Aggregate::kNone;  // arrays that do not say it themselves
   std::string file_folder;
   bool statistics = false;
   double wait_notice = 0;     // seconds

@@ -128,6 +128,13 @@ std::vector<Setting> make_table() {
       {Group::kBeyond, Type::kChoice, "control", "DEISA_CONTROL", "auto | java | python", "auto",
        "what the control process runs: Java; the Python of Ray; `auto`: Java if it and both jars "
        "are found, else Python. See [control.md](control.md)"},
+      {Group::kBeyond, Type::kChoice, "aggregate", "DEISA_AGGREGATE", "none | node | auto", "none",
+       "whether the chunks that the ranks of a node have of an array become one object and one "
+       "chunk "
+       "for the analytics: `none`; `node`: yes, and `deisa_ready` refuses an array of which they "
+       "form "
+       "no box; `auto`: as few boxes as possible. An array's own `aggregate` takes precedence. See "
+       "[scale.md](scale.md)"},
       {Group::kBeyond, Type::kPath, "file_folder", "DEISA_FILE_FOLDER", "a path", "deisa-files",
        "the folder of `backend: file`, which must be empty or not exist"},
       {Group::kBeyond, Type::kSwitch, "status", "DEISA_STATUS",
@@ -138,7 +145,8 @@ std::vector<Setting> make_table() {
        "how much longer, and what to do; 0: never",
        0, 86400},
       {Group::kBeyond, Type::kText, "", "DEISA_SECRET", "text", "none",
-       "refuse ranks that do not have the same secret (at most 256 bytes); it is sent unencrypted"},
+       "rank 0 and the others refuse each other when they do not have the same secret (at most 256 "
+       "bytes), which is not sent; see [security.md](security.md)"},
 
       {Group::kTest, Type::kNumber, "announce_delay", "DEISA_ANNOUNCE_DELAY", "0 ... 3600", "0",
        "seconds that a node actor waits before it announces", 0, 3600},

@@ -104,14 +104,14 @@ void SettingsFile::read_filters(const json& arrays, Problems& problems) {
   };
   if (arrays.is_null()) return;
   if (!arrays.is_object()) {
-    problem("arrays", arrays, "an object, array name -> {send, every}");
+    problem("arrays", arrays, "an object, array name -> {send, every, aggregate}");
     return;
   }
   for (const auto& [name, of_array] : arrays.items()) {
     const std::string where = "arrays." + name;
     ArrayFilter filter;
     if (!of_array.is_object() && !of_array.is_null()) {
-      problem(where, of_array, "an object with the keys send and every");
+      problem(where, of_array, "an object with the keys send, every and aggregate");
       continue;
     }
     for (const auto& [key, value] : of_array.items()) {
@@ -128,8 +128,11 @@ void SettingsFile::read_filters(const json& arrays, Problems& problems) {
         } else {
           problem(where + ".every", value, "an integer, at least 1");
         }
+      } else if (key == "aggregate") {
+        if (value.is_string()) filter.aggregate = aggregate_from_word(value.get<std::string>());
+        if (!filter.aggregate) problem(where + ".aggregate", value, kAggregateRule);
       } else {
-        problem(where + "." + key, value, "no such key; the keys are send and every");
+        problem(where + "." + key, value, "no such key; the keys are send, every and aggregate");
       }
     }
     filters_.add(name, filter);

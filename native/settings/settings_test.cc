@@ -247,7 +247,8 @@ TEST_F(SettingsTest, AllProblemsAtOnce) {
            "master_port = \"x\" (from " + path + "): expected 1 ... 65535",
            "node_id = 7 (from " + path + "): expected text",
            path + ": arrays.t.every = 0: expected an integer, at least 1",
-           path + ": arrays.t.often = 1: expected no such key; the keys are send and every",
+           path +
+               ": arrays.t.often = 1: expected no such key; the keys are send, every and aggregate",
            path + ": arrays.u = 3: expected an object",
            std::string("max_in_flight = 'many' (from DEISA_MAX_IN_FLIGHT)"),
            std::string("init_retries = 0: expected 1 ... 1000"),
@@ -265,6 +266,7 @@ TEST_F(SettingsTest, AValueThatTheEnvironmentReplacesIsCheckedToo) {
 TEST_F(SettingsTest, WrongFiles) {
   expect_refused("{", "FILE: it is not JSON");
   expect_refused("[1]", "FILE: it holds [1]: expected an object");
+  expect_refused(std::string(100000, '['), "cannot be read: it is nested deeper than 64");
   expect_refused(R"({"node_id": "a", "node_id": "b"})", "FILE: the key \"node_id\" is there twice");
   expect_refused(R"({"arrays": []})", "FILE: arrays = []: expected an object");
   expect_refused(R"({"arrays": {"t": {"send": "none"}}})",
@@ -296,6 +298,20 @@ TEST_F(SettingsTest, ArraysAreChosen) {
   EXPECT_TRUE(arrays.of("t").passes(5));
   EXPECT_TRUE(arrays.of("u").passes(5));
   EXPECT_FALSE(arrays.of("other").passes(5));
+}
+
+TEST_F(SettingsTest, ArraysAreAggregated) {
+  write(R"({"aggregate": "auto", "arrays": {"t": {"aggregate": "node"}, "u": {"every": 2}}})");
+  Options options = resolve();
+  EXPECT_EQ(options.aggregate, Aggregate::kAuto);
+  EXPECT_EQ(options.filters.of("t").aggregate, Aggregate::kNode);
+  EXPECT_FALSE(options.filters.of("u").aggregate);
+  EXPECT_EQ(options.filters.text(), R"({"t":{"aggregate":"node","every":1},"u":{"every":2}})");
+  expect_refused(R"({"aggregate": "all"})", "expected one of none node auto");
+  expect_refused(R"({"arrays": {"t": {"aggregate": true}}})",
+                 "arrays.t.aggregate = true: expected \"none\", \"node\" or \"auto\"");
+  write("{}");
+  EXPECT_EQ(resolve().aggregate, Aggregate::kNone);
 }
 
 TEST_F(SettingsTest, Yaml) {

@@ -7,6 +7,7 @@ Nothing of Ray is imported with this module: the process must first be able to e
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib
 import json
@@ -59,6 +60,16 @@ def describe(error: BaseException) -> str:
     return text if len(text) <= LONGEST else f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
+def _advice(error: Exception) -> str:
+    """What to do when Ray cannot be imported."""
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        return "raise the limit of open files where the simulation is started (`ulimit -n`)"
+    short = ("failed to map segment", "annot allocate memory")  # of libraries
+    if isinstance(error, MemoryError) or any(text in str(error) for text in short):
+        return "raise the limit of the address space (`ulimit -v`), or of the job"
+    return "install it there, or set DEISA_PYTHON to the Python that Ray is installed in"
+
+
 class Requests:
     """Answers requests, line by line. Made when Ray has been loaded, as far as it can be."""
 
@@ -75,7 +86,7 @@ class Requests:
         except Exception as error:
             self._load_error = (
                 f"{sys.executable} cannot import the Python package ray ({type(error).__name__}: {error}): "
-                "install it there, or set DEISA_PYTHON to the Python that Ray is installed in"
+                + _advice(error)
             )
 
     def answer(self, line: bytes) -> str:

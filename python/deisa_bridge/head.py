@@ -68,6 +68,13 @@ async def wait_for_head(seconds: float) -> Any:
     )
 
 
+async def how_it_ended(head: Any) -> str:
+    """Why it answers no more, in words. The first node actor that sees the exit of the analytics removes it,
+    so another one may see its end first."""
+    gone = await in_thread(driver_is_gone, head)
+    return "the analytics have ended" if gone else "the head actor of the analytics has died"
+
+
 async def _answer(reference: Any) -> Any:
     return await reference
 

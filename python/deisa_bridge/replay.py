@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ import numpy as np
 
 from deisa_bridge.rank.bridge import Bridge
 from deisa_bridge.rank.errors import DeisaError
+
+TIMESTEP = re.compile(r"-?[0-9]+")
+"""The name of a file of a timestep; others in the folder are not the recording's."""
 
 
 class Recording:
@@ -32,7 +36,8 @@ class Recording:
         self.files: dict[str, dict[int, Path]] = {}
         self.shapes = {name: tuple(array["shape"]) for name, array in arrays.items()}
         for name, array in arrays.items():
-            found = {int(path.stem): path for path in (folder / array["folder"]).glob("*.npy")}
+            files = (folder / array["folder"]).glob("*.npy")
+            found = {int(path.stem): path for path in files if TIMESTEP.fullmatch(path.stem)}
             self.files[name] = {
                 t: path
                 for t, path in found.items()

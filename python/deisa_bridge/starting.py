@@ -33,7 +33,7 @@ class Starting:
         if self._receiver is not None:
             # If it was closed meanwhile, this span is not needed.
             with contextlib.suppress(RuntimeError, OSError, ValueError):
-                self._receiver.span(what, NOBODY, "", NO_TIMESTEP, begin, end)
+                self._receiver.span(what, [NOBODY], "", NO_TIMESTEP, begin, end, overlaps=True)
         elif self._kept is not None:
             self._kept.append((what, begin, end))
 

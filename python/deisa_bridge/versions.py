@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from deisa_bridge.status import BridgeError
@@ -139,7 +140,7 @@ def tasks_since(begin: int, prefix: str) -> list[Task]:
 
         return [
             Task(one.task_info.name, one.state_updates.worker_pid, event.start_time, event.end_time)
-            for one in state._get_all_task_events()
+            for one in _task_events(state)
             if one.task_info.name.startswith(prefix)
             for event in one.profile_events.events
             if event.event_name == "task:execute" and event.start_time >= begin
@@ -147,6 +148,20 @@ def tasks_since(begin: int, prefix: str) -> list[Task]:
     except (ImportError, AttributeError, KeyError, TypeError) as error:
         logger.warning("this Ray does not tell which tasks have run: %r", error)
         return []
+
+
+def _task_events(state: Any) -> Iterable[Any]:
+    """Everything that Ray has kept of tasks, as its own profile_events() reads it in each version."""
+    if hasattr(state, "_get_all_task_events"):
+        return state._get_all_task_events()
+    from ray.core.generated.gcs_pb2 import TaskEvents
+
+    if hasattr(state, "_connect_and_get_accessor"):
+        accessor = state._connect_and_get_accessor()
+    else:
+        state._check_connected()
+        accessor = state.global_state_accessor
+    return map(TaskEvents.FromString, accessor.get_task_events())
 
 
 def makers_of(name: str) -> list[str]:

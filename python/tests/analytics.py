@@ -1,14 +1,16 @@
 """Analytics as a user writes them, with deisa-ray as published: reads every array, prints what it saw as JSON
 lines.
 
-Arguments: a JSON object {"arrays": {name: window size}, "when", "set": {key: value}, "delay": seconds,
-"light", "garbage"}. Run in a process that cannot import deisa_bridge. "light": it only computes sums, which
-leaves nothing in the store. "garbage": each timestep stays in a reference cycle until that is collected.
+Arguments: a JSON object {"arrays": {name: window size}, "when", "set": {key: value}, "delay": seconds, "go":
+file, "light", "garbage"}. Run in a process that cannot import deisa_bridge. "go": the first callback waits
+for this file. "light": it only computes sums, which leaves nothing in the store. "garbage": each timestep
+stays in a reference cycle until that is collected.
 """
 
 import gc
 import importlib.util
 import json
+import os
 import sys
 import time
 
@@ -39,6 +41,10 @@ def callback(**arrays):
     import dask
 
     time.sleep(OPTIONS.get("delay", 0.0))
+    end = time.monotonic() + 60.0
+    while not os.path.exists(OPTIONS.get("go", "/")):
+        assert time.monotonic() < end, OPTIONS["go"]
+        time.sleep(0.01)
     seen = {}
     for name, window in arrays.items():
         array = window[-1]

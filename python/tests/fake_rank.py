@@ -94,6 +94,7 @@ class FakeRank:
         self.answers: list[Answer] = []
         self.failures: list[Answer] = []
         self.gate: Answer | None = None  # the newest; none: open
+        self.held_by = ""  # why it was closed, when it was last
         self._sequence = 0
         self._done: dict[int, set[int]] = defaultdict(set)  # kind -> sequences
         self._count: dict[int, int] = defaultdict(int)
@@ -118,7 +119,7 @@ class FakeRank:
             "step_timeout": step_timeout,
             "pid": os.getpid(),
         }
-        self._send(HELLO, value=3, payload=json.dumps(hello).encode(), fd=memfd)
+        self._send(HELLO, value=4, payload=json.dumps(hello).encode(), fd=memfd)
         os.close(memfd)
         for i, chunk in enumerate(self.arrays):
             geometry = struct.pack("=QQQII", self._offset[i], self._stride[i], chunk.nbytes, slots, 0)
@@ -239,6 +240,7 @@ class FakeRank:
         answer = Answer(kind, sequence, timestep, array, slot, status, value, message[HEADER.size :], fds)
         if kind == GATE:
             self.gate = answer
+            self.held_by = answer.text or self.held_by
             return
         if kind == REFUSED:
             raise ConnectionRefusedError(answer.text)

@@ -39,6 +39,7 @@ class World:
     skips: frozenset[tuple[int, int]] = frozenset()  # (rank, timestep)
     in_steps: bool = False  # the arrays of a timestep in one message
     slow_puts: bool = False  # storing a chunk is an event of its own
+    aggregate: bool = False  # all chunks that a node has of an array are stored together, or not at all
     announced: bool = False  # a send waits until its chunks are announced
     deaths: int = 0  # of ranks
     actor_deaths: int = 0
@@ -160,6 +161,18 @@ class Gathers:
         return None, set(), set(), set()
 
     @staticmethod
+    def _box_stored(gather: Gather, array: str, timestep: int, ranks: tuple[int, ...]):
+        for rank in ranks:
+            gather.stored(rank, array, timestep, "object")
+        return None, set(), set(), set()
+
+    @staticmethod
+    def _box_dropped(gather: Gather, array: str, timestep: int, ranks: tuple[int, ...]):
+        for rank in ranks:
+            gather.put_failed(rank, array, timestep, Status.RESOURCE, "its chunk set is broken")
+        return None, set(), set(), set()
+
+    @staticmethod
     def _call(gather: Gather, name: str, *arguments: Any):
         getattr(gather, name)(*arguments)
         return None, set(), set(), set()
@@ -253,7 +266,8 @@ class Model:
             timestep, arrays, last = program[state.sent[rank]]
             after = state._replace(sent=_with(state.sent, rank, state.sent[rank] + 1))
             if node.alive:
-                after = self._apply(after, i, "step", rank, timestep, arrays, last, not self.world.slow_puts)
+                at_once = not (self.world.slow_puts or self.world.aggregate)
+                after = self._apply(after, i, "step", rank, timestep, arrays, last, at_once)
             yield f"rank {rank} sends {arrays} of {timestep}", after
         elif phase == FLUSHING:
             if node.alive and rank in self.gathers[node.gather].waiting:
@@ -286,7 +300,23 @@ class Model:
 
     # ---- Node actors -------------------------------------------------------------------------------------
 
+    def _storing_boxes(self, state: State, i: int, node: Node) -> Iterator[tuple[str, State]]:
+        """As node/boxes.py does: a box is put when it is full, and dropped when its set has broken before."""
+        gather = self.gathers[node.gather].gather
+        for one in gather.pending:
+            if not one.missing and not one.complete:
+                ranks = tuple(sorted(one.chunks))
+                after = self._apply(state, i, "box_stored", one.array, one.timestep, ranks)
+                yield f"node {i} stores the box {one.array}{one.timestep}", after
+        for array, timestep in sorted({(array, timestep) for _, array, timestep in gather._doomed}):
+            ranks = tuple(sorted(r for r, *of in gather._doomed if of == [array, timestep]))
+            full = set(ranks) == set(self.world.nodes[i]) & set(self.world.arrays[array])
+            event, what = ("box_stored", "stores too late") if full else ("box_dropped", "drops")
+            yield f"node {i} {what} {array}{timestep}", self._apply(state, i, event, array, timestep, ranks)
+
     def _announcing(self, state: State, i: int, node: Node) -> Iterator[tuple[str, State]]:
+        if self.world.aggregate:
+            yield from self._storing_boxes(state, i, node)
         if self.world.slow_puts:
             for one in self.gathers[node.gather].gather.pending:
                 for rank, chunk in one.chunks.items():

@@ -115,6 +115,21 @@ def test_the_store_is_read_while_data_flow_and_not_else():
     assert gate.wants_store(1.02), "half of what was free is used up"
 
 
+def test_a_look_waits_unless_a_rank_or_the_store_does_not():
+    gate = make_gate()
+    fill(gate, MIB, 1.0)
+    gate.received(0, 0, MIB)
+    gate.stored(MIB)
+    assert gate.wants_store(2.0) and not gate.hurries
+    gate.ask(0, 5, 1, waits=False, now=2.0)
+    assert gate.hurries, "a rank waits for the answer"
+    gate.progress(0, 2)
+    assert not gate.hurries
+    gate.received(0, 2, 40 * MIB)
+    gate.stored(40 * MIB)
+    assert gate.hurries, "half of what was free is used up"
+
+
 def test_a_store_that_cannot_be_read_is_no_limit():
     gate = make_gate()
     fill(gate, 79 * MIB, 1.0)

@@ -38,10 +38,23 @@ QUICK = {
     "a death, an array per node": World(**SPLIT, deaths=1, steps=2),
     "a death while sends wait": World(**ALONE, announced=True, deaths=1, steps=2),
     "three deaths": World(**THREE, deaths=3, steps=1),
+    "boxes": World(**WHOLE, aggregate=True, steps=2),
+    "boxes of two arrays, sends that wait": World(**TWO, aggregate=True, announced=True, steps=2),
+    "boxes, and rank 1 skips timestep 0": World(**WHOLE, aggregate=True, skips=frozenset({(1, 0)}), steps=2),
+    "boxes and a death": World(**THREE, aggregate=True, deaths=1, steps=1),
+    "boxes, an array per node, and a death": World(**SPLIT, aggregate=True, deaths=1, steps=1),
+    "a node actor with boxes dies": World(**THREE, aggregate=True, actor_deaths=1, steps=1),
     "a node actor dies": World(**WHOLE, actor_deaths=1, steps=1),
     "a node actor dies, an array per node": World(**SPLIT, actor_deaths=1, steps=1),
 }
 FULL = {
+    "boxes in three timesteps": World(**WHOLE, aggregate=True),
+    "boxes and a death of four": World(**WHOLE, aggregate=True, deaths=1, steps=1),
+    "boxes in two timesteps, and a death": World(**WHOLE, aggregate=True, deaths=1, steps=2),
+    "boxes, two deaths": World(**THREE, aggregate=True, deaths=2, steps=2),
+    "a node actor with boxes and a rank die": World(
+        **THREE, aggregate=True, actor_deaths=1, deaths=1, steps=2
+    ),
     "a death of one of four": World(**WHOLE, deaths=1, steps=2),
     "a death of one of four in three timesteps": World(**WHOLE, deaths=1),
     "a death, an array of rank 1": World(**MIXED, deaths=1, steps=2, in_steps=True),
@@ -121,6 +134,16 @@ def without_draining(monkeypatch):
     monkeypatch.setattr(Model, "_drained", lambda self, node: True)
 
 
+def without_dropping(monkeypatch):
+    """The box of a set that has broken waits for its other chunks."""
+    boxes = Model._storing_boxes
+
+    def storing(self, *where):
+        return (event for event in boxes(self, *where) if " drops " not in event[0])
+
+    monkeypatch.setattr(Model, "_storing_boxes", storing)
+
+
 def with_a_careless_end(monkeypatch):
     """What has not been announced when the simulation ends is thrown away."""
     monkeypatch.setattr(Gather, "end", Gather.lose)
@@ -135,6 +158,7 @@ def with_a_careless_end(monkeypatch):
         (World(**THREE, steps=1, deaths=1), without_spreading, "never complete"),
         (World(**THREE, steps=2, skips=frozenset({(1, 0)})), without_holes, "never complete"),
         (World(**TWO, steps=2, announced=True, skips=frozenset({(1, 0)})), without_breaking_at_once, "stuck"),
+        (World(**THREE, aggregate=True, steps=1, deaths=1), without_dropping, "stuck|is left with"),
         (World(**WHOLE, steps=1, deaths=1), without_draining, "after the end marker"),
         (World(**WHOLE, steps=1, deaths=1), with_a_careless_end, "was received whole, and never announced"),
     ],

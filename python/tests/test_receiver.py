@@ -25,7 +25,7 @@ GEOMETRY = struct.Struct("=QQQII")
 MAGIC = 0x41534944
 PAGE = 65536  # a multiple of every page size in use
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE, ASK = range(1, 11)
+HELLO, DEFINE, READY, STEP, PROGRESS, GET, DELETE, END, BYE, ASK, SHARE = range(1, 12)
 WELCOME, REFUSED, RECEIVED, STORED, ANNOUNCED, FAILED, VALUE, DONE, NOTICE, GATE, CHANGED = range(64, 75)
 
 
@@ -63,7 +63,7 @@ class BareRank:
         return *decode(data), fds
 
     def introduce(self, nbytes: int) -> None:
-        self.send(message(HELLO, 1, b'{"bridge_id": %d}' % self.bridge, value=3), self.memory)
+        self.send(message(HELLO, 1, b'{"bridge_id": %d}' % self.bridge, value=4), self.memory)
         for array in range(self.arrays):
             geometry = GEOMETRY.pack(array * 2 * PAGE, PAGE, nbytes, 2, 0)
             self.send(message(DEFINE, 2 + array, geometry + b'{"name": "t"}', array=array))
@@ -134,7 +134,7 @@ def admit(receiver: Receiver, rank: BareRank, nbytes: int) -> int:
 NONE = {"timestep": NO_TIMESTEP, "array": NO_SLOT, "slot": NO_SLOT, "flags": 0, "status": 0, "value": 0}
 HELLO_JSON = b'{"bridge_id":3,"world_size":4,"session":"5e55","max_in_flight":2,"step_timeout":30.5}'
 EXPECTED = {
-    "HELLO": ({"kind": HELLO, "sequence": 1, "value": 3}, HELLO_JSON),
+    "HELLO": ({"kind": HELLO, "sequence": 1, "value": 4}, HELLO_JSON),
     "DEFINE": (
         {"kind": DEFINE, "sequence": 2, "array": 0},
         GEOMETRY.pack(0, 8192, 4100, 2, 0) + b'{"name":"t"}',
@@ -161,6 +161,7 @@ EXPECTED = {
     "NOTICE": ({"kind": NOTICE, "sequence": 0, "status": -3}, "très tard".encode()),
     "REFUSED": ({"kind": REFUSED, "sequence": 0, "status": -2}, b"session 1 is over"),
     "ASK": ({"kind": ASK, "sequence": 4, "timestep": 11, "value": 1}, b""),
+    "SHARE": ({"kind": SHARE, "sequence": 4, "array": 0}, struct.pack("=QII", 8192, 3, 0) + b"t (0, 1)"),
     "CHANGED": ({"kind": CHANGED, "sequence": 0, "value": 3}, b"key\x93\x01\x02"),
     "CHANGED_MISSING": ({"kind": CHANGED, "sequence": 0, "status": 2, "value": 3}, b"key"),
     "GATE": ({"kind": GATE, "sequence": 4, "timestep": 10}, b"the store is 83 % full"),
@@ -253,6 +254,26 @@ def test_the_receiver_speaks_the_bytes_of_the_gate(receiver, rank):
     assert rank.receive()[:2] == decode(messages["GATE"])
     assert receiver.gate(connection, 0, True)
     assert rank.receive()[:2] == decode(messages["GATE_OPEN"])
+
+
+def test_ranks_share_memory(receiver, rank):
+    """The chunk is the whole slot; its place in it is the caller's business."""
+    connection = admit(receiver, rank, 8)
+    rank.send(golden()["SHARE"])
+    header, payload, (fd,) = rank.receive()
+    assert (header["kind"], header["value"], header["status"], payload) == (VALUE, 3 * 8192, 0, b"")
+    assert os.fstat(fd).st_size == 3 * 8192 and fcntl.fcntl(fd, fcntl.F_GET_SEALS) & SEALS == SEALS
+    os.pwrite(fd, np.arange(6.0).tobytes(), 8192)
+    os.close(fd)
+    rank.send(message(STEP, 5, struct.pack("=2I", 0, 2 + 1), timestep=7))
+    assert rank.receive()[0]["kind"] == RECEIVED
+    (chunk,) = expect(receiver, wire.Step).chunks
+    assert (chunk.slot, chunk.bytes, chunk.shared) == (3, 8, 8192)
+    np.testing.assert_array_equal(chunk.as_array("float64", (2, 3)), np.arange(6.0).reshape(2, 3))
+    with pytest.raises(ValueError, match="has 8192 bytes"):
+        chunk.as_array("float64", (1025,))
+    assert receiver.stored(connection, 5, 0, 3)
+    assert rank.receive()[0]["slot"] == 3
 
 
 # ---- Chunks ---------------------------------------------------------------------------------------------
@@ -365,7 +386,7 @@ def test_a_malformed_message_ends_one_connection_only(receiver, rank, path):
     assert lost.bridge_id == -1 and lost.reason == text.decode()
     receiver.release(lost.connection)
     unsealed = BareRank(path, 2)
-    unsealed.send(message(HELLO, 1, b'{"bridge_id":2}', value=3), memory(PAGE, 0))
+    unsealed.send(message(HELLO, 1, b'{"bridge_id":2}', value=4), memory(PAGE, 0))
     assert b"not sealed" in unsealed.receive()[1]
     assert "not sealed" in expect(receiver, wire.Lost).reason
     rank.step(4, 0, (0, 0))

@@ -54,7 +54,7 @@ class Store:
 class Chunk:
     """One in slot 0."""
 
-    array, slot, bytes = 0, 0, 4 * MIB
+    array, slot, bytes, shared = 0, 0, 4 * MIB, 0
 
     def as_array(self, dtype: Any, shape: tuple) -> np.ndarray:
         return np.zeros(shape, dtype)

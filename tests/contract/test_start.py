@@ -50,6 +50,7 @@ def test_two_nodes_another_class_and_two_bridges_one_after_the_other(simulation:
         2,
         lambda rank: {
             "NODE_ID": "ab"[rank],
+            "CONTROL": ["java", "python"][rank],
             "NODE_ACTOR": "node_actors:Recorder",
             "PYTHON_PATH": path,
             "ANNOUNCE_DELAY": "0" if rank == 0 else "0.2",
@@ -101,6 +102,7 @@ def test_a_class_that_fails_is_tried_init_retries_times(simulation: Simulation):
         2,
         lambda _: {
             "NODE_ID": "x",
+            "CONTROL": "java",
             "NODE_ACTOR": "node_actors:Broken",
             "PYTHON_PATH": path,
             "INIT_RETRIES": "2",

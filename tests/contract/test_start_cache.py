@@ -21,6 +21,7 @@ def simulate(cluster: LocalRay, build: Path, cache: str, trace: Path) -> list[st
         ranks = one.start(
             2,
             lambda rank: {
+                "CONTROL": "java",
                 "CACHE": cache,
                 "NODE_ID": f"cache-{rank}",
                 "TRACE": f"{trace}-{rank}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,16 @@ from simulation import Simulation, define_row, succeed, until
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
 
 
+def read_all(file: Path) -> list[dict[str, Any]]:
+    """All events. Valid at any time for whoever locks the file."""
+    with file.open() as opened:
+        fcntl.flock(opened, fcntl.LOCK_SH)
+        return json.loads(opened.read())
+
+
 def read(file: Path) -> list[dict[str, Any]]:
-    """The events, in the order of their begin. Valid at any time."""
-    events = json.loads(file.read_text())
-    return sorted((one for one in events if one["ph"] == "X"), key=lambda one: one["ts"])
+    """The spans, in the order of their begin."""
+    return sorted((one for one in read_all(file) if one["ph"] == "X"), key=lambda one: one["ts"])
 
 
 def of(events: list[dict[str, Any]], name: str, rank: int, step: int) -> dict[str, Any] | None:
@@ -64,6 +71,27 @@ def test_a_chunks_way_on_one_clock(simulation: Simulation, tmp_path: Path) -> No
             # The node actor has the bytes before the rank goes on, and puts them afterwards.
             assert put["ts"] + put["dur"] <= announce["ts"] + 0.002
     check_analytics(file, analytics.child.pid)
+    check_format(read_all(file))
+
+
+def check_format(events: list[dict[str, Any]]) -> None:
+    """What Perfetto and Chrome ask of the events: their keys, a name for each process, and that spans of one
+    thread follow or contain each other. Perfetto leaves out others."""
+    rows: dict[tuple[int, int], list[tuple[int, int, str]]] = {}
+    named = {one["pid"] for one in events if one["ph"] == "M" and one["name"] == "process_name"}
+    for one in events:
+        assert one["ph"] in "MX" and isinstance(one["pid"], int) and isinstance(one["args"], dict), one
+        if one["ph"] == "X":
+            assert one["name"] and one["cat"] and one["dur"] >= 0 and one["pid"] in named, one
+            begin, length = round(one["ts"] * 1000), round(one["dur"] * 1000)
+            rows.setdefault((one["pid"], one["tid"]), []).append((begin, -(begin + length), one["name"]))
+    for row in rows.values():
+        around: list[tuple[int, str]] = []
+        for begin, last, name in sorted(row):
+            while around and around[-1][0] <= begin:
+                around.pop()
+            assert not around or -last <= around[-1][0], (name, "begins in, and ends after", around[-1][1])
+            around.append((-last, name))
 
 
 def check_analytics(file: Path, pid: int) -> None:
@@ -82,7 +110,7 @@ def check_analytics(file: Path, pid: int) -> None:
             assert analyse["ts"] < task["ts"]
             assert task["ts"] + task["dur"] < analyse["ts"] + analyse["dur"]
             assert task["pid"] not in (pid, of(read(file), "announce", 0, step)["pid"])
-    names = [one["args"]["name"] for one in json.loads(file.read_text()) if one["ph"] == "M"]
+    names = [one["args"]["name"] for one in read_all(file) if one["ph"] == "M"]
     assert {"rank 0", "rank 1", "worker of the analytics"} < set(names), names
     assert names.count("analytics") == 1
 

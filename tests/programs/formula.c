@@ -13,10 +13,11 @@
  *   omit=I,T,U       sends nothing of array I from timestep T to U; may be repeated
  *   until=FILE       sends no further timestep once FILE exists
  *   hold=FILE        after the last timestep, waits until FILE exists; without it closes at once
+ *   get=N            after every Nth timestep, reads the integer "newest"
  *   stop=1           leaves at the first report of a failure, with status 3
  *
  * Each line goes out in one write(): seconds of CLOCK_MONOTONIC, then
- *   ready | sent ARRAY TIMESTEP STATUS | held | closed STATUS | failed CALL STATUS MESSAGE |
+ *   ready | sent ARRAY TIMESTEP STATUS | skipped TIMESTEP | got TIMESTEP VALUE | held | closed STATUS | failed CALL STATUS MESSAGE |
  *   reported STATUS RANK TIMESTEP MESSAGE (from the exception handler) */
 #include <deisa/deisa.h>
 #include <inttypes.h>
@@ -41,7 +42,7 @@ typedef struct array {
 
 typedef struct settings {
   int rank, world, mpi, array_count, cells, in_steps, stop;
-  int64_t steps, skip, omitted[MAX_OMITTED][3];
+  int64_t steps, skip, get, omitted[MAX_OMITTED][3];
   int omitted_count;
   double pace;
   const char *hold, *until;
@@ -146,6 +147,8 @@ static void read_settings(int argc, char** argv, settings* all) {
       all->until = value;
     } else if (IS("hold")) {
       all->hold = value;
+    } else if (IS("get")) {
+      all->get = atoll(value);
     } else if (IS("stop")) {
       all->stop = atoi(value);
     } else {
@@ -184,7 +187,14 @@ static void define_arrays(deisa_bridge* bridge, settings* all) {
 static void send_timestep(deisa_bridge* bridge, const settings* all, int64_t timestep,
                           double* chunk) {
   deisa_error error;
-  if (all->in_steps) check("begin_step", deisa_begin_step(bridge, timestep, &error), &error);
+  if (all->in_steps) {
+    const deisa_status begun = deisa_begin_step(bridge, timestep, &error);
+    check("begin_step", begun, &error);
+    if (begun == DEISA_SKIPPED) {
+      say("skipped %" PRId64, timestep);
+      return;
+    }
+  }
   for (int i = 0; i < all->array_count; ++i) {
     const char* name = all->arrays[i].name;
     if (!sends(all, i, timestep)) continue;
@@ -203,6 +213,13 @@ static void send_timestep(deisa_bridge* bridge, const settings* all, int64_t tim
   for (int i = 0; i < all->array_count; ++i) {
     if (sends(all, i, timestep)) say("sent %d %" PRId64 " %d", i, timestep, (int)status);
   }
+}
+
+static void read_feedback(deisa_bridge* bridge, int64_t timestep) {
+  deisa_error error;
+  int64_t newest = -1;
+  check("get", deisa_get_int64(bridge, "newest", NULL, &newest, &error), &error);
+  say("got %" PRId64 " %" PRId64, timestep, newest);
 }
 
 static int simulate(settings* all, const deisa_communicator* communicator) {
@@ -225,6 +242,7 @@ static int simulate(settings* all, const deisa_communicator* communicator) {
     if (all->until != NULL && access(all->until, F_OK) == 0) break;
     if (timestep == all->skip) continue;
     send_timestep(bridge, all, timestep, chunk);
+    if (all->get > 0 && timestep % all->get == 0) read_feedback(bridge, timestep);
     if (reported && all->stop) {
       deisa_abandon(&bridge);
       return 3;

@@ -2,9 +2,10 @@
 
 Argument: a JSON object. "arrays": array name -> its ranks, in the order of their chunks; "cells"; "gate": a
 file without which no chunk is read, or ""; "begin": a file without which execute_callbacks is not called, or
-""; "delay": seconds for each array of a timestep; "locate".
+""; "delay": seconds for each array of a timestep; "locate"; "every": only every so many timesteps are
+computed; "set": after every so many, the newest is set as "newest", and nothing is read for "pause" seconds.
 Prints a JSON object a line: {"event": "started"}, {"event": "array", "name", "t", "right", "where"} for each
-array of a timestep, and {"event": "ended"}.
+array of a timestep, {"event": "seen", "name", "t"} for one that is not computed, and {"event": "ended"}.
 """
 
 from __future__ import annotations
@@ -44,16 +45,20 @@ def locate(array: DeisaArray) -> list[list[str]]:
 
 
 def callback_of(name: str):
-    seen: set[int] = set()
+    newest = -1
 
     def callback(**arrays: list[DeisaArray]) -> None:
+        nonlocal newest
         array = arrays[name][-1]
-        if array.t in seen:  # deisa-ray calls again when another array of the timestep arrives
+        if array.t == newest:  # deisa-ray calls again when another array of the timestep arrives
             return
-        seen.add(array.t)
+        newest = array.t
         while OPTIONS.get("gate") and not os.path.exists(OPTIONS["gate"]):
             time.sleep(0.01)
         time.sleep(OPTIONS.get("delay", 0.0))
+        if newest % OPTIONS.get("every", 1):
+            say(event="seen", name=name, t=int(newest))
+            return
         where = locate(array) if OPTIONS.get("locate") else []
         try:
             right = bool(np.array_equal(array.compute(), expected(name, array.t)))
@@ -61,6 +66,9 @@ def callback_of(name: str):
             say(event="unreadable", name=name, t=int(array.t), error=f"{type(error).__name__}: {error}")
             return
         say(event="array", name=name, t=int(array.t), right=right, where=where)
+        if OPTIONS.get("set") and newest % OPTIONS["set"] == 0:
+            deisa.set("newest", int(newest), int(newest))
+            time.sleep(OPTIONS.get("pause", 0.0))
 
     return callback
 

@@ -2,7 +2,7 @@
  *
  *   open | define JSON | ready | flush | begin T | end | close T | abandon | quit | statistics
  *   abandon_step
- *   send NAME T COUNT VALUE | put NAME COUNT VALUE
+ *   send NAME T COUNT VALUE | loan NAME T COUNT VALUE (sends a loan) | put NAME COUNT VALUE
  *   get KEY T FLAGS [WAIT] (FLAGS: 1 collective, 2 chunked, 4 all) | reads KEY N | delete KEY | fork | fork_and_stay | floating
  *
  * A chunk of COUNT doubles holds VALUE, VALUE + 1, ... Options come from DEISA_* variables. After
@@ -45,7 +45,7 @@ static void print_text(const char* key, const char* text) {
 
 static void print_result(const char* call, deisa_status status, const deisa_error* error,
                          double seconds, const char* value) {
-  printf("{\"status\": %d, \"seconds\": %.3f", (int)status, seconds);
+  printf("{\"status\": %d, \"seconds\": %.6f", (int)status, seconds);
   print_text("call", call);
   print_text("message", error->message);
   print_text("array", error->array);
@@ -109,6 +109,15 @@ int main(void) {
       status = deisa_ready(bridge, &error);
     } else if (sscanf(line, "send %511s %lld %ld %lf", name, &timestep, &count, &value) == 4) {
       status = deisa_send(bridge, name, values(count, value), timestep, &error);
+    } else if (sscanf(line, "loan %511s %lld %ld %lf", name, &timestep, &count, &value) == 4) {
+      void* memory = NULL;
+      deisa_source source = DEISA_SOURCE_INIT;
+      source.loan = &memory;
+      status = deisa_loan(bridge, name, &memory, NULL, &error);
+      if (status == DEISA_OK) {
+        memcpy(memory, values(count, value), (size_t)count * sizeof(double));
+        status = deisa_send_from(bridge, name, &source, timestep, NULL, &error);
+      }
     } else if (sscanf(line, "put %511s %ld %lf", name, &count, &value) == 3) {
       status = deisa_put(bridge, name, values(count, value), &error);
     } else if (sscanf(line, "begin %lld", &timestep) == 1) {

@@ -106,6 +106,7 @@ struct Layout {
   Extents halo_after;
   Order order = Order::c;
   Extents start;
+  std::string aggregate;  // "": by the setting
 };
 
 }  // namespace v0

@@ -16,6 +16,7 @@
 #include "backend/file/npy.hpp"
 #include "base/file_descriptor.hpp"
 #include "base/file_size.hpp"
+#include "base/shortage.hpp"
 #include "comm/agreement.hpp"
 
 namespace deisa {
@@ -28,9 +29,12 @@ constexpr const char* kOwner = "deisa.json";
 constexpr const char* kClosed = "closed";
 
 Error failed(const std::string& what, const std::string& path, int reason) {
-  return Error(DEISA_ERROR_RESOURCE, "cannot " + what + " " + path + ": " + std::strerror(reason) +
-                                         ". Is there room, and may this process write there? "
-                                         "DEISA_FILE_FOLDER names another folder");
+  return Error(DEISA_ERROR_RESOURCE,
+               "cannot " + what + " " + path + ": " + system_text(reason) +
+                   (is_shortage(reason) ? ""
+                                        : ". Is there room, and may this process "
+                                          "write there? DEISA_FILE_FOLDER names "
+                                          "another folder"));
 }
 
 // 64 bits that two names hardly share (FNV-1a), in hexadecimal.
@@ -96,8 +100,8 @@ std::string array_folder(const std::string& array) {
   // What is cut is neither a %XX nor a character of several bytes; no short name has a "~".
   size_t end = kMost - 17;
   while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
-  if (name[end - 1] == '%') end -= 1;
-  if (name[end - 2] == '%') end -= 2;
+  if (end >= 1 && name[end - 1] == '%') end -= 1;
+  if (end >= 2 && name[end - 2] == '%') end -= 2;
   return name.substr(0, end) + "~" + hash(array);
 }
 
@@ -126,7 +130,9 @@ void FileBackend::make_folder(const std::string& folder, const Plan& plan) {
 FileBackend::FileBackend(const std::vector<ArrayMetadata>& arrays, int rank, std::string folder,
                          const Plan& plan)
     : NullBackend(arrays, rank), folder_(std::move(folder)) {
+  errno = 0;
   std::ifstream file(fs::path(folder_) / kOwner);
+  if (!file && errno != 0 && errno != ENOENT) throw failed("read", folder_ + "/" + kOwner, errno);
   const json owner = json::parse(file, nullptr, false);
   if (!owner.is_object() || owner.value("session", "") != plan.session) {
     throw Error(DEISA_ERROR_RESOURCE,

@@ -97,6 +97,17 @@ void RayBackend::connect(const std::string& socket, const std::string& hello,
   client_->introduce(hello, slots_.fd(), described, deadline);
 }
 
+void RayBackend::share(uint32_t array, const Box& box, const Deadline& deadline) {
+  const ArrayMetadata& metadata = arrays_[array];
+  const size_t element = metadata.bytes / metadata.layout.elements();
+  wire::SharedSlots slots{};
+  slots.stride = round_to_pages(Layout{DEISA_INT8, box.shape, {}, 0}.elements() * element);
+  slots.count = max_in_flight_ + 1;
+  // One rank's chunks have one place in the grid of boxes: with it the name is that of one box.
+  const std::string name = metadata.name + " " + shape_text(box.position);
+  Backend::share(array, client_->share(array, slots, name, deadline).get(), slots, box);
+}
+
 void RayBackend::describe(uint32_t array, const Deadline& deadline) {
   const ArrayMetadata& metadata = arrays_[array];
   wire::SlotGeometry geometry = slots_.geometry(array);
@@ -127,7 +138,7 @@ std::string RayBackend::admit(int64_t timestep, const std::vector<uint32_t>& arr
       if (!answer) {
         return std::to_string(in_flight(array)) + " chunks of array '" + arrays_[array].name +
                "' are not in the object store yet, and max_in_flight is " +
-               std::to_string(max_in_flight_) + ": " + why_not_stored(begun);
+               std::to_string(max_in_flight_) + ": " + why_not_stored(array, begun);
       }
       handle(*answer);
     }
@@ -149,11 +160,16 @@ std::string RayBackend::admit(int64_t timestep, const std::vector<uint32_t>& arr
   return gate.reason.empty() ? "the node actor does not admit it" : gate.reason;
 }
 
-std::string RayBackend::why_not_stored(Deadline::Clock::time_point since) const {
-  const std::string silence = client_->explain_silence(since);
-  return silence.empty()
+std::string RayBackend::why_not_stored(uint32_t array, Deadline::Clock::time_point since) const {
+  // What waits for other ranks gets no answer, however well the node actor is.
+  const std::string silence =
+      boxes_[array] ? client_->why_stopped() : client_->explain_silence(since);
+  if (!silence.empty()) return silence;
+  return !boxes_[array]
              ? "the node actor answers: is the object store full, or the node overloaded?"
-             : silence;
+             : "the node actor answers: with aggregate it waits for the chunks of other ranks of "
+               "this "
+               "node; have they not sent them, or is the object store full?";
 }
 
 void RayBackend::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadline& deadline) {
@@ -174,7 +190,7 @@ void RayBackend::wait_for_slots(const std::vector<uint32_t>& arrays, const Deadl
                   "no slot of array '" + arrays_[array].name +
                       "' became free: the node actor has " + std::to_string(in_flight(array)) +
                       " chunks of it that are not yet in the object store; " +
-                      why_not_stored(begun) + ". Raise send_timeout or max_in_flight.");
+                      why_not_stored(array, begun) + ". Raise send_timeout or max_in_flight.");
       throw error.at_rank(rank_).at_array(arrays_[array].name);
     }
   }
@@ -334,7 +350,7 @@ const Client::Value& RayBackend::get(const std::string& key, const Client::Query
     const bool any = query.timestep == DEISA_LATEST;
     return {"the analytics to set '" + key + "'" +
                 (any ? "" : " for timestep " + std::to_string(query.timestep)),
-            "They analyse a timestep when the next one has come."};
+            "Has every rank sent the timestep with whose result they set it?"};
   });
   return *talk([&] { return &client_->get(key, query, deadline); });
 }

@@ -21,6 +21,10 @@ class RayBackend : public Backend {
   void connect(const std::string& socket, const std::string& hello,
                const std::vector<std::string>& definitions, const Deadline& deadline);
 
+  // After connect(), for an array whose chunks become one with those of other ranks: asks the node actor
+  // for memory of all of them.
+  void share(uint32_t array, const Box& box, const Deadline& deadline);
+
   void describe(uint32_t array, const Deadline& deadline) override;
   // Asks the node actor only while its gate is closed.
   std::string admit(int64_t timestep, const std::vector<uint32_t>& arrays, double timeout) override;
@@ -77,7 +81,7 @@ class RayBackend : public Backend {
   // For waits that began at `since`, and whose time is over.
   Error late(deisa_acknowledge level, const Message& message,
              Deadline::Clock::time_point since) const;
-  std::string why_not_stored(Deadline::Clock::time_point since) const;
+  std::string why_not_stored(uint32_t array, Deadline::Clock::time_point since) const;
 
   std::unique_ptr<Client> client_;
   std::map<uint64_t, Message> messages_;

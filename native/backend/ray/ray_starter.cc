@@ -156,18 +156,27 @@ void RayStarter::connect(const Ranks& ranks, const Deadline& deadline,
   const auto traced = span("connect and hand over slots");
   agree(ranks.communicator, Ranks::longer(deadline), [&] {
     std::vector<std::string> definitions;
+    std::vector<std::optional<Box>> boxes(ranks.arrays.size());
     for (size_t i = 0; i < ranks.arrays.size(); ++i) {
       const ArrayMetadata& array = ranks.arrays[i];
       const Plan::Array& planned = ranks.plan.arrays.at(array.name);
-      definitions.push_back(
-          json{{"name", array.name},
-               {"dtype", array.has_dtype() ? json(dtype_name(array.layout.dtype)) : json()},
-               {"chunk_shape", array.layout.shape},
-               {"nb_chunks_per_dim", array.grid},
-               {"chunk_position", array.position},
-               {"sent", ranks.filters[i].send},
-               {"nb_chunks_of_node", planned.chunks_of_node.at(ranks.node())}}
-              .dump());
+      json definition = {
+          {"name", array.name},
+          {"dtype", array.has_dtype() ? json(dtype_name(array.layout.dtype)) : json()},
+          {"chunk_shape", array.layout.shape},
+          {"nb_chunks_per_dim", array.grid},
+          {"chunk_position", array.position},
+          {"sent", ranks.filters[i].send},
+          {"nb_chunks_of_node", planned.chunks_of_node.at(ranks.node())}};
+      if (!planned.boxes.empty()) {
+        const Box& box = boxes[i].emplace(box_of(array.position, planned.boxes, planned.extents));
+        definition["box"] = {{"grid", box.grid},
+                             {"position", box.position},
+                             {"shape", box.shape},
+                             {"offset", box.offset},
+                             {"chunks", box.chunks}};
+      }
+      definitions.push_back(definition.dump());
     }
     const json hello = {{"bridge_id", ranks.rank()},
                         {"world_size", ranks.communicator.size()},
@@ -181,6 +190,10 @@ void RayStarter::connect(const Ranks& ranks, const Deadline& deadline,
     sender->notice_waits_after(options_.wait_notice);
     sender->name_log(log_);
     sender->connect(socket_, hello.dump(), definitions, deadline);
+    for (size_t i = 0; i < boxes.size(); ++i) {
+      if (!boxes[i] || boxes[i]->chunks == 1 || !ranks.filters[i].send) continue;
+      sender->share(static_cast<uint32_t>(i), *boxes[i], deadline);
+    }
     backend = std::move(sender);
   });
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/shortage.hpp"
 #include "base/signals.hpp"
 
 namespace deisa {
@@ -41,6 +42,8 @@ void GlooCommunicator::collective(const char* what, int root, const std::functio
     body();
   } catch (const Error& error) {
     throw fail(error.status(), error.what());
+  } catch (const std::bad_alloc& exception) {
+    throw fail(DEISA_ERROR_RESOURCE, as_error(exception).what());
   } catch (const std::exception& exception) {
     throw fail(DEISA_ERROR_COMMUNICATOR, std::string(what) + ": " + gloo_message(exception));
   }

@@ -9,7 +9,6 @@
 #include <gloo/transport/context.h>
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,16 +22,15 @@ namespace deisa {
 class Mesh {
  public:
   // Listens at `local`, the address of this machine that the others reach. `deadline` is that of
-  // connect().
-  Mesh(int rank, int size, const Address& local, const Deadline& deadline);
+  // connect(). With a secret, who connects must show that it has it before anything else is said.
+  Mesh(int rank, int size, const Address& local, const std::string& secret,
+       const Deadline& deadline);
 
   // What the others need to connect to this rank: equal parts, one for each rank.
   const std::string& addresses() const { return addresses_; }
-  size_t address_bytes() const { return address_bytes_; }
 
-  // `addresses_of(peer)` returns the part of that rank's addresses() that is meant for this rank:
-  // address_bytes() bytes from rank * address_bytes().
-  void connect(const std::function<std::string(int peer)>& addresses_of, const Deadline& deadline);
+  // By rank: the part of its addresses() that is meant for this rank.
+  void connect(const std::vector<std::string>& addresses, const Deadline& deadline);
 
   int rank() const { return rank_; }
   int size() const { return size_; }
@@ -41,10 +39,14 @@ class Mesh {
   }
 
  private:
+  // `nonces` are those of the members, by rank.
+  void prove(const std::vector<std::string>& nonces, const Deadline& deadline);
+
   const int rank_;
   const int size_;
+  const std::string secret_;
+  const std::string nonce_;  // "" without a secret
   std::string addresses_;
-  size_t address_bytes_ = 0;
   // Holds the device, and closes the connections.
   std::shared_ptr<gloo::transport::Context> context_;
   std::vector<std::unique_ptr<ForeignSocket>> sockets_;

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/signals.hpp"
+#include "base/shortage.hpp"
 #include "base/while_waiting.hpp"
 #include "comm/rank_ranges.hpp"
 
@@ -110,20 +110,16 @@ bool MeshExchange::wait(const std::string& what, int member, const Buffer& buffe
   std::condition_variable changed;
   bool done = false, came = false;
   std::exception_ptr problem;
-  std::thread waiter;
-  {
-    const AllSignalsBlocked blocked;
-    waiter = std::thread([&] {
-      try {
-        came = way == Way::kSend ? buffer->waitSend(timeout) : buffer->waitRecv(timeout);
-      } catch (...) {
-        problem = std::current_exception();
-      }
-      const std::lock_guard<std::mutex> lock(mutex);
-      done = true;
-      changed.notify_one();
-    });
-  }
+  std::thread waiter = start_thread("Gloo", [&] {
+    try {
+      came = way == Way::kSend ? buffer->waitSend(timeout) : buffer->waitRecv(timeout);
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    done = true;
+    changed.notify_one();
+  });
   const Deadline turn = Deadline::after(slice);
   {
     std::unique_lock<std::mutex> lock(mutex);

@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "base/number.hpp"
+#include "base/shortage.hpp"
 #include "comm/c_table.hpp"
 #include "comm/gloo/gloo_communicator.hpp"
 #include "comm/listening_socket.hpp"
-#include "comm/store_client.hpp"
+#include "comm/name_digest.hpp"
+#include "comm/relay.hpp"
+#include "comm/secret_proof.hpp"
 #include "comm/store_server.hpp"
 #include "deisa/deisa_gloo.h"
 
@@ -54,25 +57,13 @@ template <typename Step>
 auto step(StoreClient& client, int rank, int size, const Step& body) {
   try {
     return body();
-  } catch (const Error& error) {
+  } catch (const std::exception& any) {
+    const Error error = as_error(any);
     client.give_up(error.what());
     if (error.rank() >= 0) throw;
     throw Error(error.status(), "rank " + std::to_string(rank) + " of " + std::to_string(size) +
                                     ": " + error.what());
   }
-}
-
-// Every rank says where it is; rank 0 makes one list of that for all.
-NodeMap map_nodes(int rank, int size, StoreClient& client, const Deadline& deadline) {
-  client.set("node/" + std::to_string(rank), local_node_key(), deadline);
-  if (rank == 0) {
-    std::vector<std::string> keys;
-    for (int of = 0; of < size; ++of) {
-      keys.push_back(client.get("node/" + std::to_string(of), deadline));
-    }
-    client.set("nodes", NodeMap::from_keys(keys).to_text(), deadline);
-  }
-  return NodeMap::from_text(client.get("nodes", deadline), size);
 }
 
 std::unique_ptr<LocalStar> connect_star(int rank, const NodeMap& nodes, StoreClient& client,
@@ -96,15 +87,8 @@ std::unique_ptr<MeshExchange> connect_mesh(int rank, const NodeMap& nodes, Store
   if (count == 1 || nodes.index_of(rank) != 0) return nullptr;
   const int place = nodes.node_of[static_cast<size_t>(rank)];
   allow_files(static_cast<size_t>(count), "the leaders of all nodes");
-  auto mesh = std::make_unique<Mesh>(place, count, local, deadline);
-  const auto key = [](int member) { return "mesh/" + std::to_string(member); };
-  const size_t bytes = mesh->address_bytes();
-  client.set(key(place), mesh->addresses(), deadline);
-  mesh->connect(
-      [&](int peer) {
-        return client.get(key(peer), deadline, static_cast<size_t>(place) * bytes, bytes);
-      },
-      deadline);
+  auto mesh = std::make_unique<Mesh>(place, count, local, secret(), deadline);
+  mesh->connect(client.exchange(place, count, mesh->addresses(), deadline), deadline);
   return std::make_unique<MeshExchange>(std::move(mesh), nodes.leaders());
 }
 
@@ -121,6 +105,7 @@ std::unique_ptr<GlooCommunicator> open(int rank, int size, const std::string& ma
   options.master_address = master_address;
   options.master_port = master_port;
   options.secret = secret();
+  options.node = name_digest(local_node_key());
   // Destroyed after the client: the last answers are read before it ends.
   std::optional<StoreServer> server;
   if (rank == 0) {
@@ -134,10 +119,12 @@ std::unique_ptr<GlooCommunicator> open(int rank, int size, const std::string& ma
     server.emplace(hosting, deadline);
     options.connect_to = server->local_host();
   }
-  StoreClient client(options, deadline);
-  const Address local = reachable_address(client.local_address(), client.rendezvous(deadline));
+  const Participation part = take_part(options, deadline);
+  StoreClient& client = *part.client;
+  const std::string host = client.rendezvous(deadline);
+  const Address local = reachable_address(client.local_address(), host);
   auto communicator = step(client, rank, size, [&] {
-    const NodeMap nodes = map_nodes(rank, size, client, deadline);
+    const NodeMap& nodes = client.nodes();
     auto star = connect_star(rank, nodes, client, deadline);
     auto mesh = connect_mesh(rank, nodes, client, local, deadline);
     return std::make_unique<GlooCommunicator>(rank, nodes, std::move(star), std::move(mesh));
@@ -160,6 +147,8 @@ extern "C" DEISA_EXPORT deisa_status deisa_gloo_open(int32_t rank, int32_t size,
     }
     *out = {};
     deisa::validate(rank, size, master_address, master_port, timeout);
+    // So that what is missing is said here, and not in the middle of the rendezvous.
+    if (!deisa::secret().empty()) deisa::hmac_sha256(deisa::secret(), "");
     *out = deisa::make_table(deisa::open(rank, size, master_address, master_port, timeout));
   });
 }

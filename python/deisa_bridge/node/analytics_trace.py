@@ -83,6 +83,7 @@ class AnalyticsTrace:
         self._reads: list[tuple[int, int]] = []  # since when which timestep
         self._known: set[tuple] = set()  # tasks that are in the trace
         self._named: set[int] = set()  # processes
+        self._driver = 0  # of the analytics, once it is known
 
     async def watch(self) -> None:
         """For ever."""
@@ -109,7 +110,7 @@ class AnalyticsTrace:
             return []
         what = "asking the head actor what the analytics have read"
         got, waits_since = await head_actor.call(call.remote(self._noter), ANSWER, what)
-        pid = await head_actor.in_thread(driver_pid, self._head)
+        self._driver = pid = self._driver or await head_actor.in_thread(driver_pid, self._head)
         events = self._name(pid, "analytics")
         for array, timestep, asked, now in got:
             events += self._end(pid, asked)

@@ -34,6 +34,9 @@ GARBAGE_WAIT = 0.5
 """Seconds that a rank waits for space in the store before the analytics' garbage is collected."""
 GARBAGE_INTERVAL = 5.0
 """Seconds between two collections; Ray itself does not do it more often than every ten or so."""
+QUIET = 0.03
+"""Seconds that a look at the store waits when nobody waits for it. It is the arrival of a chunk that makes it
+wanted, and Ray's core worker serves either the look or the put of the chunk."""
 RETRY = 1.0
 """Seconds until it is asked again after it failed to answer."""
 
@@ -70,6 +73,7 @@ class BackPressure:
         self._said: dict[str, Neighbour] = {}
         self._told_spill = False
         self._store_wanted = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._head_wanted = asyncio.Event()
 
     async def check(self, request: dict) -> None:
@@ -110,6 +114,8 @@ class BackPressure:
             self._session.note(text)
         if self.gate.wants_store(now):
             self._store_wanted.set()
+            if self.gate.hurries:
+                self._hurry.set()
         if self.gate.wants_look_ahead(now):
             self._head_wanted.set()
 
@@ -124,10 +130,18 @@ class BackPressure:
     async def _look_at_store(self) -> None:
         while True:
             while self.gate.wants_store(time.monotonic()):
+                await self._quiet()
                 await self.read()
                 self.settle()
                 await self._collect_garbage()
             await self._until(self._store_wanted)
+
+    async def _quiet(self) -> None:
+        """Lets what has just come reach the store and the analytics first."""
+        if not self.gate.hurries:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), QUIET)
+        self._hurry.clear()
 
     async def _collect_garbage(self) -> None:
         """Idle analytics may keep objects that nothing makes them release."""

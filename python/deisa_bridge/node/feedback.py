@@ -93,8 +93,8 @@ class Feedback:
             if left <= 0:
                 of = "" if event.timestep is None else f" for timestep {event.timestep}"
                 raise BridgeError(
-                    f"the analytics have not set it{of} within {event.wait:g} s. They analyse a timestep "
-                    "when the next one has come: is this one sent, and the next?",
+                    f"the analytics have not set it{of} within {event.wait:g} s. Has every rank sent the "
+                    "timestep with whose result they set it, and are the analytics that far?",
                     "timeout",
                 )
             await asyncio.sleep(min(pause, left))

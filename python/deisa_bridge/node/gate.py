@@ -250,9 +250,12 @@ class Gate:
         if self._questions and (self._store_problem() or not self._ahead_problem()):
             fresh = all(q.told is not None or self._usage_at > q.asked for q in self._questions.values())
             return not fresh or age >= self._interval
-        room = self._room() - self._reserve()
-        since = self._stored - self._usage_mark
-        return self._moved and (age >= LOOK or (age >= FIRST_LOOK and since > room / 2))
+        return self._moved and (age >= LOOK or (age >= FIRST_LOOK and self._is_filling()))
+
+    @property
+    def hurries(self) -> bool:
+        """What the store has may soon decide whether a rank goes on: a look that is wanted does not wait."""
+        return bool(self._questions) or self._usage is None or self._is_filling()
 
     def wants_look_ahead(self, now: float) -> bool:
         """Whether the analytics are to be asked now how far they are."""
@@ -451,6 +454,10 @@ class Gate:
         if self._usage is None:
             return float("inf")
         return self._allowed() - self._in_store() - sum(one.on_the_way for one in self._neighbours)
+
+    def _is_filling(self) -> bool:
+        """Half of what was free when the store was read is used up."""
+        return self._stored - self._usage_mark > (self._room() - self._reserve()) / 2
 
     def _is_roomy(self, more: int) -> bool:
         """There is space for all that the ranks could begin without asking, and `more` timesteps."""

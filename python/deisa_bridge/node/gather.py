@@ -281,6 +281,10 @@ class Gather:
         """The set can never be complete: its chunks are refused."""
         return bool(self._broken.why(array, timestep))
 
+    def is_open(self, array: str, timestep: int) -> bool:
+        """The set has begun, and is neither announced nor broken."""
+        return (array, timestep) in self._sets
+
     def has_announced(self, array: str, timestep: int) -> bool:
         """The head actor was notified of this timestep of the array, or of a later one."""
         return self._newest_of.get(array, ANYTHING) >= timestep

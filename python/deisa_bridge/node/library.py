@@ -34,6 +34,7 @@ class Chunk(ctypes.Structure):
         ("slot", ctypes.c_uint32),
         ("address", ctypes.c_uint64),
         ("bytes", ctypes.c_uint64),
+        ("shared", ctypes.c_uint64),
     ]
 
 
@@ -80,7 +81,7 @@ ANSWERS = {
     "final_notice": [_U64, _I32, *_TEXT],
     "gate": [_U64, _U64, _I32, _I64, *_TEXT],
     "trace": [ctypes.c_char_p, ctypes.c_char_p],
-    "span": [ctypes.c_char_p, _I32, ctypes.c_char_p, _I64, _I64, _I64],
+    "span": [ctypes.c_char_p, _I32, ctypes.c_char_p, _I64, _I64, _I64, _I32],
     "close": [_U64],
     "release": [_U64],
 }

@@ -73,7 +73,7 @@ class Liveness:
             await head_actor.call(self._head.ready.remote(), SILENT, "asking the head actor")
             self._told_silence = False
         except ActorGone:
-            self._lose_analytics("the head actor of the analytics has died")
+            self._lose_analytics(await head_actor.how_it_ended(self._head))
         except BridgeError as error:
             if error.kind == "timeout" and not self._told_silence:
                 self._told_silence = True

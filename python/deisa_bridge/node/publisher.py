@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 from deisa_bridge import head as head_actor
-from deisa_bridge.node.gather import ChunkSet
+from deisa_bridge.node.gather import Chunk, ChunkSet
+from deisa_bridge.node.ranks import ChunkOfArray
 from deisa_bridge.node.session import HEAD_TIMEOUT, Session
 from deisa_bridge.status import BridgeError, Status
-from deisa_bridge.versions import driver_is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,7 @@ async def _announce_one(session: Session, one: ChunkSet) -> None:
         logger.error("array '%s', timestep %d was not announced: %s", one.array, one.timestep, error)
         reason = f"the head actor could not be notified: {error}"
         if isinstance(error, head_actor.ActorGone):
-            # Not how it ended: the first that sees the exit of the analytics removes it.
-            gone = await head_actor.in_thread(driver_is_gone, session.head)
-            reason = "the analytics have ended" if gone else "the head actor of the analytics has died"
+            reason = await head_actor.how_it_ended(session.head)
             session.lose(reason)
         # Not TIMEOUT, whatever it was: that would say that the chunk is kept.
         session.gather.announce_failed(one, Status.CONNECTION, reason)
@@ -54,8 +52,7 @@ async def _announce_one(session: Session, one: ChunkSet) -> None:
             session.lose(f"the head actor of the analytics does not answer: {error}")
         return
     if session.receiver.traces:
-        for bridge in one.chunks:
-            session.receiver.span("announce", bridge, one.array, one.timestep, begin)
+        session.receiver.span("announce", one.chunks, one.array, one.timestep, begin, overlaps=True)
     known = session.gather.announced(one)
     session.gate.announced(one.timestep)
     if not known:  # it has broken on another node meanwhile: its ranks are notified of that
@@ -75,12 +72,13 @@ async def _announce_set(session: Session, one: ChunkSet) -> None:
     dtype = next(iter(arrays.values())).dtype
     inner = session.inner
     if not _has_own_add_chunk(inner):
-        references = {arrays[bridge].position: chunk.payload for bridge, chunk in one.chunks.items()}
+        # The chunks of a box have one place, and one payload.
+        references = {arrays[bridge].place[1]: chunk.payload for bridge, chunk in one.chunks.items()}
         await session.tell_head(one.array, one.timestep, references, dtype)
         return
     calls = [
         asyncio.ensure_future(inner.add_chunk(bridge, one.array, [chunk.payload], dtype, one.timestep))
-        for bridge, chunk in one.chunks.items()
+        for bridge, chunk in _one_of_each_place(arrays, one).items()
     ]
     done, pending = await asyncio.wait(calls, timeout=HEAD_TIMEOUT, return_when=asyncio.FIRST_EXCEPTION)
     for task in pending:
@@ -92,6 +90,14 @@ async def _announce_set(session: Session, one: ChunkSet) -> None:
         task.result()
     if pending:
         raise BridgeError(f"{type(inner).__name__}.add_chunk took more than {HEAD_TIMEOUT:.0f} s", "timeout")
+
+
+def _one_of_each_place(arrays: dict[int, ChunkOfArray], one: ChunkSet) -> dict[int, Chunk]:
+    """The chunks that are registered: of a box, that of the lowest bridge."""
+    lowest: dict[tuple[int, ...], int] = {}
+    for bridge in sorted(one.chunks):
+        lowest.setdefault(arrays[bridge].place[1], bridge)
+    return {bridge: one.chunks[bridge] for bridge in lowest.values()}
 
 
 def _has_own_add_chunk(inner: Any) -> bool:

@@ -22,6 +22,18 @@ REGISTER_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
+class Box:
+    """Chunks of this node that become one, with `aggregate`."""
+
+    grid: tuple[int, ...]
+    """Of the boxes of the array."""
+    position: tuple[int, ...]
+    """In that grid."""
+    shape: tuple[int, ...]
+    chunks: int
+
+
+@dataclass(frozen=True)
 class ChunkOfArray:
     """One rank's chunk of one array."""
 
@@ -33,6 +45,21 @@ class ChunkOfArray:
     position: tuple[int, ...]
     sent: bool = True
     """Whether it is ever sent: a settings file can filter it."""
+    box: Box | None = None
+    """None: it is an object of its own."""
+    offset: tuple[int, ...] = ()
+    """Of its first element in the box."""
+
+    @property
+    def place_in_box(self) -> tuple[slice, ...]:
+        """The elements of the box that it has."""
+        return tuple(slice(o, o + n) for o, n in zip(self.offset, self.shape, strict=True))
+
+    @property
+    def place(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """What the analytics see of it, or of its box: grid, position and shape."""
+        one = self.box or self
+        return one.grid, one.position, one.shape
 
     @property
     def nbytes(self) -> int:
@@ -105,7 +132,22 @@ def parse_define(text: str) -> ChunkOfArray:
         )
     if any(p >= n for p, n in zip(position, grid, strict=True)):
         raise ValueError(f"array '{name}': the chunk_position {position} is outside the grid {grid}")
-    return ChunkOfArray(name, dtype, shape, grid, position, bool(definition.get("sent", True)))
+    array = ChunkOfArray(name, dtype, shape, grid, position, bool(definition.get("sent", True)))
+    return _in_box(array, definition["box"]) if "box" in definition else array
+
+
+def _in_box(array: ChunkOfArray, given: Any) -> ChunkOfArray:
+    if not isinstance(given, dict):
+        raise ValueError(f"array '{array.name}': box is {given!r}: expected an object")
+    grid, shape = (_shape(given, array.name, key, 1) for key in ("grid", "shape"))
+    position, offset = (_shape(given, array.name, key, 0) for key in ("position", "offset"))
+    box = Box(grid, position, shape, _integer(given, "chunks", 1))
+    if not len(array.shape) == len(grid) == len(shape) == len(position) == len(offset):
+        raise ValueError(f"array '{array.name}': the lists of its box differ in length from chunk_shape")
+    for first, extent, whole in zip(offset, array.shape, shape, strict=True):
+        if first + extent > whole:
+            raise ValueError(f"array '{array.name}': the chunk at {offset} is outside its box of {shape}")
+    return replace(array, box=box, offset=offset)
 
 
 def with_dtype(array: ChunkOfArray, text: str) -> ChunkOfArray:
@@ -175,8 +217,8 @@ async def register(head: Any, inner: Any, node_id: str, ranks: list[Rank], deadl
     method = head.register_partial_array.options(enable_task_events=False)
     calls = []
     for name, chunks in by_name.items():
-        grid = chunks[0][1].grid
-        described = [(bridge, array.position, array.shape) for bridge, array in chunks]
+        grid = chunks[0][1].place[0]
+        described = _describe(name, chunks)
         _inherit(inner, name, grid, described)
         what = f"registering array '{name}' with the head actor"
         calls.append(
@@ -192,6 +234,24 @@ async def register_end_marker(head: Any, node_id: str) -> None:
     described = [(0, (0, 0), (1, 1))]
     call = head.register_partial_array.remote(node_id, END_MARKER_ARRAY, (1, 1), described)
     await head_actor.call(call, REGISTER_TIMEOUT, what)
+
+
+def _describe(name: str, chunks: list[tuple[int, ChunkOfArray]]) -> list[tuple]:
+    """What the head actor is to know: bridge, position and shape of each chunk; of a box, the lowest bridge.
+    Raises BridgeError."""
+    described: dict[tuple[int, ...], tuple] = {}
+    for bridge, array in sorted(chunks, key=lambda one: one[0]):
+        _, position, shape = array.place
+        described.setdefault(position, (bridge, position, shape))
+    for bridge, position, _ in described.values():
+        there = [array for _, array in chunks if array.place[1] == position]
+        if there[0].box is not None and len(there) != there[0].box.chunks:
+            raise BridgeError(
+                f"array '{name}': the box of rank {bridge} has {there[0].box.chunks} chunks, of which "
+                f"{len(there)} are on this node",
+                "contract",
+            )
+    return list(described.values())
 
 
 def _inherit(inner: Any, name: str, grid: tuple[int, ...], described: list[tuple]) -> None:

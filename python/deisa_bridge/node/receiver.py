@@ -11,6 +11,7 @@ import math
 import os
 import time
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from deisa_bridge.node import library as abi
 from deisa_bridge.status import NO_SLOT, NO_TIMESTEP, Status
+from deisa_bridge.trace.file import Rows
 
 
 class ReceiverClosed(Exception):
@@ -35,7 +37,8 @@ class ReceiverError(OSError):
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk in a slot of a rank, valid until the slot is freed by `stored` or `failed`.
+    """A chunk in a slot of a rank, valid until the slot is freed by `stored` or `failed`. `shared`: not 0 if
+    the chunk is a part of so many bytes at `address`, which ranks share.
 
     The memory stays mapped for as long as this object or an array made from it exists.
     """
@@ -44,18 +47,21 @@ class Chunk:
     slot: int
     bytes: int
     address: int
+    shared: int
     _lease: _Lease = field(repr=False, compare=False)
 
     def as_array(self, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
-        """The chunk as a read-only NumPy array, without a copy. ValueError if the size differs."""
+        """The chunk, or of a shared one the whole that it is a part of, as a read-only NumPy array, without a
+        copy. ValueError if the size differs."""
         dtype = np.dtype(dtype)
         expected = dtype.itemsize * math.prod(shape)
-        if dtype.hasobject or expected != self.bytes or any(extent < 0 for extent in shape):
+        fits = expected <= self.shared if self.shared else expected == self.bytes
+        if dtype.hasobject or not fits or any(extent < 0 for extent in shape):
             raise ValueError(
-                f"a chunk of array {self.array} has {self.bytes} bytes; "
+                f"a chunk of array {self.array} has {self.shared or self.bytes} bytes; "
                 f"dtype {dtype} and shape {tuple(shape)} need {expected}"
             )
-        buffer = (ctypes.c_char * self.bytes).from_address(self.address)
+        buffer = (ctypes.c_char * expected).from_address(self.address)
         buffer._lease = self._lease  # the array keeps the buffer, the buffer keeps the mapping
         return np.frombuffer(memoryview(buffer).toreadonly(), dtype=dtype).reshape(shape)
 
@@ -210,6 +216,7 @@ class Receiver:
         """
         self._native = _Native(library, path)
         self.traces = False
+        self._rows = Rows()
         self._leases: dict[int, _Lease] = {}
         self._ended: set[int] = set()
 
@@ -246,7 +253,9 @@ class Receiver:
             lease = self._leases[raw.connection] = _Lease(self._native, raw.connection)
         if raw.kind == abi.EventKind.STEP:
             items = (abi.Chunk * raw.count).from_address(raw.payload) if raw.count else ()
-            chunks = tuple(Chunk(item.array, item.slot, item.bytes, item.address, lease) for item in items)
+            chunks = tuple(
+                Chunk(item.array, item.slot, item.bytes, item.address, item.shared, lease) for item in items
+            )
             return Step(*base, raw.timestep, bool(raw.flags & abi.LAST_OF_STEP), chunks)
         text = ctypes.string_at(raw.payload, raw.count).decode("utf-8", "replace") if raw.count else ""
         match raw.kind:
@@ -365,12 +374,22 @@ class Receiver:
         self.traces = True
 
     def span(
-        self, name: str, rank: int, array: str, timestep: int, begin: int, end: int | None = None
+        self,
+        name: str,
+        ranks: Iterable[int],
+        array: str,
+        timestep: int,
+        begin: int,
+        end: int | None = None,
+        overlaps: bool = False,
     ) -> None:
-        """Adds to the trace what this thread did from `begin` to `end` (now), in nanoseconds of
-        time.monotonic_ns."""
+        """Adds to the trace what was done for `ranks` from `begin` to `end` (now), in nanoseconds of
+        time.monotonic_ns: by this thread, or, if it `overlaps` others, by a task of the event loop."""
         end = time.monotonic_ns() if end is None else end
-        self._answer("span", name.encode(), rank, array.encode("utf-8", "replace"), timestep, begin, end)
+        row = self._rows.free(begin, end) if overlaps else 0
+        what, of = name.encode(), array.encode("utf-8", "replace")
+        for rank in ranks:
+            self._answer("span", what, rank, of, timestep, begin, end, row)
 
     def disconnect(self, connection: int) -> bool:
         """Closes one connection; Lost follows."""

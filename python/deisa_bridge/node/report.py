@@ -77,7 +77,9 @@ def describe_arrays(session: Session) -> list[str]:
         chunks = sum(any(one.name == name for one in rank.arrays) for rank in session.ranks.values())
         dtype = array["dtype"] or "a dtype that comes with the first chunk"
         grid = " x ".join(map(str, array["grid"]))
-        lines.append(f"array '{name}': {dtype}, {chunks} of {grid} chunks")
+        boxes = {one.box for rank in session.ranks.values() for one in rank.arrays if one.name == name}
+        into = "" if boxes == {None} else f", in {len(boxes)} object{'s' if len(boxes) > 1 else ''}"
+        lines.append(f"array '{name}': {dtype}, {chunks} of {grid} chunks{into}")
     return lines
 
 

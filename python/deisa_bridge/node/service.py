@@ -17,8 +17,11 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from deisa_bridge.node import receiver as wire
 from deisa_bridge.node.back_pressure import BackPressure
+from deisa_bridge.node.boxes import Boxes, Part
 from deisa_bridge.node.dtypes import learn
 from deisa_bridge.node.feedback import Feedback
 from deisa_bridge.node.gather import NEVER, ranks_text
@@ -67,12 +70,18 @@ class Service(Session):
         self.shutdown = Shutdown(self)
         self.back_pressure = BackPressure(self)
         self.forget_at_head = self.holes.forget
-        self.on_change = [self.tell_failures, self.spread.tell_found, self.back_pressure.settle]
+        self.on_change = [
+            self._drop_boxes,
+            self.tell_failures,
+            self.spread.tell_found,
+            self.back_pressure.settle,
+        ]
         self._feedback = Feedback(feedback_interval, receiver)
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         self._puts: dict[tuple[int, Where], Future] = {}  # begun, and neither accepted nor refused yet
         self._pool = ThreadPoolExecutor(PUT_THREADS, thread_name_prefix="deisa-put")
+        self._boxes = Boxes(self._pool, self._put_box, self._chunks_ended)
         self._puller = threading.Thread(target=self._pull, name="deisa-pull", daemon=True)
         self._puller.start()
         self.spawn(self._report_late())
@@ -133,8 +142,10 @@ class Service(Session):
         if rank is None:
             return
         for chunk in event.chunks:
-            known = chunk.array < len(rank.arrays)
-            if known and self.gather.is_broken(rank.arrays[chunk.array].name, event.timestep):
+            array = rank.arrays[chunk.array] if chunk.array < len(rank.arrays) else None
+            if array is not None and array.box is not None:
+                continue  # refused, it must not overwrite what another message has brought
+            if array is not None and self.gather.is_broken(array.name, event.timestep):
                 continue  # it will be refused
             key = (event.connection, Where(event.sequence, chunk.array, chunk.slot))
             self._puts[key] = self._pool.submit(self._put, rank, event.timestep, chunk)
@@ -281,16 +292,26 @@ class Service(Session):
         # it would begin the next timestep. The put may be over already.
         self.back_pressure.settle()
         for name, where in accepted:
+            if (array := rank.arrays[where.array]).box is not None:
+                self._boxes.take(array, event.timestep, (rank, where), chunks[where])
+                continue
             put = puts[where] or self._pool.submit(self._put, rank, event.timestep, chunks[where])
             put.add_done_callback(partial(self._put_ended, rank, name, event.timestep, where))
 
     def _put(self, rank: Rank, timestep: int, chunk: wire.Chunk) -> Any:
         """In a put thread: from the slot into the object store. If the chunk is refused, it is discarded."""
         array = rank.arrays[chunk.array]
+        return self._put_array(chunk.as_array(array.dtype, array.shape), array.name, timestep, [rank.bridge])
+
+    def _put_box(self, box: np.ndarray, name: str, timestep: int, parts: list[Part]) -> Any:
+        """In a put thread."""
+        return self._put_array(box, name, timestep, [rank.bridge for rank, _ in parts])
+
+    def _put_array(self, values: np.ndarray, name: str, timestep: int, bridges: list[int]) -> Any:
         begin = time.monotonic_ns()
-        reference = self.store.put(chunk.as_array(array.dtype, array.shape), chunk.bytes)
+        reference = self.store.put(values, values.nbytes)
         if self.receiver.traces:
-            self.receiver.span("put", rank.bridge, array.name, timestep, begin)
+            self.receiver.span("put", bridges, name, timestep, begin)
         return reference
 
     def _put_ended(self, rank: Rank, name: str, timestep: int, where: Where, put: Future) -> None:
@@ -298,25 +319,42 @@ class Service(Session):
         reference, problem = None, ""
         try:
             reference = put.result()
-            self.receiver.stored(rank.connection, where.sequence, where.array, where.slot)
         except CancelledError:  # the service stops
             return
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
-            self._loop.call_soon_threadsafe(self._put_done, rank, name, timestep, reference, problem)
+        self._chunks_ended(name, timestep, [(rank, where)], reference, problem)
 
-    def _put_done(self, rank: Rank, name: str, timestep: int, reference: Any, problem: str) -> None:
-        nbytes = rank.array(name).nbytes
-        if reference is None:
-            self.gate.lost(nbytes)
-            self.gather.put_failed(rank.bridge, name, timestep, Status.RESOURCE, problem)
-        else:
-            self.gate.stored(nbytes)
-            self.counters["chunks_stored"] += 1
-            self.progress.stored(name, timestep, nbytes, time.monotonic())
-            self.gather.stored(rank.bridge, name, timestep, reference)
+    def _chunks_ended(
+        self, name: str, timestep: int, parts: list[Part], reference: Any, problem: str
+    ) -> None:
+        """They are one object now, or could not be stored."""
+        if reference is not None:
+            for rank, where in parts:
+                self.receiver.stored(rank.connection, where.sequence, where.array, where.slot)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
+            self._loop.call_soon_threadsafe(self._put_done, name, timestep, parts, reference, problem)
+
+    def _put_done(self, name: str, timestep: int, parts: list[Part], reference: Any, problem: str) -> None:
+        self._account(name, timestep, parts, reference, problem)
         self.settle()
+
+    def _account(self, name: str, timestep: int, parts: list[Part], reference: Any, problem: str) -> None:
+        for rank, _ in parts:
+            nbytes = rank.array(name).nbytes
+            if reference is None:
+                self.gate.lost(nbytes)
+                self.gather.put_failed(rank.bridge, name, timestep, Status.RESOURCE, problem)
+            else:
+                self.gate.stored(nbytes)
+                self.counters["chunks_stored"] += 1
+                self.progress.stored(name, timestep, nbytes, time.monotonic())
+                self.gather.stored(rank.bridge, name, timestep, reference)
+
+    def _drop_boxes(self) -> None:
+        """Frees the slots of what will never be stored, since the rest of its box does not come."""
+        for name, timestep, parts in self._boxes.drop(self.gather.is_open):
+            self._account(name, timestep, parts, None, "its chunk set is broken")
 
     def tell_failures(self) -> None:
         """Notifies the ranks of failures."""
@@ -373,7 +411,10 @@ class Service(Session):
 
     def status(self) -> dict:
         """For people and tests."""
-        return super().status() | {"feedback_lookups": self._feedback.lookups}
+        return super().status() | {
+            "feedback_lookups": self._feedback.lookups,
+            "boxes_copied": self._boxes.copied,
+        }
 
 
 def _status_of(error: Exception) -> Status:

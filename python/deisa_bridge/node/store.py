@@ -65,7 +65,8 @@ class Store:
 
     def __init__(self) -> None:
         self._worker = ray._private.worker.global_worker.core_worker
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of _own: a put does not wait for a report
+        self._reporting = threading.Lock()
         self._catch = _Catch()
         self._own: dict[bytes, int] = {}  # the sizes of this process's objects; some may be gone
         self._prune_at = PRUNE
@@ -96,7 +97,7 @@ class Store:
         process. Raises StoreUnreadable."""
         if self._report is None:
             raise StoreUnreadable("Ray's core worker has no call that reports on the object store")
-        with self._lock:
+        with self._reporting:
             if not self._logger.isEnabledFor(logging.WARNING):
                 self._logger.setLevel(logging.WARNING)
             self._logger.addFilter(self._catch)
@@ -110,7 +111,8 @@ class Store:
             spilled = self._spilled()
             used = int(in_use[1]) if in_use is not None and not self._counts_own else 0
             if spilled or self._counts_own:
-                used = max(used, self._own_bytes())
+                with self._lock:
+                    used = max(used, self._own_bytes())
         return Usage(used, int(capacity[1]), spilled)
 
     @staticmethod

@@ -92,7 +92,7 @@ class Bridge:
         arrays_metadata: array name -> `chunk_shape`, this rank's; `global_shape` (a multiple of it, for equal
             chunks) or `nb_chunks_per_dim`, the grid of chunks; `chunk_position` in the grid, from 0 (or, in
             the place of both, `start`: the chunk's first element in the whole array); and the optional
-            `dtype` and `nb_chunks_of_node`. It is not changed.
+            `dtype`, `nb_chunks_of_node` and `aggregate`. It is not changed.
 
         system_metadata: `world_size`, `master_address`, `master_port` and the optional `ray_address`. With
             it and `bridge_id`, deisa-ray up to 0.1.2 made its bridge.

@@ -147,6 +147,7 @@ class Layout(Sized):
         ("halo_after", POINTER(c_int64)),
         ("order", c_int32),
         ("start", POINTER(c_int64)),
+        ("aggregate", c_char_p),
     )
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 import io.deisa.bridge.ArrayMetadata;
 import io.deisa.bridge.Bridge;
 import io.deisa.bridge.DType;
+import io.deisa.bridge.DeisaException;
 import io.deisa.bridge.Feedback;
 import io.deisa.bridge.Loan;
 import io.deisa.bridge.NdArray;
@@ -91,11 +92,19 @@ class Rows {
         Map<String, Object> strided =
                 new LinkedHashMap<>(array("strides", DType.FLOAT64).toMap());
         strided.put("strides", List.of(48, 16));
+        try (Bridge refused = Bridge.builder()
+                .array(array("aggregate", DType.FLOAT64).withAggregate("all"))
+                .open()) {
+            expect(refused == null, "aggregate");
+        } catch (DeisaException failure) {
+            expect(failure.getMessage().contains("aggregate"), "aggregate");
+        }
         try (BufferAllocator allocator = new RootAllocator();
                 Bridge bridge = Bridge.builder()
                         .errorHandler(failure -> reported.addAndGet(failure.status() == Status.RESOURCE ? 1 : 0))
                         .array(array("halo", DType.FLOAT64).withHalo(ONE, ONE))
                         .array(ArrayMetadata.ofStart("written-start", DType.FLOAT64, SHAPE, SHAPE, ZERO))
+                        .array(array("aggregate", DType.FLOAT64).withAggregate("node"))
                         .array(array("order", DType.FLOAT64).withOrder(Order.FORTRAN))
                         .arrays(Map.of("written-strides", strided))
                         .array(array("loan", DType.FLOAT64))
@@ -120,6 +129,8 @@ class Rows {
             }
             bridge.send("written-start", chunk, 0);
             done("start");
+            bridge.send("written-aggregate", chunk, 0);
+            done("aggregate");
             bridge.send("written-halo", block, 0);
             done("halo");
             bridge.send("written-order", turned, 0);
@@ -154,7 +165,7 @@ class Rows {
             done("error handler");
             feedback(bridge.feedback());
             Statistics now = bridge.statistics();
-            expect(now.chunksSent() == 10 && now.chunksFailed() == 1 && now.stepsSkipped() == 1, "statistics");
+            expect(now.chunksSent() == 11 && now.chunksFailed() == 1 && now.stepsSkipped() == 1, "statistics");
             done("statistics");
             bridge.close(100);
         }

@@ -104,6 +104,12 @@ int main(void) {
   by_start.chunk_shape = by_start.global_shape = shape;
   by_start.start = zero;
   expect(deisa_define(bridge, "written-start", &by_start, &error) == DEISA_OK, "start");
+  deisa_layout joined = by_start;
+  joined.aggregate = "all";
+  expect(deisa_define(bridge, "written-aggregate", &joined, &error) == DEISA_ERROR_ARGUMENT,
+         "aggregate");
+  joined.aggregate = "node";
+  expect(deisa_define(bridge, "written-aggregate", &joined, &error) == DEISA_OK, "aggregate");
   const char* plain[] = {"strides", "loan", "asynchronous", "steps", "arrow"};
   char name[64];
   for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); ++i) {
@@ -123,6 +129,8 @@ int main(void) {
 
   expect(deisa_send(bridge, "written-start", chunk, 0, &error) == DEISA_OK, "start");
   done("start");
+  expect(deisa_send(bridge, "written-aggregate", chunk, 0, &error) == DEISA_OK, "aggregate");
+  done("aggregate");
   done("settings as text"); /* a wrong one is refused: see settings_test.cc */
   expect(deisa_send(bridge, "written-halo", block, 0, &error) == DEISA_OK, "halo");
   done("halo");
@@ -180,7 +188,7 @@ int main(void) {
   feedback();
   deisa_statistics now = DEISA_STATISTICS_INIT;
   expect(deisa_get_statistics(bridge, &now, &error) == DEISA_OK, "statistics");
-  expect(now.chunks_sent == 10 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
+  expect(now.chunks_sent == 11 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
   done("statistics");
   expect(deisa_close(&bridge, 100, &error) == DEISA_OK, "close");
   return 0;

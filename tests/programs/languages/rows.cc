@@ -70,6 +70,15 @@ int main() {
   start.chunk_shape = start.global_shape = {2, 3};
   start.start = {0, 0};
   bridge.define<double>("written-start", start);
+  deisa::Layout joined = layout();
+  joined.aggregate = "all";
+  try {
+    bridge.define<double>("written-aggregate", joined);
+    expect(false, "aggregate");
+  } catch (const deisa::ArgumentError&) {
+  }
+  joined.aggregate = "node";
+  bridge.define<double>("written-aggregate", joined);
   deisa::Layout order = layout();
   order.order = deisa::Order::fortran;
   bridge.define<double>("written-order", order);
@@ -89,6 +98,8 @@ int main() {
 
   bridge.send("written-start", chunk, 0);
   done("start");
+  bridge.send("written-aggregate", chunk, 0);
+  done("aggregate");
   done("settings as text");
   bridge.send_pointer("written-halo", &block[0][0], 0);
   done("halo");
@@ -127,7 +138,7 @@ int main() {
   done("error handler");
   feedback(bridge);
   const deisa_statistics now = bridge.statistics();
-  expect(now.chunks_sent == 10 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
+  expect(now.chunks_sent == 11 && now.chunks_failed == 1 && now.steps_skipped == 1, "statistics");
   done("statistics");
   bridge.close(100);
   return 0;

@@ -26,13 +26,16 @@ program rows
   real(real64) :: block(4, 5), sparse(2, 6), chunk(2, 3)
   real(real64), pointer :: loan(:, :)
   integer(int16) :: numbers(2, 3)
-  integer :: i, j
+  integer :: i, j, status
 
   call bridge%open(options=deisa_options(error_handler=handle))
   call bridge%define('written-halo', deisa_float64, [2, 3], [0, 0], global_shape=[2, 3], halo_before=[1, 1], &
     halo_after=[1, 1])
   call bridge%define('written-start', deisa_float64, [2, 3], start=[0, 0], global_shape=[2, 3])
   call bridge%define('written-order', deisa_float64, [2, 3], [0, 0], global_shape=[2, 3])
+  call bridge%define('written-aggregate', deisa_float64, [2, 3], [0, 0], global_shape=[2, 3], aggregate='all', stat=status)
+  call expect(status == deisa_error_argument, 'aggregate')
+  call bridge%define('written-aggregate', deisa_float64, [2, 3], [0, 0], global_shape=[2, 3], aggregate='node')
   do i = 1, size(plain)
     call bridge%define('written-' // plain(i), deisa_float64, [2, 3], [0, 0], nb_chunks_per_dim=[1, 1])
   end do
@@ -51,6 +54,8 @@ program rows
 
   call bridge%send('written-start', chunk, 0)
   call done('start')
+  call bridge%send('written-aggregate', chunk, 0)
+  call done('aggregate')
   call bridge%send('written-halo', block, 0)
   call done('halo')
   call bridge%send('written-order', chunk, 0)  ! whose first index is fastest
@@ -80,7 +85,7 @@ program rows
   call done('error handler')
   call feedback()
   call bridge%statistics(counters)
-  call expect(counters%chunks_sent == 9 .and. counters%chunks_failed == 1 .and. counters%steps_skipped == 1, 'statistics')
+  call expect(counters%chunks_sent == 10 .and. counters%chunks_failed == 1 .and. counters%steps_skipped == 1, 'statistics')
   call done('statistics')
   call bridge%close(100)
 

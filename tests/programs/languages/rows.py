@@ -23,13 +23,21 @@ reported: list[BaseException] = []
 arrays = {f"written-{row}": metadata("float64") for row in PLAIN}
 start = {"chunk_shape": (2, 3), "global_shape": (2, 3), "start": (0, 0), "dtype": "float64"}
 arrays["written-start"] = start
+arrays["written-aggregate"] = start | {"aggregate": "node"}
 arrays["written-unsigned"] = metadata("uint16")
+try:
+    Bridge(None, {"joined": start | {"aggregate": "all"}})
+    raise SystemExit("aggregate is wrong")
+except ValueError as error:
+    assert "aggregate" in str(error), error
 bridge = Bridge(None, arrays, exception_handler=reported.append)
 
 block = np.full((4, 5), np.nan)
 block[1:3, 1:4] = CHUNK
 bridge.send("written-start", CHUNK, 0)
 done("start")
+bridge.send("written-aggregate", CHUNK, 0)
+done("aggregate")
 bridge.send("written-halo", block[1:3, 1:4], 0)
 done("halo")
 bridge.send("written-order", np.asfortranarray(CHUNK), 0)
@@ -91,6 +99,6 @@ bridge.delete("number")
 assert bridge.get("number", LATEST, "default") == "default"
 done("delete")
 now = bridge.statistics()
-assert (now.chunks_sent, now.chunks_failed, now.steps_skipped) == (9, 1, 1), now
+assert (now.chunks_sent, now.chunks_failed, now.steps_skipped) == (10, 1, 1), now
 done("statistics")
 bridge.close(100)

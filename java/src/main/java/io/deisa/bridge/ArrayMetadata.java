@@ -27,6 +27,8 @@ import java.util.OptionalLong;
  *     index [i, j, ...] in the analytics
  * @param start the chunk's first element in the whole array, which stands, with {@code globalShape}, for
  *     {@code chunkPosition} and {@code nbChunksPerDim}: the bridges derive the grid; or null
+ * @param aggregate "none", "node" or "auto": whether the chunks of a node become one, the same on every rank; null: by the
+ *     setting {@code aggregate}
  */
 public record ArrayMetadata(
         String name,
@@ -39,7 +41,8 @@ public record ArrayMetadata(
         List<Long> haloBefore,
         List<Long> haloAfter,
         Order order,
-        List<Long> start) {
+        List<Long> start,
+        String aggregate) {
 
     /** Copies the lists; null for the order is {@link Order#C}. */
     public ArrayMetadata {
@@ -73,6 +76,7 @@ public record ArrayMetadata(
                 null,
                 null,
                 null,
+                null,
                 null);
     }
 
@@ -98,27 +102,33 @@ public record ArrayMetadata(
         OptionalLong any = OptionalLong.empty();
         List<Long> first = list(start);
         return new ArrayMetadata(
-                name, dtype, list(chunk), list(grid), list(global), list(position), any, null, null, null, first);
+                name, dtype, list(chunk), list(grid), list(global), list(position), any, null, null, null, first, null);
     }
 
     /** The same with this number of chunks on the node. */
     public ArrayMetadata withNbChunksOfNode(long value) {
-        return with(OptionalLong.of(value), haloBefore, haloAfter, order);
+        return with(OptionalLong.of(value), haloBefore, haloAfter, order, aggregate);
     }
 
     /** The same with so many ghost cells before and after the chunk in each dimension. */
     public ArrayMetadata withHalo(long[] before, long[] after) {
-        return with(nbChunksOfNode, list(before), list(after), order);
+        return with(nbChunksOfNode, list(before), list(after), order, aggregate);
     }
 
     /** The same in memory of this order. */
     public ArrayMetadata withOrder(Order value) {
-        return with(nbChunksOfNode, haloBefore, haloAfter, value);
+        return with(nbChunksOfNode, haloBefore, haloAfter, value, aggregate);
     }
 
-    private ArrayMetadata with(OptionalLong ofNode, List<Long> before, List<Long> after, Order in) {
+    /** The same with "none", "node" or "auto": whether the chunks of a node become one. */
+    public ArrayMetadata withAggregate(String value) {
+        return with(nbChunksOfNode, haloBefore, haloAfter, order, value);
+    }
+
+    private ArrayMetadata with(OptionalLong ofNode, List<Long> before, List<Long> after, Order in, String as) {
+        List<Long> grid = nbChunksPerDim;
         return new ArrayMetadata(
-                name, dtype, chunkShape, nbChunksPerDim, globalShape, chunkPosition, ofNode, before, after, in, start);
+                name, dtype, chunkShape, grid, globalShape, chunkPosition, ofNode, before, after, in, start, as);
     }
 
     /** The keys of {@code arrays_metadata}, without those that are null or empty. */
@@ -133,6 +143,7 @@ public record ArrayMetadata(
         map.put("halo_before", haloBefore);
         map.put("halo_after", haloAfter);
         map.put("start", start);
+        map.put("aggregate", aggregate);
         map.put("order", order == Order.FORTRAN ? "F" : null);
         map.values().removeIf(value -> value == null);
         return map;
