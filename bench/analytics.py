@@ -6,7 +6,8 @@ WORK says what is done with a timestep:
   look  nothing: it is counted
   mean  its mean is compared with what was sent
   busy  the same, and every CPU computes something else all the time
-A callback for each array. Prints how many timesteps each has had as one line of JSON.
+A callback for each array; that of "gain" also sets a value of this name. Prints as one line of JSON how many
+timesteps each array has had, and when each callback was called and had its result, by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -39,14 +40,19 @@ def main() -> None:
         raise SystemExit(f"unknown work '{work}'")
     seen: dict[str, set[int]] = {name: set() for name in steps}
     wrong: list[tuple[str, int]] = []
+    times: dict[int, tuple[float, float]] = {}
     deisa = Deisa()
 
     def watch(name: str) -> None:
         def analyse(**windows: list[DeisaArray]) -> None:
+            called = time.monotonic()
             array = windows[name][-1]
             expected = 10 * array.t + (ranks - 1) / 2
             if work != "look" and float(array.mean().compute()) != expected:
                 wrong.append((name, array.t))
+            times[int(array.t)] = (called, time.monotonic())
+            if name == "gain":
+                deisa.set(name, float(array.t), timestep=int(array.t))
             seen[name].add(array.t)
 
         deisa.register(Window(name))(analyse)
@@ -60,7 +66,7 @@ def main() -> None:
             one.start()
     deisa.execute_callbacks()
     counts = {name: len(found) for name, found in seen.items()}
-    print(json.dumps({"seen": counts, "wrong": wrong}), flush=True)
+    print(json.dumps({"seen": counts, "wrong": wrong, "times": times}), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--case", action="append", default=[], help="only this case; may be repeated")
     parser.add_argument("--output", type=Path, default=ROOT / "out", help="folder of the pictures (out)")
     parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="compare with FILE, which an earlier run wrote with --json, case by case",
+    )
+    parser.add_argument(
         "--report",
         type=Path,
         metavar="FILE",
@@ -55,6 +61,7 @@ def main() -> None:
         report.rewrite(DOCUMENT, arguments.report, f"{os.cpu_count()} CPUs ({processor()}).")
         print(f"rewrote the table of {DOCUMENT}")
         return
+    before = records.read(arguments.against) if arguments.against else []
     adopt_orphans()
     stop_on_signals()
     begin = time.monotonic()
@@ -70,6 +77,9 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"\n{os.cpu_count()} CPUs, load {load:.1f}, {time.monotonic() - begin:.0f} s\n")
     print("\n".join(records.lines(found)))
+    if before:
+        print(f"\nbefore: {arguments.against}\n")
+        print("\n".join(records.changes(before, found)))
     for one in found:
         if one.error:
             print(f"{one.case}: {one.error}", file=sys.stderr)

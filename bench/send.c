@@ -1,5 +1,5 @@
-/* One side of bench/compare: each rank sends float64 chunks, phase by phase, and prints what it
- * measured as one line of JSON. send.py is the other side, with deisa-ray's Python bridge.
+/* One side of bench/compare: each rank sends float64 chunks, phase by phase, and writes what it
+ * measured to FOLDER/rank-N.json. send.py is the other side, with deisa-ray's Python bridge.
  *
  *   send LEVEL PACE FOLDER PHASE...
  *
@@ -12,6 +12,7 @@
  * - trip: the same, and a bare round trip to another process after each, timed as well
  * - loan: blocking sends of a loan, each timed; and, with as much computed before, blocking
  *   sends of 4 KiB of the array "small", timed as well
+ * - get: the same, and what is timed is the reading of one feedback value after each
  * - rate: blocking sends without a pause, timed together, until all have been announced; the time
  *   includes that of writing the chunks
  * - stream: asynchronous sends of one chunk without a pause, timed together, until all have reached
@@ -41,6 +42,8 @@ typedef struct phase {
   int64_t steps;
   double* seconds; /* what HOW times, `steps` of them */
   double* other;   /* what it is compared with, or 0 */
+  double* begun;   /* when each send was called, in seconds of the monotonic clock, or 0 */
+  int64_t first;   /* its first timestep */
 } phase;
 
 static int rank, size;
@@ -68,7 +71,7 @@ static void* memory(size_t bytes) {
 }
 
 static phase read_phase(const char* text) {
-  phase one = {{0}, {0}, 0, 0, NULL, NULL};
+  phase one = {{0}, {0}, 0, 0, NULL, NULL, NULL, 0};
   long long steps = 0;
   if (sscanf(text, "%63[^:]:%zu:%lld:%15s", one.array, &one.bytes, &steps, one.how) != 4 ||
       one.bytes < sizeof(double) || steps < 1) {
@@ -77,8 +80,10 @@ static phase read_phase(const char* text) {
   one.steps = steps;
   one.seconds = memory((size_t)steps * sizeof(double));
   one.other = memory((size_t)steps * sizeof(double));
+  one.begun = memory((size_t)steps * sizeof(double));
   memset(one.seconds, 0, (size_t)steps * sizeof(double));
   memset(one.other, 0, (size_t)steps * sizeof(double));
+  memset(one.begun, 0, (size_t)steps * sizeof(double));
   return one;
 }
 
@@ -118,6 +123,13 @@ static void fill(double* chunk, size_t bytes) {
   for (size_t i = 0; i < bytes / sizeof(double); ++i) chunk[i] = (double)(10 * timestep + rank);
 }
 
+/* The clock of Python's time.monotonic(). */
+static double monotonic(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* The rest of a timestep in a simulation; then all ranks begin at once. Nothing is under way. */
 static double begin(const phase* one) {
   const double wait = one->bytes >= LARGE ? 5 * pace : pace;
@@ -130,14 +142,22 @@ static double begin(const phase* one) {
 
 static void run_sends(phase* one) {
   double* chunk = memory(one->bytes);
-  const int trips = strcmp(one->how, "trip") == 0;
+  const int trips = strcmp(one->how, "trip") == 0, gets = strcmp(one->how, "get") == 0;
   double* copy = strcmp(one->how, "copy") == 0 ? memory(one->bytes) : NULL;
   if (copy) memset(copy, 1, one->bytes);
   for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
     fill(chunk, one->bytes);
     double start = begin(one);
+    one->begun[i] = monotonic();
     check(deisa_send(bridge, one->array, chunk, timestep, &error));
     one->seconds[i] = MPI_Wtime() - start;
+    if (gets) {
+      double value = 0;
+      start = MPI_Wtime();
+      const deisa_status status = deisa_get_double(bridge, "gain", NULL, &value, &error);
+      one->seconds[i] = MPI_Wtime() - start;
+      if (status != DEISA_NOT_FOUND) check(status);
+    }
     if (!copy && !trips) continue;
     start = begin(one);
     if (trips && trip_once(trip) != 0) stop("the other process does not answer");
@@ -175,6 +195,7 @@ static void run_rate(phase* one) {
   double* chunk = memory(one->bytes);
   fill(chunk, one->bytes); /* touches its pages */
   const double start = begin(one);
+  one->begun[0] = monotonic();
   for (int64_t i = 0; i < one->steps; ++i, ++timestep) {
     fill(chunk, one->bytes);
     check(deisa_send(bridge, one->array, chunk, timestep, &error));
@@ -234,8 +255,9 @@ static void run_eight(phase* one) {
 }
 
 static void run(phase* one) {
+  one->first = timestep;
   if (strcmp(one->how, "send") == 0 || strcmp(one->how, "copy") == 0 ||
-      strcmp(one->how, "trip") == 0) {
+      strcmp(one->how, "trip") == 0 || strcmp(one->how, "get") == 0) {
     run_sends(one);
   } else if (strcmp(one->how, "loan") == 0) {
     run_loan(one);
@@ -269,25 +291,33 @@ static void wait_for(const char* folder, const char* name) {
   }
 }
 
-static void print_list(const char* name, const double* values, int64_t count) {
-  printf("\"%s\": [", name);
-  for (int64_t i = 0; i < count; ++i) printf("%s%.7f", i ? ", " : "", values[i]);
-  printf("]");
+static void write_list(FILE* file, const char* name, const double* values, int64_t count) {
+  fprintf(file, "\"%s\": [", name);
+  for (int64_t i = 0; i < count; ++i) fprintf(file, "%s%.7f", i ? ", " : "", values[i]);
+  fprintf(file, "]");
 }
 
-static void print(const phase* phases, int count, double start_up) {
-  printf("{\"rank\": %d, \"pid\": %d, \"start\": %.4f, \"load\": 0, \"phases\": [", rank,
-         (int)getpid(), start_up);
+/* Not to standard output: mpirun forwards longer lines of several ranks in pieces. */
+static void write_figures(const char* folder, const phase* phases, int count, double start_up) {
+  char path[512];
+  snprintf(path, sizeof(path), "%s/rank-%d.json", folder, rank);
+  FILE* file = fopen(path, "w");
+  if (!file) stop("the file of the figures cannot be made");
+  fprintf(file, "{\"pid\": %d, \"start\": %.4f, \"load\": 0, \"phases\": [", (int)getpid(),
+          start_up);
   for (int i = 0; i < count; ++i) {
-    printf("%s{\"array\": \"%s\", \"bytes\": %zu, \"how\": \"%s\", ", i ? ", " : "",
-           phases[i].array, phases[i].bytes, phases[i].how);
-    print_list("seconds", phases[i].seconds, phases[i].steps);
-    printf(", ");
-    print_list("other", phases[i].other, phases[i].steps);
-    printf("}");
+    fprintf(file, "%s{\"array\": \"%s\", \"bytes\": %zu, \"how\": \"%s\", \"first\": %lld, ",
+            i ? ", " : "", phases[i].array, phases[i].bytes, phases[i].how,
+            (long long)phases[i].first);
+    write_list(file, "seconds", phases[i].seconds, phases[i].steps);
+    fprintf(file, ", ");
+    write_list(file, "other", phases[i].other, phases[i].steps);
+    fprintf(file, ", ");
+    write_list(file, "begun", phases[i].begun, phases[i].steps);
+    fprintf(file, "}");
   }
-  printf("]}\n");
-  fflush(stdout);
+  fprintf(file, "]}\n");
+  if (fclose(file) != 0) stop("the file of the figures cannot be written");
 }
 
 static deisa_acknowledge level_of(const char* name) {
@@ -327,10 +357,7 @@ int main(int argc, char** argv) {
   mark("ready");
   for (int i = 0; i < count; ++i) run(&phases[i]);
   check(deisa_flush(bridge, &error));
-  for (int turn = 0; turn < size; ++turn) {
-    if (turn == rank) print(phases, count, start_up);
-    MPI_Barrier(MPI_COMM_WORLD);
-  }
+  write_figures(folder, phases, count, start_up);
   mark("sent");
   wait_for(folder, "close");
   check(deisa_close(&bridge, timestep, &error));

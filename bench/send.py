@@ -2,8 +2,8 @@
 
 send.py PACKAGE PACE FOLDER PHASE...
 
-PACKAGE is deisa.ray or deisa_bridge. A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW "send" or "rate"; deisa-ray's
-bridge has nothing like the others.
+PACKAGE is deisa.ray or deisa_bridge. A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW "send", "get" or "rate";
+deisa-ray's bridge has nothing like the others.
 """
 
 from __future__ import annotations
@@ -61,20 +61,25 @@ def main() -> None:
     mark("ready")
     for array, nbytes, steps, how in phases:
         chunk = np.zeros(nbytes // 8)
-        seconds = []
-        if how == "send":
+        seconds, begun, first = [], [], timestep
+        if how in ("send", "get"):
             for _ in range(steps):
                 chunk[:] = 10 * timestep + rank
                 time.sleep(5 * pace if nbytes >= LARGE else pace)
                 world.barrier()
+                begun.append(time.monotonic())
                 begin = time.perf_counter()
                 bridge.send(array_name=array, chunk=chunk, timestep=timestep)
+                if how == "get":
+                    begin = time.perf_counter()
+                    bridge.get("gain")
                 seconds.append(time.perf_counter() - begin)
                 timestep += 1
         elif how == "rate":
             chunk[:] = 10 * timestep + rank
             time.sleep(pace)
             world.barrier()
+            begun = [time.monotonic()] + [0.0] * (steps - 1)
             begin = time.perf_counter()
             for _ in range(steps):
                 chunk[:] = 10 * timestep + rank
@@ -84,12 +89,10 @@ def main() -> None:
             seconds = [time.perf_counter() - begin] + [0.0] * (steps - 1)
         else:
             raise SystemExit(f"the Python bridge has no {how}")
-        results.append({"array": array, "bytes": nbytes, "how": how, "seconds": seconds, "other": []})
-    figures = {"rank": rank, "pid": os.getpid(), "start": start_up, "load": loaded, "phases": results}
-    for turn in range(size):
-        if turn == rank:
-            print(json.dumps(figures), flush=True)
-        world.barrier()
+        times = {"first": first, "seconds": seconds, "other": [], "begun": begun}
+        results.append({"array": array, "bytes": nbytes, "how": how, **times})
+    figures = {"pid": os.getpid(), "start": start_up, "load": loaded, "phases": results}
+    (folder / f"rank-{rank}.json").write_text(json.dumps(figures))
     mark("sent")
     wait_for(folder / "close")
     bridge.close(timestep=timestep)

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from comparing import plots, report
-from comparing.records import compare, failed, lines, write
-from comparing.session import OURS, PEER, Phase, Run, RunError, Session
+from comparing import cases, overhead, plots, report
+from comparing.records import changes, compare, failed, lines, read, write
+from comparing.session import OURS, PEER, Outcome, Phase, Run, RunError, Session
 from conftest import ROOT, run
 
 PARTS = [
@@ -66,6 +66,47 @@ def test_both_sides_are_measured(built: Path) -> None:
         assert all(0 < p <= r for p, r in zip(outcome.memory.private, outcome.memory.resident, strict=True))
 
 
+@pytest.mark.ray
+@pytest.mark.timeout(420)
+def test_the_overhead_of_both_sides_is_measured(built: Path) -> None:
+    for side, ways in ((OURS, ["copy", "loan"]), (PEER, ["copy"])):
+        run = overhead.Overhead(side, 2, (), rounds=1, iterations=2, rows=8, seconds=0.01)
+        found = run.measure(200.0).extra
+        assert list(found["seconds"]) == [overhead.ALONE, *ways]
+        assert all(len(one) == 2 and min(one) > 0 for one in found["seconds"].values())
+        assert list(found["analytics"]) == ways and found["sweeps"] >= 2
+
+
+def test_the_overhead_is_what_the_analytics_do_not_take() -> None:
+    assert overhead.taken(0.3, 1.0, ranks=1, cpus=2) == 0, "a CPU without a rank has time for it"
+    assert overhead.taken(1.4, 1.0, ranks=1, cpus=2) == pytest.approx(0.2)
+    assert overhead.taken(0.3, 1.0, ranks=2, cpus=2) == pytest.approx(0.15)
+
+    def outcome(side: str, ranks: int, **seconds: float) -> Outcome:
+        cpu = {how: [0.0] for how in ("copy", "loan")}
+        of = {"alone": [1.0], **{how: [one] for how, one in seconds.items()}}
+        return Outcome(side, ranks, "received", "mean", [], extra={"seconds": of, "analytics": cpu})
+
+    outcomes = {
+        **{f"{ranks}-overhead-peer": outcome(PEER, ranks, copy=1.2) for ranks in (1, 2)},
+        "1-overhead-ours": outcome(OURS, 1, copy=0.99, loan=1.01),
+        "2-overhead-ours": outcome(OURS, 2, copy=1.04, loan=1.03),
+    }
+    copy, loan = (overhead.records(outcomes, how) for how in ("copy", "loan"))
+    assert (copy[0].ratio, copy[0].met) == (pytest.approx(1.04), True), "the worse one decides"
+    assert (loan[0].ratio, loan[0].met) == (pytest.approx(1.03), False)
+    (added,) = (one for one in copy if one.figure == "added to an iteration, 2 ranks")
+    assert (added.ours, added.peer) == (pytest.approx(4.0), pytest.approx(20.0))
+
+
+def test_every_case_says_which_runs_it_needs() -> None:
+    every = cases.needs([], quick=True)
+    for case, _ in cases.TARGETS:
+        needed = cases.needs([case], quick=True)
+        assert needed.keys() <= every.keys() and (needed or case == "pack-halo"), case
+    assert sorted(cases.needs(["overhead-128MiB"], True)) == sorted(overhead.runs(True))
+
+
 def test_the_report_replaces_the_table_only(tmp_path: Path) -> None:
     document, records = tmp_path / "performance.md", tmp_path / "records.json"
     document.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
@@ -83,6 +124,26 @@ def test_the_report_replaces_the_table_only(tmp_path: Path) -> None:
     document.write_text("no marks")
     with pytest.raises(ValueError, match="no lines"):
         report.rewrite(document, records, "")
+
+
+def test_two_runs_are_compared_case_by_case(tmp_path: Path) -> None:
+    file = tmp_path / "records.json"
+    write(file, [compare("send", "median", "ms", 1.0, 10.0, times=True), failed("start", "", "no Ray")])
+    now = [
+        compare("send", "median", "ms", 2.0, 10.0, times=True),
+        compare("start", "", "s", 1.0, 2.0),
+        compare("get", "median", "ms", 1.0, 2.0),
+    ]
+    rows = [line.split() for line in changes(read(file), now)]
+    assert rows[1:] == [
+        ["send", "median", "1", "ms", "2", "ms", "2.00", "x", "10", "5", "0.50", "x"],
+        ["start", "failed", "before"],
+        ["get", "median", "new"],
+    ]
+    assert changes(read(file), [])[1].split() == ["send", "median", "not", "measured", "now"]
+    file.write_text('[{"speed": 3}]')
+    with pytest.raises(ValueError, match="does not hold the records"):
+        read(file)
 
 
 def test_the_document_has_a_place_for_the_table() -> None:

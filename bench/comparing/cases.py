@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from local_ray import LocalRay
 
+from comparing import overhead
 from comparing.records import Record, compare, failed, median, percentile
 from comparing.session import (
     BENCH,
@@ -24,7 +26,6 @@ from comparing.session import (
     Phase,
     Run,
     RunError,
-    Session,
 )
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -97,7 +98,11 @@ def runs(quick: bool) -> dict[str, Run]:
     """The runs of the target cases, in order: the two sides in turn."""
     few, many = (24, 40) if quick else (60, 100)
     pace = 0.05 if quick else 0.1
-    one = (Phase("chunk", 2 * MIB, many), Phase("chunk", 2 * MIB, few, "rate"))
+    one = (
+        Phase("chunk", 2 * MIB, many),
+        Phase("chunk", 2 * MIB, few, "rate"),
+        Phase("gain", 4 * KIB, few, "get"),
+    )
     alone = (
         *one,
         Phase("small", 4 * KIB, many, "trip"),
@@ -107,15 +112,27 @@ def runs(quick: bool) -> dict[str, Run]:
     )
     four = (Phase("chunk", 2 * MIB, few),)
     sixteen = (Phase("chunk", 256 * KIB, few),)
+    # The first timesteps are for the analytics, whose first result takes seconds: then they keep up.
+    calm = (Phase("chunk", 2 * MIB, 32), Phase("chunk", 2 * MIB, few))
+    through = (*calm, Phase("chunk", 2 * MIB, few, "rate"), Phase("large", 16 * MIB, few, "rate"))
+    start = (Phase("chunk", 4 * KIB, 4),)
     found = {
         "1-peer": Run(PEER, 1, one, pace=pace),
         "1-received": Run(OURS, 1, alone, "received", pace=pace),
         "1-python": Run(OURS_PYTHON, 1, one, pace=pace),
         "1-announced": Run(OURS, 1, one[:1], "announced", pace=pace),
+        "1-control-java": Run(OURS, 1, start, pace=pace, control="java"),
+        "1-control-python": Run(OURS, 1, start, pace=pace, control="python"),
+        "1-calm-peer": Run(PEER, 1, calm, pace=0.25),
+        "1-calm-received": Run(OURS, 1, calm, "received", pace=0.25),
+        "4-calm-peer": Run(PEER, 4, through, pace=0.25),
+        "4-calm-received": Run(OURS, 4, through, "received", pace=0.25),
         "4-busy-peer": Run(PEER, 4, four, work="busy", pace=pace),
         "4-busy-received": Run(OURS, 4, four, "received", work="busy", pace=pace),
         "16-peer": Run(PEER, 16, sixteen, pace=pace),
         "16-received": Run(OURS, 16, sixteen, "received", pace=pace),
+        "16-control-java": Run(OURS, 16, start, pace=pace, control="java"),
+        "16-control-python": Run(OURS, 16, sixteen, "received", pace=pace, control="python"),
     }
     for ranks in (1, 4):
         steps = 64 // ranks
@@ -127,7 +144,7 @@ def runs(quick: bool) -> dict[str, Run]:
         )
         reference = put_rate(16 * MIB, 64)
         found[f"{ranks}-stored"] = Run(OURS, ranks, phases, "stored", "look", pace=pace, beside=reference)
-    return found
+    return found | overhead.runs(quick)
 
 
 def do(wanted: dict[str, Run], timeout: float, say: Callable[[str], None]) -> Results:
@@ -136,7 +153,7 @@ def do(wanted: dict[str, Run], timeout: float, say: Callable[[str], None]) -> Re
     for number, (key, run) in enumerate(wanted.items(), 1):
         begin = time.monotonic()
         try:
-            results.outcomes[key] = Session(run, timeout).measure()
+            results.outcomes[key] = run.measure(timeout)
             said = f"{time.monotonic() - begin:.0f} s"
         except RunError as error:
             results.errors[key] = str(error)
@@ -224,22 +241,63 @@ def step_records(results: Results) -> list[Record]:
     return [compare("step-8arrays-4KiB", what, "us", *times, against="8 sends", at_most=1 / 3)]
 
 
-def start_records(results: Results) -> list[Record]:
-    ours, peer = results.get("16-received"), results.get("16-peer")
-    case = "start-16ranks"
-    what = "open to ready, slowest rank"
-    inside = peer.start - peer.load
-    return [
-        compare(case, what, "s", ours.start, peer.start, at_most=1 / 3),
-        compare(case, f"{what}; the peer's modules loaded before", "s", ours.start, inside),
-    ]
+def start_records(results: Results, ranks: int) -> list[Record]:
+    """The slower control process decides."""
+    peer = results.get(f"{ranks}-peer")
+    case = f"start-{ranks}rank" + ("s" if ranks > 1 else "-warm")
+    of_control = {how: results.get(f"{ranks}-control-{how}").start for how in ("java", "python")}
+    slow = max(of_control, key=lambda how: of_control[how])
+    what, inside = "open to ready, slowest rank", peer.start - peer.load
+    found = [compare(case, f"{what}, control: {slow}", "s", of_control[slow], peer.start, at_most=1 / 3)]
+    for how, seconds in of_control.items():
+        if how != slow:
+            found.append(compare(case, f"{what}, control: {how}", "s", seconds, peer.start, at_most=1 / 3))
+        loaded = f"{what}, control: {how}; the peer's modules loaded before"
+        found.append(compare(case, loaded, "s", seconds, inside))
+        if ranks == 1:
+            found.append(
+                compare(case, f"{what}, control: {how}", "s", seconds, 1.0, against="a second", at_most=1.0)
+            )
+    return found
+
+
+def latency_records(results: Results, ranks: int, target: float) -> list[Record]:
+    """From the last rank's call of send to the first line of the analytics' callback."""
+    sides = [results.get(f"{ranks}-calm-{side}").latency[1] for side in ("received", "peer")]
+
+    def one(name: str, part: float, at_least: float | None = None) -> Record:
+        values = (1e3 * (percentile(side, part) if part != 0.5 else median(side)) for side in sides)
+        case, what = f"latency-send-to-callback-{ranks}", f"send to callback, {name}"
+        return compare(case, what, "ms", *values, times=True, at_least=at_least)
+
+    return [one("median", 0.5, target), one("p99", 0.99)]
+
+
+def through_records(results: Results) -> list[Record]:
+    """Unthrottled, until the analytics have the mean of the last timestep: the worse size decides."""
+    ours, peer = results.get("4-calm-received"), results.get("4-calm-peer")
+    found = []
+    for number, phase in enumerate(ours.phases):
+        if phase.how == "rate":
+            rates = (4 * phase.bytes * phase.steps / one.result[number] / 1e6 for one in (ours, peer))
+            what = f"4 ranks x {phase.bytes // MIB} MiB, until the last mean"
+            found.append(compare("throughput-end-to-end", what, "MB/s", *rates, at_least=1.5))
+    return sorted(found, key=lambda one: one.ratio or 0.0)
+
+
+def get_records(results: Results) -> list[Record]:
+    ours, peer = (1e3 * median(of(results.get(key), "gain", "get")) for key in ("1-received", "1-peer"))
+    limit = compare("get", "one value, median", "ms", ours, 0.1, against="the limit", at_most=1.0)
+    return [limit, compare("get", "one value, median", "ms", ours, peer, times=True)]
 
 
 def memory_records(results: Results) -> list[Record]:
     ours, peer = results.get("16-received").memory, results.get("16-peer").memory
+    python = results.get("16-control-python").memory
     case = "memory-16ranks"
     pairs = (
-        ("resident, sum of ranks", sum(ours.resident), sum(peer.resident), 1 / 6),
+        ("resident, sum of ranks", sum(ours.resident), sum(peer.resident), 1 / 10),
+        ("resident, sum of ranks, control: python", sum(python.resident), sum(peer.resident), 1 / 10),
         ("private, sum of ranks", sum(ours.private), sum(peer.private), None),
         ("proportional share, sum of ranks", sum(ours.proportional), sum(peer.proportional), None),
         ("resident, median rank", median(ours.resident), median(peer.resident), None),
@@ -259,17 +317,25 @@ def python_records(results: Results) -> list[Record]:
     return [*send_records(results, case, "1-python", "1-peer", 15.0), start, load, memory]
 
 
+def overhead_records(results: Results, how: str) -> list[Record]:
+    return overhead.records({key: results.get(key) for key in overhead.runs(quick=True)}, how)
+
+
 def cost_records(results: Results) -> list[Record]:
     """CPU time of all processes per timestep, and timesteps per second."""
     found = []
-    for ours_key, peer_key in (("4-busy-received", "4-busy-peer"), ("16-received", "16-peer")):
+    for ours_key, peer_key, target in (
+        ("4-busy-received", "4-busy-peer", 0.8),
+        ("16-received", "16-peer", 0.6),
+    ):
         if ours_key not in results.outcomes or peer_key not in results.outcomes:
             continue
         ours, peer = results.get(ours_key), results.get(peer_key)
         steps = sum(phase.steps for phase in ours.phases)
         case = f"cpu-{ours.ranks}ranks" + ("-busy" if ours.work == "busy" else "")
         left, right = 1e3 * ours.cpu / steps, 1e3 * peer.cpu / steps
-        found.append(compare(case, "CPU time of all processes, per timestep", "ms", left, right))
+        what = "CPU time of all processes, per timestep"
+        found.append(compare(case, what, "ms", left, right, at_most=target))
     if "1-received" in results.outcomes and "1-peer" in results.outcomes:
         rates = []
         for key in ("1-received", "1-peer"):
@@ -295,8 +361,14 @@ TARGETS: list[tuple[str, Callable[[Results], list[Record]]]] = [
     ("send-4KiB-received", small_records),
     ("sustained-16MiB-stored", sustained_records),
     ("step-8arrays-4KiB", step_records),
-    ("start-16ranks", start_records),
+    ("start-1rank-warm", lambda results: start_records(results, 1)),
+    ("start-16ranks", lambda results: start_records(results, 16)),
+    ("latency-send-to-callback-1", lambda results: latency_records(results, 1, 1.5)),
+    ("latency-send-to-callback-4", lambda results: latency_records(results, 4, 1.5)),
+    ("throughput-end-to-end", through_records),
+    ("get", get_records),
     ("memory-16ranks", memory_records),
+    *((case, partial(overhead_records, how=how)) for how, case in overhead.CASES.items()),
 ]
 
 
@@ -322,10 +394,16 @@ def needs(cases: list[str], quick: bool) -> dict[str, Run]:
         "python-2MiB": ["1-peer", "1-python"],
         "send-2MiB-4ranks-busy-received": ["4-busy-peer", "4-busy-received"],
         "send-256KiB-16ranks-received": ["16-peer", "16-received"],
-        "start-16ranks": ["16-peer", "16-received"],
-        "memory-16ranks": ["16-peer", "16-received"],
+        "start-1rank-warm": ["1-peer", "1-control-java", "1-control-python"],
+        "start-16ranks": ["16-peer", "16-control-java", "16-control-python"],
+        "latency-send-to-callback-1": ["1-calm-peer", "1-calm-received"],
+        "latency-send-to-callback-4": ["4-calm-peer", "4-calm-received"],
+        "throughput-end-to-end": ["4-calm-peer", "4-calm-received"],
+        "get": ["1-peer", "1-received"],
+        "memory-16ranks": ["16-peer", "16-received", "16-control-python"],
         "sustained-16MiB-stored": ["1-stored", "4-stored"],
         "pack-halo": [],
+        **{case: list(overhead.runs(quick)) for case in overhead.CASES.values()},
     }
     keys = {key for case in cases for key in by_case.get(case, ["1-received"])}
     return {key: run for key, run in all_runs.items() if not cases or key in keys}

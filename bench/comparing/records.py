@@ -67,6 +67,14 @@ def write(path: Path, records: list[Record]) -> None:
     path.write_text(json.dumps([asdict(one) for one in records], indent=1) + "\n")
 
 
+def read(path: Path) -> list[Record]:
+    """What write() wrote. ValueError if it is something else."""
+    try:
+        return [Record(**one) for one in json.loads(path.read_text())]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold the records of bench/compare --json: {error}") from error
+
+
 def number(value: float | None) -> str:
     if value is None:
         return "-"
@@ -85,6 +93,30 @@ def lines(records: list[Record]) -> list[str]:
             continue
         ours, peer = number(one.ours) + unit, number(one.peer) + (unit if one.peer is not None else "")
         rows.append((one.case, one.figure, ours, one.against, peer, number(one.ratio), target, verdict))
+    return _aligned(rows)
+
+
+def changes(before: list[Record], now: list[Record]) -> list[str]:
+    """Two runs, case by case. The last columns are ratios to the peer, which ran beside: they are
+    comparable where the machine was not equally fast, or equally busy, in both runs."""
+    rows = [("case", "figure", "before", "now", "change", "ratio before", "ratio now", "change")]
+    of = {(one.case, one.figure): one for one in before}
+    for one in now:
+        old = of.pop((one.case, one.figure), None)
+        if old is None or one.error or old.error:
+            what = "new" if old is None else "failed before" if old.error else "fails now"
+            rows.append((one.case, one.figure, what, "", "", "", "", ""))
+            continue
+        pairs = ((old.ours, one.ours), (old.ratio, one.ratio))
+        both = [f"{b / a:.2f} x" if a and b else "-" for a, b in pairs]
+        unit = f" {one.unit}" if one.unit else ""
+        values = (number(old.ours) + unit, number(one.ours) + unit, both[0])
+        rows.append((one.case, one.figure, *values, number(old.ratio), number(one.ratio), both[1]))
+    rows += [(case, figure, "not measured now", "", "", "", "", "") for case, figure in of]
+    return _aligned(rows)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     found = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [line.rstrip() for line in found]

@@ -75,23 +75,41 @@ class Outcome:
     load: float = 0.0  # the part of it that loads the Python bridge's modules, of that rank
     seconds: list[list[float]] = field(default_factory=list)  # by phase
     other: list[list[float]] = field(default_factory=list)
+    latency: list[list[float]] = field(default_factory=list)  # by phase: from the last send to the callback
+    result: list[float] = field(default_factory=list)  # by phase: from its begin to the last result
     memory: Memory = field(default_factory=Memory)
     cpu: float = 0.0  # of all processes, from ready until the analytics have ended
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, ranks: list[dict[str, Any]], warm_up: int) -> None:
-        """What the ranks printed. The first `warm_up` steps of a phase do not count."""
+    def add(self, ranks: list[dict[str, Any]], times: dict[str, list[float]], warm_up: int) -> None:
+        """What ranks wrote and analytics printed. The first `warm_up` steps of a phase do not count."""
         slowest = max(ranks, key=lambda one: one["start"])
         self.start, self.load = slowest["start"], slowest["load"]
         for number, phase in enumerate(self.phases):
             together = phase.how in ("rate", "stream", "lean")
             skip = 0 if together else min(warm_up, phase.steps - 1)
+            of_ranks = [one["phases"][number] for one in ranks]
+            self._add_analytics(of_ranks, phase, times, 0 if together else skip)
             for name, into in (("seconds", self.seconds), ("other", self.other)):
                 found = [one["phases"][number][name] for one in ranks]
                 if together:
                     into.append([max(values[0] for values in found)] if name == "seconds" else [])
                 else:
                     into.append([value for values in found for value in values[skip:]])
+
+    def _add_analytics(
+        self, ranks: list[dict[str, Any]], phase: Phase, times: dict[str, list[float]], skip: int
+    ) -> None:
+        """`times`: when the callback of a timestep was called, and had its result."""
+        latency, result = [], 0.0
+        if phase.how in ("send", "get", "rate"):
+            first, begun = ranks[0]["first"], [one["begun"] for one in ranks]
+            result = times[str(first + phase.steps - 1)][1] - min(one[0] for one in begun)
+            if phase.how != "rate":
+                every = range(skip, phase.steps)
+                latency = [times[str(first + i)][0] - max(one[i] for one in begun) for i in every]
+        self.latency.append(latency)
+        self.result.append(result)
 
 
 class CpuTime:
@@ -149,6 +167,7 @@ class Run:
     level: str = "received"  # of this bridge
     work: str = "mean"  # of the analytics
     pace: float = 0.1
+    control: str = "auto"  # of this bridge
     warm_up: int = 3
     beside: Callable[[LocalRay], dict[str, Any]] | None = None
     """Measured on the same Ray, once before the ranks start and once while they stand still."""
@@ -156,8 +175,13 @@ class Run:
     @property
     def name(self) -> str:
         level = f", {self.level}" if self.side == OURS else ""
+        level += f", control: {self.control}" if self.control != "auto" else ""
         busy = ", busy analytics" if self.work == "busy" else ""
         return f"{self.side}, {self.ranks} rank{'s' if self.ranks > 1 else ''}{level}{busy}"
+
+    def measure(self, timeout: float) -> Outcome:
+        """Does it. Raises RunError."""
+        return Session(self, timeout).measure()
 
     def command(self, folder: str) -> list[str]:
         phases = [phase.text for phase in self.phases]
@@ -196,20 +220,18 @@ class Session:
                 self._until(lambda: self._marked(simulation, "ready"), "the simulation to be ready")
                 before = self._cpu.total()
                 self._until(lambda: self._marked(simulation, "sent"), "the simulation to send")
-                ranks = [json.loads(line) for line in simulation.lines if line.startswith('{"rank":')]
-                if len(ranks) != run.ranks:
-                    raise RunError(f"{len(ranks)} of {run.ranks} ranks printed their figures")
+                ranks = [json.loads((Path(folder) / f"rank-{i}.json").read_text()) for i in range(run.ranks)]
                 outcome.memory = memory_of([one["pid"] for one in ranks])
                 (Path(folder) / "close").touch()
                 self._until(lambda: analytics.status() is not None, "the analytics to end")
                 outcome.cpu = self._cpu.total() - before
                 analytics.wait_output()
-                self._check_analytics(analytics, steps)
+                times = self._times(analytics, steps)
                 if run.beside:
                     outcome.extra["after"] = run.beside(ray)
                 (Path(folder) / "end").touch()
                 self._until(lambda: simulation.status() is not None, "the simulation to end")
-                outcome.add(ranks, run.warm_up)
+                outcome.add(ranks, times, run.warm_up)
         except (RuntimeError, OSError, ValueError, KeyError) as error:
             raise RunError(f"{run.name}: {type(error).__name__}: {error}") from error
         finally:
@@ -223,6 +245,8 @@ class Session:
 
     def _start(self, name: str, command: list[str], ray: LocalRay, cleanup: contextlib.ExitStack) -> Child:
         environment = ray.environment | {"PYTHONPATH": str(BENCH.parent / "python")}
+        if name == "simulation":
+            environment["DEISA_CONTROL"] = self._run.control
         child = Child(name, command, environment, show=False)
         cleanup.callback(child.end, 0.0)
         self._children.append(child)
@@ -245,8 +269,11 @@ class Session:
                 raise RunError(f"{self._run.name}: waited {self._timeout:.0f} s for {what}\n{said}")
             time.sleep(0.02)
 
-    def _check_analytics(self, analytics: Child, steps: dict[str, int]) -> None:
+    def _times(self, analytics: Child, steps: dict[str, int]) -> dict[str, list[float]]:
+        """Of each timestep: see Outcome. Raises RunError if the analytics have not seen what was sent."""
         last = next((line for line in reversed(analytics.lines) if line.startswith('{"seen"')), "{}")
         said = json.loads(last)
         if said.get("seen") != steps or said.get("wrong"):
-            raise RunError(f"{self._run.name}: expected the timesteps {steps}; the analytics said {said}")
+            counts = {what: said.get(what) for what in ("seen", "wrong")}
+            raise RunError(f"{self._run.name}: expected the timesteps {steps}; the analytics said {counts}")
+        return said["times"]
