@@ -2,8 +2,9 @@
 
 send.py PACKAGE PACE FOLDER PHASE...
 
-PACKAGE is deisa.ray or deisa_bridge. A PHASE is ARRAY:BYTES:STEPS:HOW, with HOW "send", "get" or "rate";
-deisa-ray's bridge has nothing like the others.
+PACKAGE is deisa.ray, deisa_bridge or put, whose bridge is that of put.py. A PHASE is ARRAY:BYTES:STEPS:HOW,
+with HOW "send", "get" or "rate"; deisa-ray's bridge has nothing like the others. With put: "stream", the
+time in ray.put alone.
 """
 
 from __future__ import annotations
@@ -87,6 +88,13 @@ def main() -> None:
                 timestep += 1
             world.barrier()
             seconds = [time.perf_counter() - begin] + [0.0] * (steps - 1)
+        elif how == "stream" and package == "put":
+            chunk[:] = 10 * timestep + rank
+            before = bridge.seconds
+            for _ in range(steps):
+                bridge.send(array_name=array, chunk=chunk, timestep=timestep)
+                timestep += 1
+            seconds = [bridge.seconds - before] + [0.0] * (steps - 1)
         else:
             raise SystemExit(f"the Python bridge has no {how}")
         times = {"first": first, "seconds": seconds, "other": [], "begun": begun}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # How long a rank waits on a busy machine is no matter of a test: notices of it stay out of its output.
 os.environ["DEISA_WAIT_NOTICE"] = "0"
+# A shell starts what is to run in the background with Ctrl-C ignored, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Java takes three times as many seconds of a processor. Tests to which the control process matters say so.
 os.environ.setdefault("DEISA_CONTROL", "python")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conftest import ROOT, java_program
 from ports import free_port
 from processes import Child
 
@@ -75,6 +76,12 @@ class Told:
     sent: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
     failed: str = ""
+
+    @property
+    def over_at(self) -> float:
+        """When it was told that nothing more reaches the analytics: what it sends then is refused."""
+        told = (r.at for r in self.reports if "nothing that is sent reaches the analytics any more" in r.text)
+        return min(told, default=float("inf"))
 
     @property
     def lost(self) -> set[tuple[str, int]]:
@@ -186,6 +193,7 @@ class Simulation:
         variables: dict[str, str] | None = None,
         variables_of: Callable[[int], dict[str, str]] = lambda rank: {},
         prefixes: Callable[[int], list[str]] = lambda rank: [],
+        languages: dict[int, str] | None = None,
         master: str = "127.0.0.1",
         **options: object,
     ) -> None:
@@ -195,7 +203,7 @@ class Simulation:
         self.world, self.cells, self.nodes = world, cells, nodes or {}
         self.variables_of = variables_of
         self.arrays = {f"a{i}": members for i, members in enumerate(arrays)}
-        self.prefixes = prefixes
+        self.prefixes, self.languages = prefixes, languages or {}
         self.options = {"cells": cells, **options}
         self.ranks: list[Rank] = []
         self.analytics: Analytics | None = None
@@ -205,12 +213,24 @@ class Simulation:
         self.analytics = Analytics(self.environment, prefix, **wanted)
         return self.analytics
 
+    def program_in(self, language: str) -> list[str]:
+        sources = PROGRAMS / "languages"
+        if language == "Python":
+            return [sys.executable, str(sources / "formula.py")]
+        if language == "Java":
+            return java_program(sources / "Formula.java", self.program.parent.parent / "lib")
+        return [str(self.program) + {"C": "", "C++": "_cpp", "Fortran": "_fortran"}[language]]
+
     def start_rank(self, number: int, **options: object) -> Rank:
-        command = [*self.prefixes(number), str(self.program), f"rank={number}", f"world={self.world}"]
+        program = self.program_in(self.languages.get(number, "C"))
+        command = [*self.prefixes(number), *program, f"rank={number}", f"world={self.world}"]
         command += [f"array={','.join(map(str, members))}" for members in self.arrays.values()]
         for name, value in (self.options | options).items():
             command += [f"{name}={one}" for one in (value if isinstance(value, list) else [value])]
         environment = self.environment | self.variables_of(number)
+        if self.languages.get(number) == "Python":
+            library = self.program.parent.parent / "lib" / "libdeisa.so"
+            environment |= {"PYTHONPATH": str(ROOT / "python"), "DEISA_LIBRARY": str(library)}
         if number in self.nodes:
             environment["DEISA_NODE_ID"] = self.nodes[number]
         self.ranks.append(Rank(number, command, environment))
@@ -305,7 +325,14 @@ class Simulation:
         end = float("inf") if first is None else first + SETTLE
         found = set()
         for name, members in self.arrays.items():
-            sent = [{t for (a, t), s in told[m].sent.items() if a == name and s[0] < end} for m in members]
+            sent = [
+                {
+                    t
+                    for (a, t), (at, _) in told[m].sent.items()
+                    if a == name and at < min(end, told[m].over_at)
+                }
+                for m in members
+            ]
             lost = {t for m in members for a, t in told[m].lost if a == name}
             found |= {(name, t) for t in set.intersection(*sent) - lost}
         return found

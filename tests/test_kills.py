@@ -30,6 +30,15 @@ SEED = int(os.environ.get("DEISA_SEED", "1"))
 STORE = 100 << 20
 """Less than some of the sessions send, so that back-pressure has its part in the deaths."""
 
+ARRAYS = {
+    4: [[[0, 1, 2, 3]], [[0, 1, 2, 3], [2, 3]], [[0, 1], [2, 3]], [[1, 2, 3], [0, 3]]],
+    8: [[[0, 1, 2, 3, 4, 5, 6, 7]], [[0, 1, 2, 3, 4, 5, 6, 7], [2, 3, 6]], [[1, 2, 5, 7], [0, 3, 4, 6]]],
+}
+"""By the number of ranks."""
+VICTIMS = {4: ([1, 2, 2, 3, 4], [0, 0, 1, 2]), 8: ([3, 4, 5, 6, 7], [1, 2, 3, 4, 5])}
+"""How many ranks are killed, alone or with others."""
+LANGUAGES = ["C", "C", "C", "C++", "C++", "Fortran", "Fortran", "Python", "Python", "Java"]
+
 KINDS = ["ranks", "node actor", "analytics", "ranks", "control process", "ranks", "head actor", "ranks"]
 """What is killed in one session after the other, beside ranks."""
 
@@ -55,21 +64,25 @@ class Session:
     """What is drawn for it, and what became of it."""
 
     kind: str
+    world: int
     victims: list[int]
     dead_nodes: set[str]
     options: dict
     events: list[tuple[float, str, str]]
     """Seconds after the ranks are ready, what to do, and to whom: rank, actor or analytics."""
     killed: set[str] = field(default_factory=set)
+    struck: list[int] = field(default_factory=list)
+    """The ranks that were killed before they had ended."""
     stops: int = 0
     kills: int = 0
 
 
 def draw(dice: random.Random, kind: str) -> Session:
-    victims = dice.sample(range(4), dice.choice([1, 2, 2, 3, 4] if kind == "ranks" else [0, 0, 1, 2]))
-    arrays = dice.choice([[[0, 1, 2, 3]], [[0, 1, 2, 3], [2, 3]], [[0, 1], [2, 3]], [[1, 2, 3], [0, 3]]])
+    nodes = dice.choice(["AAAA", "AAAA", "ABAB", "AABC", "ABCC", "AAAAAAAA", "AABBABBA", "ABCABCAC"])
+    world = len(nodes)
+    victims = dice.sample(range(world), dice.choice(VICTIMS[world][kind != "ranks"]))
+    arrays = dice.choice(ARRAYS[world])
     acknowledge = dice.choice(["received", "received", "stored", "announced"])
-    nodes = dice.choice(["AAAA", "AAAA", "ABAB", "AABC", "ABCC"])
     options = {"arrays": arrays, "step": dice.choice([0, 1]), "stop": dice.choice([0, 0, 1])}
     options |= {
         "steps": 40,
@@ -77,6 +90,8 @@ def draw(dice: random.Random, kind: str) -> Session:
         "cells": dice.choice([16, 4096, 65536]),
         "nodes": dict(enumerate(nodes)),
     }
+    if dice.random() < 0.5:
+        options["languages"] = {rank: dice.choice(LANGUAGES) for rank in range(world)}
     variables = {"DEISA_ACKNOWLEDGE": acknowledge, "DEISA_SEND_TIMEOUT": "60"}
     variables["DEISA_AGGREGATE"] = dice.choice(["none", "auto"])
     events = [(dice.uniform(0.0, 0.8), "kill", str(victim)) for victim in victims]
@@ -84,11 +99,12 @@ def draw(dice: random.Random, kind: str) -> Session:
     others = {"head actor": ["simulation_head"], "analytics": ["analytics"]}
     for name in others.get(kind, [f"sched-{node}" for node in dead]):
         events.append((dice.uniform(0.0, 0.8), "kill", name))
-    everybody = [*"0123", *(f"sched-{node}" for node in sorted(set(nodes))), "simulation_head", "analytics"]
+    everybody = [str(rank) for rank in range(world)] + [f"sched-{node}" for node in sorted(set(nodes))]
+    everybody += ["simulation_head", "analytics"]
     for name in dice.sample(everybody, dice.choice([0, 0, 1, 2])):
         begin = dice.uniform(0.0, 0.8)
         events += [(begin, "stop", name), (begin + dice.uniform(0.1, 1.5), "continue", name)]
-    return Session(kind, victims, dead, options | {"variables": variables}, sorted(events))
+    return Session(kind, world, victims, dead, options | {"variables": variables}, sorted(events))
 
 
 def strike(cluster: Cluster, one: Simulation, session: Session) -> None:
@@ -103,6 +119,7 @@ def strike(cluster: Cluster, one: Simulation, session: Session) -> None:
             alive = is_alive(pids[name])
             if what == "kill" and name.isdigit():
                 one.ranks[int(name)].kill()
+                session.struck += [int(name)] * alive
             elif what == "kill" and alive:
                 os.kill(pids[name], signal.SIGKILL)
                 until(lambda pid=pids[name]: not is_alive(pid), f"the end of {name}")
@@ -280,8 +297,7 @@ def test_whatever_is_killed_at_any_moment(cluster, built):
 
     while count["kills"] < KILLS:
         session = draw(dice, KINDS[count["sessions"] % len(KINDS)])
-        options = dict(session.options)
-        one = Simulation(built / "bin" / "formula", cluster.environment, 4, options.pop("arrays"), **options)
+        one = Simulation(built / "bin" / "formula", cluster.environment, session.world, **session.options)
         try:
             must = hold(cluster, one, session, clean, dice.uniform(0.0, 2.0))
         finally:
@@ -295,6 +311,8 @@ def test_whatever_is_killed_at_any_moment(cluster, built):
         count.update({f"killed: {name}": 1 for name in session.killed})
         count[f"over {len(set(one.nodes.values()))} node actor(s)"] += 1
         count.update(sessions=1, kills=session.kills, stops=session.stops)
+        languages = session.options.get("languages", {})
+        count.update(f"killed in {languages.get(rank, 'C')}" for rank in session.struck)
         count.update({"had to be read": len(must), "read": len(one.analytics.read)})
         events = " ".join(f"{moment:.2f}:{what}:{name}" for moment, what, name in session.events)
         ended = f"{len(must)} kept; clean in {seconds:.1f} s"

@@ -8,9 +8,13 @@ The ranks of a node are not consecutive. The tests use one cluster, in this orde
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +27,11 @@ from processes import Child
 WHERE = {0: "a", 1: "b", 2: "c", 3: "a", 4: "b", 5: "c"}
 ON_C = [rank for rank, node in WHERE.items() if node == "c"]
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+RAYLETS = int(os.environ.get("DEISA_RAYLETS", "2"))
+SEED = int(os.environ.get("DEISA_SEED", "1"))
+LANGUAGES = ["C", "C", "C++", "Fortran", "Python", "Java"]
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600 + 60 * RAYLETS)]
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +236,52 @@ def test_a_lost_node_is_reported_by_every_bridge(nodes, simulate, tmp_path):
     one.check_order_and_values(lost=True)
     one.wait_ranks_closed()
     wait_until_clean(nodes)
+
+
+def test_raylets_are_killed_at_any_moment(nodes, simulate):
+    """With ranks of the other nodes, some of them. What lies on other nodes only arrives, and nothing hangs.
+    DEISA_RAYLETS=<number> and DEISA_SEED=<number> as in test_kills.py."""
+    dice = random.Random(SEED)
+    count: Counter[str] = Counter()
+    for _ in range(RAYLETS):
+        for name in "bc":
+            nodes.start(name)
+        nodes.ids.clear()
+        lost = dice.choice("bc")
+        there = [rank for rank, node in WHERE.items() if node == lost]
+        others = [rank for rank in WHERE if rank not in there]
+        victims = dice.sample(others, dice.choice([0, 0, 1, 2, 3]))
+        arrays = dice.choice([[[0, 1, 2, 3, 4, 5], [0, 3]], [others, there], [[0, 3], [1, 4], [2, 5]]])
+        variables = {"DEISA_ACKNOWLEDGE": dice.choice(["received", "stored", "announced"])}
+        variables["DEISA_AGGREGATE"] = dice.choice(["none", "auto"])
+        languages = {rank: dice.choice(LANGUAGES) for rank in WHERE}
+        options = {"steps": 40, "pace": 0.02, "step": dice.choice([0, 1]), "stop": 0, "cells": 1024}
+        one = simulate(arrays, variables=variables, languages=languages, **options)
+        analytics = one.start_analytics(nodes.network.inside("a"))
+        ranks = one.start_ranks()
+        one.wait_ready()
+        events = sorted(
+            [(dice.uniform(0.0, 0.8), victim) for victim in victims] + [(dice.uniform(0.0, 0.8), -1)]
+        )
+        begin = time.monotonic()
+        for moment, victim in events:
+            time.sleep(max(0.0, begin + moment - time.monotonic()))
+            count["kills"] += victim < 0 or ranks[victim].child.status() is None
+            ranks[victim].kill() if victim >= 0 else nodes.stop(lost)
+        until(lambda ranks=ranks: all(rank.child.status() is not None for rank in ranks), "the survivors")
+        analytics.finish()
+        for rank in ranks:
+            rank.child.wait_output()
+            assert rank.killed_at is not None or rank.child.status() == 0, one.lines()
+            gone = [one.text for one in rank.told().reports if "node actor is gone" in one.text]
+            assert not gone or rank.number in there, gone
+        one.check_order_and_values(lost=True)
+        alive = {name for name, members in one.arrays.items() if not set(members) & set(there)}
+        must = {pair for pair in one.complete() if pair[0] in alive}
+        assert must <= analytics.read, (sorted(must - analytics.read), events, one.lines())
+        wait_until_clean(nodes)
+        count.update({"raylets": 1, "had to be read": len(must), "read": len(analytics.read)})
+    print(f"seed {SEED}: {dict(count)}")
 
 
 def test_a_lost_head_node_is_reported_by_every_bridge(nodes, simulate, tmp_path):

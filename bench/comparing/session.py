@@ -24,6 +24,7 @@ STORE_BYTES = 4 << 30
 
 OURS, PEER = "this bridge", "Python bridge"
 OURS_PYTHON = "this bridge, in Python"
+PUT = "ray.put"
 
 
 class RunError(Exception):
@@ -185,7 +186,7 @@ class Run:
 
     def command(self, folder: str) -> list[str]:
         phases = [phase.text for phase in self.phases]
-        packages = {PEER: "deisa.ray", OURS_PYTHON: "deisa_bridge"}
+        packages = {PEER: "deisa.ray", OURS_PYTHON: "deisa_bridge", PUT: "put"}
         if self.side in packages:
             program = [sys.executable, str(BENCH / "send.py"), packages[self.side]]
         else:
