@@ -225,8 +225,9 @@ def wait_for_the_end(cluster: Cluster, one: Simulation, session: Session, clean:
     for rank in one.ranks:
         rank.child.wait_output()
     every_node_actor = "node actor" in session.killed and set(one.nodes.values()) == session.dead_nodes
-    # The leader of the node ends the session. Where it died, too, somebody must.
-    if every_node_actor and 0 in session.victims:
+    # The leader of the node ends the session when it notices. Where it died or left before, somebody must.
+    noticed = any("node actor is gone" in report.text for report in one.ranks[0].told().reports)
+    if every_node_actor and (0 in session.victims or not noticed):
         clean()
     if session.killed & {"head actor", "analytics"}:
         until(lambda: one.analytics.child.status() is not None, "the analytics to end", LONG)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from deisa_bridge.head import ActorGone
 from deisa_bridge.node.gather import ANYTHING, NEVER
 from deisa_bridge.node.peers import Peers
 from deisa_bridge.status import BridgeError
@@ -72,6 +73,47 @@ def test_a_silent_node_is_waited_for_and_a_dead_one_is_not():
         assert peers.watermark == 1
         peers.gone("b")
         assert peers.watermark == 6
+        peers.stop()
+
+    run(work)
+
+
+def all_die_at_the_end(peers: Peers) -> None:
+    async def call(node: str, method: str, request: dict, seconds: float) -> dict:
+        if method == "deisa_drain":
+            raise ActorGone(f"{node} is gone")
+        await asyncio.sleep(0.01)
+        return {"watermark": ANYTHING}
+
+    peers.call = call
+
+
+def test_the_end_marker_is_not_older_than_what_a_dead_node_has_announced():
+    async def work():
+        peers = master(lambda: 6, nodes=("a", "b", "c", "d"))
+        all_die_at_the_end(peers)
+        await report(peers, 3, NEVER)
+        await report(peers, 27, NEVER)
+        await report(peers, NEVER, NEVER)  # it had announced up to 27 then
+        await report(peers, 4, NEVER, node="c")
+        assert sorted(await peers.drain_others("the end")) == [4, 27]
+        peers.stop()
+
+    run(work)
+
+
+@pytest.mark.parametrize(("bounds", "at_most"), [([], []), ([5, 9], [9]), ([5, NEVER], [NEVER])])
+def test_nobody_can_have_announced_more_than_this_node_allowed(bounds, at_most):
+    async def work():
+        now = [ANYTHING]
+        nodes = {"nodes": ["a", "b"], "master_node": "b", "uniform": False}
+        peers = Peers("s", "a", nodes, lambda: now[0], lambda: None)
+        all_die_at_the_end(peers)
+        for bound in bounds:
+            now[0] = bound
+            peers.bound_changed()
+            await asyncio.sleep(0.05)
+        assert await peers.drain_others("the end") == at_most
         peers.stop()
 
     run(work)

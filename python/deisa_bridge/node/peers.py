@@ -48,6 +48,10 @@ class Peers:
         self._moved = moved
         alone = bool(request.get("uniform", True)) or len(self.nodes) == 1
         self.watermark = NEVER if alone else ANYTHING
+        self._bounds: dict[str, int] = {}
+        """The newest but NEVER that each other node has reported to this one, the master."""
+        self._reported = ANYTHING
+        """The newest that this node has reported to the master."""
         self._all = Watermark(self.nodes)
         self._signal = asyncio.Event()
         self._bound_changed = asyncio.Event()
@@ -88,7 +92,10 @@ class Peers:
         """A node reports its bound, and waits until the watermark exceeds what it knows."""
         if request.get("node") not in self._all:
             raise BridgeError(f"node {request.get('node')} is not part of this simulation", "contract")
-        self._report(request["node"], int(request["bound"]))
+        node, bound = request["node"], int(request["bound"])
+        if bound != NEVER:
+            self._bounds[node] = max(bound, self._bounds.get(node, ANYTHING))
+        self._report(node, bound)
         end = time.monotonic() + min(float(request.get("wait", 0.0)), 30.0)
         while self.watermark <= int(request["known"]) and (left := end - time.monotonic()) > 0:
             signal = self._signal
@@ -126,7 +133,9 @@ class Peers:
                 await self._bound_changed.wait()
                 self._bound_changed.clear()
             known = self.watermark if wait else NEVER
-            request = {"node": self.node, "bound": self._bound(), "known": known, "wait": wait}
+            bound = self._bound()
+            self._reported = max(bound, self._reported)
+            request = {"node": self.node, "bound": bound, "known": known, "wait": wait}
             try:
                 reply = await self.call(self.master, "deisa_watermark", request, wait + 20.0)
                 watermark = int(reply["watermark"])
@@ -144,7 +153,8 @@ class Peers:
 
     async def drain_others(self, reason: str) -> list[int]:
         """Has every other node announce what it has and refuse more. Returns the newest timestep of each
-        node that announced any. A node that has died, or makes no progress, is skipped with a warning."""
+        node that announced any. A node that has died, or makes no progress, is skipped with a warning: of it
+        what it has announced at most, NEVER if that is not known."""
         newest = await asyncio.gather(*(self._drain(node, reason) for node in self.others))
         return [one for one in newest if one is not None]
 
@@ -167,7 +177,16 @@ class Peers:
                     await asyncio.sleep(1.0)
             if final or time.monotonic() - since > DRAIN_TIMEOUT:
                 logger.warning("the end marker does not wait for node %s: %s", node, problem)
-                return newest
+                return self._at_most(node, newest)
+
+    def _at_most(self, node: str, newest: int | None) -> int | None:
+        """The newest timestep that a node may have announced that does not answer; `newest`: it has said so.
+        Nothing newer than its own bound, nor than that of any other node. Where all nodes have all arrays,
+        nothing that it alone has announced is seen."""
+        ceiling = self._bounds.get(node, ANYTHING) if self.is_master else self._reported
+        if ceiling == ANYTHING:
+            return newest
+        return ceiling if newest is None else max(newest, ceiling)
 
     async def call(self, node: str, method: str, request: dict, seconds: float) -> dict[str, Any]:
         """The reply of another node actor. Raises ActorGone if that has died, and BridgeError."""

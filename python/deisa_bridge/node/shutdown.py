@@ -150,7 +150,9 @@ class Shutdown:
         session = self._session
         assert session.peers is not None
         mine, others = await asyncio.gather(self.drain(reason), session.peers.drain_others(reason))
-        newest = max((t for t in [mine, *others] if t is not None), default=-1)
+        # Analytics stop with an error when the marker comes with an older timestep than the data.
+        known = [t for t in [mine, *others] if t is not None and (timestep is None or t != NEVER)]
+        newest = max(known, default=-1)
         marker = min(newest + 1, NEWEST_TIMESTEP) if timestep is None else max(timestep, newest)
         if timestep is not None and marker != timestep:
             logger.warning(
