@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from comparing import cases, overhead, plots, report
+from comparing import cases, matrix, overhead, plots, report
 from comparing.records import changes, compare, failed, lines, read, write
 from comparing.session import OURS, PEER, Outcome, Phase, Run, RunError, Session
 from conftest import ROOT, run
@@ -51,6 +51,14 @@ def test_records_say_whether_a_target_is_met(tmp_path: Path) -> None:
     assert {"case", "figure", "ours", "peer", "ratio", "target", "met"} <= read[0].keys()
     table = lines([faster, broken])
     assert table[1].endswith("met") and "MISSED" in table[2] and "failed" in table[2]
+
+
+def test_every_run_can_be_started() -> None:
+    every = [one for one in (cases.runs(False) | matrix.runs(0.05)).values() if isinstance(one, Run)]
+    assert len(every) > 24
+    for one in every:
+        assert all(isinstance(word, str) for word in one.command("folder"))
+        assert one.control in ("auto", "java", "python") and 0 < one.warm_up < 20 and one.pace > 0
 
 
 @pytest.mark.ray

@@ -47,7 +47,7 @@ def runs(pace: float) -> dict[str, Run]:
         for ranks in RANKS:
             for side, levels in ((PEER, ("",)), (OURS, LEVELS)):
                 for level in levels:
-                    run = Run(side, ranks, phases(ranks), level, work, pace, WARM_UP)
+                    run = Run(side, ranks, phases(ranks), level, work, pace, warm_up=WARM_UP)
                     found[key(side, ranks, level, work)] = run
     return found
 

@@ -168,9 +168,9 @@ class Run:
     level: str = "received"  # of this bridge
     work: str = "mean"  # of the analytics
     pace: float = 0.1
-    control: str = "auto"  # of this bridge
-    warm_up: int = 3
-    beside: Callable[[LocalRay], dict[str, Any]] | None = None
+    control: str = field(default="auto", kw_only=True)  # of this bridge
+    warm_up: int = field(default=3, kw_only=True)
+    beside: Callable[[LocalRay], dict[str, Any]] | None = field(default=None, kw_only=True)
     """Measured on the same Ray, once before the ranks start and once while they stand still."""
 
     @property
