@@ -98,6 +98,13 @@ def simulate(nodes, built):
         one.end()
 
 
+def start_all(nodes: RayNodes) -> None:
+    """Those that a test before has killed get new ids."""
+    for name in "bc":
+        nodes.start(name)
+    nodes.ids.clear()
+
+
 def has_jvm(pid: int) -> bool:
     return "libjvm.so" in Path(f"/proc/{pid}/maps").read_text()
 
@@ -244,9 +251,7 @@ def test_raylets_are_killed_at_any_moment(nodes, simulate):
     dice = random.Random(SEED)
     count: Counter[str] = Counter()
     for _ in range(RAYLETS):
-        for name in "bc":
-            nodes.start(name)
-        nodes.ids.clear()
+        start_all(nodes)
         lost = dice.choice("bc")
         there = [rank for rank, node in WHERE.items() if node == lost]
         others = [rank for rank in WHERE if rank not in there]
@@ -287,7 +292,7 @@ def test_raylets_are_killed_at_any_moment(nodes, simulate):
 def test_a_lost_head_node_is_reported_by_every_bridge(nodes, simulate, tmp_path):
     """With Ray's head node go the head actor, the analytics and all that Ray knows: no rank crashes."""
     end = tmp_path / "end"
-    nodes.start("c")
+    start_all(nodes)
     one = simulate([[0, 1, 2, 3, 4, 5]], steps=100000, pace=0.3, until=end)
     one.start_analytics(nodes.network.inside("a"))
     one.run_until_read()
