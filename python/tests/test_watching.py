@@ -195,6 +195,11 @@ def test_watching_without_a_terminal_is_refused():
 # ---- What a node actor says --------------------------------------------------------------------------------
 
 
+def test_a_timestep_counts_once_though_nodes_announce_it_in_different_seconds():
+    of_nodes = [{"bytes": [0, 0, 0], "steps": steps} for steps in ([3, 4, 0], [3, 2, 2], [0, 0, 0])]
+    assert state._rates(of_nodes)["history"]["steps"] == [3, 4, 0]
+
+
 def test_rates_are_those_of_the_last_seconds_that_are_over():
     progress = Progress()
     for second in range(200):

@@ -146,9 +146,10 @@ def _arrays(of_nodes: Iterable[dict[str, dict[str, Any]]]) -> dict[str, dict[str
 
 
 def _rates(of_nodes: list[dict[str, list[int]]]) -> dict[str, Any]:
-    """Bytes of all nodes together; timesteps of the fastest, because all nodes announce the same."""
+    """Bytes of all nodes together; timesteps of the node with the most, because all nodes announce the same,
+    perhaps one in a second and another in the next."""
     nbytes = [sum(second) for second in zip(*(one["bytes"] for one in of_nodes), strict=True)]
-    steps = [max(second) for second in zip(*(one["steps"] for one in of_nodes), strict=True)]
+    steps = max((one["steps"] for one in of_nodes), key=sum)
     return {
         "bytes_per_second": sum(nbytes[-RECENT:]) / RECENT,
         "steps_per_second": sum(steps[-RECENT:]) / RECENT,
