@@ -48,11 +48,8 @@ class Peers:
         self._moved = moved
         alone = bool(request.get("uniform", True)) or len(self.nodes) == 1
         self.watermark = NEVER if alone else ANYTHING
-        self._bounds: dict[str, int] = {}
-        """The newest but NEVER that each other node has reported to this one, the master."""
-        self._reported = ANYTHING
-        """The newest that this node has reported to the master."""
         self._all = Watermark(self.nodes)
+        """On the master. The others know what they have reported themselves."""
         self._signal = asyncio.Event()
         self._bound_changed = asyncio.Event()
         self._bound_changed.set()
@@ -92,10 +89,7 @@ class Peers:
         """A node reports its bound, and waits until the watermark exceeds what it knows."""
         if request.get("node") not in self._all:
             raise BridgeError(f"node {request.get('node')} is not part of this simulation", "contract")
-        node, bound = request["node"], int(request["bound"])
-        if bound != NEVER:
-            self._bounds[node] = max(bound, self._bounds.get(node, ANYTHING))
-        self._report(node, bound)
+        self._report(request["node"], int(request["bound"]))
         end = time.monotonic() + min(float(request.get("wait", 0.0)), 30.0)
         while self.watermark <= int(request["known"]) and (left := end - time.monotonic()) > 0:
             signal = self._signal
@@ -134,7 +128,7 @@ class Peers:
                 self._bound_changed.clear()
             known = self.watermark if wait else NEVER
             bound = self._bound()
-            self._reported = max(bound, self._reported)
+            self._all.report(self.node, bound)
             request = {"node": self.node, "bound": bound, "known": known, "wait": wait}
             try:
                 reply = await self.call(self.master, "deisa_watermark", request, wait + 20.0)
@@ -183,7 +177,7 @@ class Peers:
         """The newest timestep that a node may have announced that does not answer; `newest`: it has said so.
         Nothing newer than its own bound, nor than that of any other node. Where all nodes have all arrays,
         nothing that it alone has announced is seen."""
-        ceiling = self._bounds.get(node, ANYTHING) if self.is_master else self._reported
+        ceiling = self._all.newest(node) if self.is_master else self._all.bound(self.node)
         if ceiling == ANYTHING:
             return newest
         return ceiling if newest is None else max(newest, ceiling)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deisa_bridge.node.gather import ANYTHING
+from deisa_bridge.node.gather import ANYTHING, NEVER
 
 
 class Watermark:
@@ -13,6 +13,8 @@ class Watermark:
 
     def __init__(self, nodes: Iterable[str]) -> None:
         self._bounds = dict.fromkeys(nodes, ANYTHING)
+        self._newest = dict(self._bounds)
+        """But NEVER."""
         self.value = ANYTHING
 
     def __contains__(self, node: str) -> bool:
@@ -21,7 +23,17 @@ class Watermark:
     def report(self, node: str, bound: int) -> bool:
         """A node will announce nothing older than `bound`. Returns whether the watermark has moved."""
         self._bounds[node] = max(bound, self._bounds[node])
+        if bound != NEVER:
+            self._newest[node] = max(bound, self._newest[node])
         least = min(self._bounds.values())
         moved = least > self.value
         self.value = max(self.value, least)
         return moved
+
+    def bound(self, node: str) -> int:
+        """The newest that the node has reported."""
+        return self._bounds[node]
+
+    def newest(self, node: str) -> int:
+        """The newest but NEVER: what the node has announced is not newer."""
+        return self._newest[node]
