@@ -1,17 +1,33 @@
 #include "comm/rank_ranges.hpp"
 
+#include <algorithm>
+
 namespace deisa {
+namespace {
+
+// No rank in `ranges` is above `rank`.
+void append(RankRanges& ranges, int rank) {
+  if (!ranges.empty() && rank <= ranges.back().second + 1) {
+    ranges.back().second = rank;
+  } else {
+    ranges.emplace_back(rank, rank);
+  }
+}
+
+}  // namespace
 
 RankRanges rank_ranges(const std::vector<bool>& present) {
   RankRanges ranges;
   for (int rank = 0; rank < static_cast<int>(present.size()); ++rank) {
-    if (!present[static_cast<size_t>(rank)]) continue;
-    if (!ranges.empty() && ranges.back().second == rank - 1) {
-      ranges.back().second = rank;
-    } else {
-      ranges.emplace_back(rank, rank);
-    }
+    if (present[static_cast<size_t>(rank)]) append(ranges, rank);
   }
+  return ranges;
+}
+
+RankRanges rank_ranges(std::vector<int> ranks) {
+  std::sort(ranks.begin(), ranks.end());
+  RankRanges ranges;
+  for (const int rank : ranks) append(ranges, rank);
   return ranges;
 }
 

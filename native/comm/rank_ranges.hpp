@@ -12,6 +12,8 @@ using RankRanges = std::vector<std::pair<int, int>>;
 
 // The ranks for which `present` is true.
 RankRanges rank_ranges(const std::vector<bool>& present);
+// These ranks, in any order.
+RankRanges rank_ranges(std::vector<int> ranks);
 // The ranks 0 ... size-1 that are not in `ranges`.
 RankRanges missing_ranks(const RankRanges& ranges, int size);
 // How many ranks they hold.

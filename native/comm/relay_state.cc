@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "comm/rank_ranges.hpp"
@@ -47,13 +46,17 @@ Admission RelayState::hello(uint64_t id, std::string_view frame) {
     return Admission::kRefused;
   }
   lines_[id] = {hello.rank, hello.process, false, false, false};
-  if (upstream_ == 0) {
-    send_(id, Encoder(Type::kWaiting).i32(options_.rank).text(problem_).frame());
-  } else {
-    send_(id, Encoder(Type::kWelcome).i32(options_.rank).frame());
-  }
+  send_(id, upstream_ == 0 ? waiting(problem_) : welcome());
   unreported_.push_back(id);
   return Admission::kAdmitted;
+}
+
+std::string RelayState::waiting(const std::string& problem) const {
+  return Encoder(Type::kWaiting).i32(options_.rank).text(problem).frame();
+}
+
+std::string RelayState::welcome() const {
+  return Encoder(Type::kWelcome).i32(options_.rank).frame();
 }
 
 void RelayState::reached(uint64_t upstream, const std::string& own) {
@@ -61,7 +64,7 @@ void RelayState::reached(uint64_t upstream, const std::string& own) {
   own_address_ = own;
   send_(upstream_, Encoder(Type::kRendezvous).frame());  // for whoever asks
   for (const auto& one : lines_) {
-    if (one.first != own_) send_(one.first, Encoder(Type::kWelcome).i32(options_.rank).frame());
+    if (one.first != own_) send_(one.first, welcome());
   }
 }
 
@@ -69,8 +72,7 @@ void RelayState::note_problem(const std::string& problem) {
   if (problem == problem_) return;
   problem_ = problem;
   for (const auto& one : lines_) {
-    if (one.first == own_) continue;
-    send_(one.first, Encoder(Type::kWaiting).i32(options_.rank).text(problem_).frame());
+    if (one.first != own_) send_(one.first, waiting(problem_));
   }
 }
 
@@ -116,7 +118,7 @@ bool RelayState::from_line(uint64_t id, Line& line, std::string_view frame) {
       own_gave_up_ = own_gave_up_ || id == own_;
       send_(upstream_, passed_on(frame));
       // If nothing else comes, it is rank 0 that does not answer.
-      send_(id, Encoder(Type::kWaiting).i32(options_.rank).text("").frame());
+      send_(id, waiting(""));
       return true;
     }
     case Type::kRendezvous:
@@ -278,16 +280,7 @@ void RelayState::say_goodbye() {
 RankRanges RelayState::ranks() const {
   std::vector<int> all;
   for (const auto& one : lines_) all.push_back(one.second.rank);
-  std::sort(all.begin(), all.end());
-  RankRanges ranges;
-  for (const int rank : all) {
-    if (!ranges.empty() && rank <= ranges.back().second + 1) {
-      ranges.back().second = rank;
-    } else {
-      ranges.emplace_back(rank, rank);
-    }
-  }
-  return ranges;
+  return rank_ranges(std::move(all));
 }
 
 std::vector<uint64_t> RelayState::lines() const {

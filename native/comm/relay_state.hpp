@@ -60,6 +60,8 @@ class RelayState {
   bool from_line(uint64_t id, Line& line, std::string_view frame);
   void from_store(std::string_view frame);
   void get(uint64_t id, Line& line, std::string_view frame, Decoder& decoder);
+  std::string waiting(const std::string& problem) const;
+  std::string welcome() const;
   void fail_with(const std::string& frame);
   void answer(uint64_t line, const std::string& frame);
 

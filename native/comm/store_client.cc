@@ -25,8 +25,7 @@ StoreClient::StoreClient(const Options& options, const Deadline& deadline)
     socket_ = std::move(connection.socket);
     local_ = connection.local;
   } catch (const NoStoreConnection& none) {
-    if (none.late) throw messages_.unreachable(none.failure.reason);
-    throw messages_.failure(none.failure);
+    throw none.error(messages_);
   }
 }
 

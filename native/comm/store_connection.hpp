@@ -28,6 +28,10 @@ struct StoreConnecting {
 struct NoStoreConnection {
   bool late = false;  // and why, in failure.reason; everyone else may have more time
   store::Failure failure;
+
+  Error error(const StoreMessages& messages) const {
+    return late ? messages.unreachable(failure.reason) : messages.failure(failure);
+  }
 };
 
 // Connects, trying again until `deadline`, and checks in as options.rank.

@@ -338,8 +338,8 @@ void State::gone(uint64_t connection) {
       left_text(member.rank, size_,
                 process_text(presence_[static_cast<size_t>(member.rank)].process, member.from));
   if (!member.ranks.empty()) {
-    std::vector<bool> others(static_cast<size_t>(size_), false);
-    for (const auto& one : member.ranks) others[static_cast<size_t>(one.second)] = true;
+    std::vector<int> others;
+    for (const auto& one : member.ranks) others.push_back(one.second);
     reason += ". It was the relay of its node, for rank(s) " + to_text(rank_ranges(others));
   }
   fail(DEISA_ERROR_COMMUNICATOR, false, reason);

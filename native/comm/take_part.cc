@@ -69,8 +69,7 @@ class Finder {
     try {
       part.relay->reach_store(deadline_);
     } catch (const NoStoreConnection& none) {
-      if (none.late) throw messages_.unreachable(none.failure.reason);
-      throw messages_.failure(none.failure);
+      throw none.error(messages_);
     }
     // It does not relay to itself by another process.
     part.client =

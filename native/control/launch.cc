@@ -167,13 +167,22 @@ struct Cause {
   const char* text;
 };
 
+// Of Java and Python alike.
+constexpr Cause kFewFiles = {
+    "Too many open files",
+    "Too few files may be open: raise the limit where the simulation is started (`ulimit -n`)."};
+constexpr Cause kFewThreads = {
+    "pthread_create failed",
+    "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
+    "space (`ulimit -v`)."};
+constexpr Cause kNotMapped = {"failed to map segment",
+                              "A library cannot be loaded: its folder is mounted noexec, or there "
+                              "is too little memory (`ulimit -v`)."};
+
 // The first that fits counts.
 constexpr Cause kJavaCauses[] = {
-    {"Too many open files",
-     "Too few files may be open: raise the limit where the simulation is started (`ulimit -n`)."},
-    {"pthread_create failed",
-     "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
-     "space (`ulimit -v`)."},
+    kFewFiles,
+    kFewThreads,
     {"agent library",
      "Java cannot load an agent that JAVA_TOOL_OPTIONS or DEISA_JVM_OPTIONS "
      "names. Correct or unset them."},
@@ -201,9 +210,7 @@ constexpr Cause kJavaCauses[] = {
     {"Unrecognized",
      "Java refuses an option of DEISA_JVM_OPTIONS or JAVA_TOOL_OPTIONS, or is "
      "older than Java 17. Correct it, or set DEISA_JAVA_HOME."},
-    {"failed to map segment",
-     "A library cannot be loaded: its folder is mounted noexec, or there "
-     "is too little memory (`ulimit -v`)."},
+    kNotMapped,
     {"during initialization of VM",
      "Java cannot start with these options and limits. Look at "
      "DEISA_JVM_OPTIONS, JAVA_TOOL_OPTIONS and `ulimit -a`."},
@@ -212,11 +219,8 @@ constexpr Cause kJavaCauses[] = {
 };
 
 constexpr Cause kPythonCauses[] = {
-    {"Too many open files",
-     "Too few files may be open: raise the limit where the simulation is started (`ulimit -n`)."},
-    {"pthread_create failed",
-     "Ray cannot start threads: raise the limits of processes (`ulimit -u`) and of the address "
-     "space (`ulimit -v`)."},
+    kFewFiles,
+    kFewThreads,
     {"No module named 'ray'",
      "This Python has no package ray. Set DEISA_PYTHON to the python that "
      "Ray is installed in."},
@@ -238,9 +242,7 @@ constexpr Cause kPythonCauses[] = {
     {"Cannot allocate memory",
      "Python gets too little memory: raise the limit of the address "
      "space (`ulimit -v`) or of the job."},
-    {"failed to map segment",
-     "A library cannot be loaded: its folder is mounted noexec, or there "
-     "is too little memory (`ulimit -v`)."},
+    kNotMapped,
     {"can't start new thread",
      "Python cannot start threads: raise the limits of processes "
      "(`ulimit -u`) and of the address space (`ulimit -v`)."},
