@@ -1,33 +1,20 @@
 // Ranks that meet, through Gloo: the rendezvous, and a barrier. The ranks are threads.
-#include <arpa/inet.h>
 #include <benchmark/benchmark.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <cstdint>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "base/file_descriptor.hpp"
+#include "base/testing/free_port.hpp"
 #include "deisa/deisa_gloo.h"
 
 namespace {
 
-int free_port() {
-  const deisa::FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  socklen_t length = sizeof(address);
-  auto* raw = reinterpret_cast<sockaddr*>(&address);
-  if (::bind(fd.get(), raw, length) != 0 || ::getsockname(fd.get(), raw, &length) != 0) return -1;
-  return ntohs(address.sin_port);
-}
-
 // `size` ranks that have met, or an error.
 struct World {
   explicit World(int size) : ranks(static_cast<size_t>(size)), errors(ranks.size()) {
-    const int port = free_port();
+    const int port = deisa::testing::free_port();
     std::vector<std::thread> threads;
     for (int rank = 0; rank < size; ++rank) {
       threads.emplace_back([&, rank] {

@@ -4,22 +4,15 @@
 
 #include <cstddef>
 #include <cstring>
-#include <map>
 
 #include "bridge/testing/rank.hpp"
+#include "settings/testing/environment.hpp"
 
 namespace deisa {
 namespace {
 
-std::map<std::string, std::string>& variables() {
-  static std::map<std::string, std::string> all;
-  return all;
-}
-
-const char* environment(const char* name) {
-  const auto it = variables().find(name);
-  return it == variables().end() ? nullptr : it->second.c_str();
-}
+using testing::environment;
+using testing::variables;
 
 class OptionsTest : public ::testing::Test {
  protected:

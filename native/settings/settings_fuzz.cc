@@ -3,23 +3,15 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <map>
-
 #include "base/testing/fuzz.hpp"
 #include "settings/options.hpp"
 #include "settings/settings.hpp"
+#include "settings/testing/environment.hpp"
 
 namespace {
 
-std::map<std::string, std::string>& variables() {
-  static std::map<std::string, std::string> all;
-  return all;
-}
-
-const char* variable(const char* name) {
-  const auto found = variables().find(name);
-  return found == variables().end() ? nullptr : found->second.c_str();
-}
+using deisa::testing::environment;
+using deisa::testing::variables;
 
 // Ends with the process.
 const std::string& settings_path() {
@@ -53,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   variables()["DEISA_CONFIG"] = settings_path();
   deisa_options given = DEISA_OPTIONS_INIT;
   deisa::Problems problems;
-  const deisa::Options options = deisa::read_options(given, variable, problems);
+  const deisa::Options options = deisa::read_options(given, environment, problems);
   (void)options.alike();
   if (problems.empty()) {
     deisa::fuzz::check(options.world_size >= 1 && options.bridge_id < options.world_size,

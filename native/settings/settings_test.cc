@@ -16,21 +16,14 @@
 #include "bridge/testing/rank.hpp"
 #include "settings/misspelt.hpp"
 #include "settings/options.hpp"
+#include "settings/testing/environment.hpp"
 
 namespace deisa {
 namespace {
 
 using testing::contains;
-
-std::map<std::string, std::string>& variables() {
-  static std::map<std::string, std::string> all;
-  return all;
-}
-
-const char* environment(const char* name) {
-  const auto it = variables().find(name);
-  return it == variables().end() ? nullptr : it->second.c_str();
-}
+using testing::environment;
+using testing::variables;
 
 class SettingsTest : public ::testing::Test {
  protected:
