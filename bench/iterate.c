@@ -16,6 +16,8 @@
 #include <string.h>
 #include <time.h>
 
+#define PROGRAM "iterate"
+#include "simulation.h"
 #include "stencil.h"
 
 enum { COLUMNS = 4096, MAX_ITERATIONS = 1000 };
@@ -23,21 +25,9 @@ enum { COLUMNS = 4096, MAX_ITERATIONS = 1000 };
 static int rank, size;
 static int64_t rows;     /* of a rank */
 static int64_t timestep; /* the next one */
-static deisa_error error;
 static deisa_bridge* bridge;
 static double *cells, *other, *field;
 static void* loan;
-
-static void stop(const char* text) {
-  fprintf(stderr, "iterate: %s\n", text);
-  MPI_Abort(MPI_COMM_WORLD, 1);
-}
-
-static void check(deisa_status status) {
-  if (status == DEISA_OK) return;
-  fprintf(stderr, "iterate: %s: %s\n", deisa_status_string(status), error.message);
-  MPI_Abort(MPI_COMM_WORLD, 1);
-}
 
 static double* ones(size_t count) {
   double* found = malloc(count * COLUMNS * sizeof(double));
@@ -106,19 +96,13 @@ static void run_block(int number, int loans, int iterations, int sweeps) {
   fflush(stdout);
 }
 
-/* Waits for the file, for five minutes at most. Every rank looks: one that waited in MPI would take
- * a CPU for it. */
 static void read_block(const char* folder, int number, char how[16], int* iterations, int* sweeps) {
   char path[512];
-  const struct timespec pause = {0, 20 * 1000 * 1000};
   snprintf(path, sizeof(path), "%s/block-%d", folder, number);
-  FILE* file = NULL;
-  for (int i = 0; !file && i < 5 * 60 * 50; ++i) {
-    file = fopen(path, "r");
-    if (!file) nanosleep(&pause, NULL);
-  }
+  wait_for(path, "nobody asked for the next block");
+  FILE* file = fopen(path, "r");
   if (!file) {
-    stop("nobody asked for the next block");
+    stop("the block cannot be read");
     return;
   }
   if (fscanf(file, "%15s %d %d", how, iterations, sweeps) != 3)

@@ -13,17 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+from send import wait_for
+
 COLUMNS = 4096
 LIBRARY = Path(__file__).resolve().parent.parent / "build" / "lib" / "libstencil.so"
 
 
 def read_block(path: Path) -> tuple[str, int, int]:
-    """What is to be done next. Waits for five minutes at most."""
-    end = time.monotonic() + 300.0
-    while not path.exists():
-        if time.monotonic() > end:
-            raise SystemExit("nobody asked for the next block")
-        time.sleep(0.02)
+    """What is to be done next. Waits as send.py does."""
+    wait_for(path)
     how, iterations, sweeps = path.read_text().split()
     return how, int(iterations), int(sweeps)
 

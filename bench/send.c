@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PROGRAM "send"
+#include "simulation.h"
 #include "trip.h"
 
 enum { MAX_PHASES = 32, EIGHT = 8, SMALL = 4096, LARGE = 16 << 20 };
@@ -50,19 +52,7 @@ static int rank, size;
 static int trip; /* socket to the other process */
 static double pace;
 static int64_t timestep; /* the next one */
-static deisa_error error;
 static deisa_bridge* bridge;
-
-static void stop(const char* text) {
-  fprintf(stderr, "send: %s\n", text);
-  MPI_Abort(MPI_COMM_WORLD, 1);
-}
-
-static void check(deisa_status status) {
-  if (status == DEISA_OK) return;
-  fprintf(stderr, "send: %s: %s\n", deisa_status_string(status), error.message);
-  MPI_Abort(MPI_COMM_WORLD, 1);
-}
 
 static void* memory(size_t bytes) {
   void* found = malloc(bytes);
@@ -280,15 +270,10 @@ static void mark(const char* name) {
   }
 }
 
-/* Waits until bench/compare has made a file, for five minutes at most. */
-static void wait_for(const char* folder, const char* name) {
+static void wait_in(const char* folder, const char* name) {
   char path[512];
-  const struct timespec pause = {0, 20 * 1000 * 1000};
   snprintf(path, sizeof(path), "%s/%s", folder, name);
-  for (int i = 0; access(path, F_OK) != 0; ++i) {
-    if (i == 5 * 60 * 50) stop("nobody asked for the end");
-    nanosleep(&pause, NULL);
-  }
+  wait_for(path, "nobody asked for the end");
 }
 
 static void write_list(FILE* file, const char* name, const double* values, int64_t count) {
@@ -359,9 +344,9 @@ int main(int argc, char** argv) {
   check(deisa_flush(bridge, &error));
   write_figures(folder, phases, count, start_up);
   mark("sent");
-  wait_for(folder, "close");
+  wait_in(folder, "close");
   check(deisa_close(&bridge, timestep, &error));
-  wait_for(folder, "end");
+  wait_in(folder, "end");
   MPI_Finalize();
   return 0;
 }

@@ -18,17 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "dev")]
 
-from processes import Child, descendants, stop_on_signals  # noqa: E402
-from simulation import PROGRAMS, Simulation, joined, succeed, until  # noqa: E402
+from processes import Child, cpu_seconds, descendants, stop_on_signals  # noqa: E402
+from simulation import PROGRAMS, Simulation, define_row, joined, succeed, until  # noqa: E402
 
 CELLS, SENDS, PAUSE = 8192, 100, 0.02
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu(pid: int) -> float:
-    """Seconds of the processor that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def main() -> None:
@@ -45,8 +38,7 @@ def main() -> None:
             paced = [sys.executable, "-P", str(PROGRAMS / "paced.py"), "field", str(allowed)]
             children.append(Child("analytics", paced, cluster.environment, show=False))
             (rank,) = simulation.start(1)
-            place = {"nb_chunks_per_dim": [1], "chunk_position": [0]}
-            rank.ok("define " + json.dumps({"field": {"chunk_shape": [CELLS], "dtype": "float64", **place}}))
+            rank.ok(define_row("field", 0, count=1, cells=CELLS))
             succeed(simulation.ready([rank]))
             command = [str(ROOT / "build" / "bin" / "deisa-info"), "--status", "--watch", "--json"]
             status = Child("status", command, cluster.environment, show=False)
@@ -58,7 +50,7 @@ def main() -> None:
                 watched = number % 2 == 0
                 for pid in [status.pid, *descendants(status.pid)]:
                     os.kill(pid, signal.SIGCONT if watched else signal.SIGSTOP)
-                before = {who: cpu(pid) for who, pid in pids.items()}
+                before = {who: cpu_seconds(pid) for who, pid in pids.items()}
                 took = []
                 for _ in range(SENDS):
                     time.sleep(PAUSE)
@@ -70,7 +62,7 @@ def main() -> None:
                     continue
                 found[watched]["send"].append(statistics.median(took) * 1e6)
                 for who, pid in pids.items():
-                    found[watched][who].append((cpu(pid) - before[who]) / SENDS * 1e6)
+                    found[watched][who].append((cpu_seconds(pid) - before[who]) / SENDS * 1e6)
             for pid in descendants(status.pid):
                 os.kill(pid, signal.SIGCONT)
         finally:

@@ -40,6 +40,12 @@ def stop_on_signals() -> None:
         signal.signal(each, stop)
 
 
+def cpu_seconds(pid: int) -> float:
+    """That a process has used of the processors, up to now. OSError: it has ended."""
+    fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def descendants(root: int | None = None) -> list[int]:
     """Process ids of all living descendants of `root` (this process)."""
     children: dict[int, list[int]] = {}

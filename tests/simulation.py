@@ -218,10 +218,10 @@ def end_actors(patience: float = 0.0) -> None:
     until(gone, "the actors to end")
 
 
-def define_row(array: str, number: int, count: int = 2) -> str:
-    """The call that defines an array of `count` chunks in a row, each of 4 numbers, and this rank's place."""
+def define_row(array: str, number: int, count: int = 2, cells: int = 4) -> str:
+    """The call that defines a row of `count` chunks, each of `cells` numbers, and this rank's place."""
     place = {"nb_chunks_per_dim": [count], "chunk_position": [number]}
-    return "define " + json.dumps({array: {"chunk_shape": [4], "dtype": "float64", **place}})
+    return "define " + json.dumps({array: {"chunk_shape": [cells], "dtype": "float64", **place}})
 
 
 def together(ranks: list[Rank], call: str) -> list[dict[str, Any]]:

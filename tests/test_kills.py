@@ -312,8 +312,7 @@ def test_whatever_is_killed_at_any_moment(cluster, built):
         count.update({f"killed: {name}": 1 for name in session.killed})
         count[f"over {len(set(one.nodes.values()))} node actor(s)"] += 1
         count.update(sessions=1, kills=session.kills, stops=session.stops)
-        languages = session.options.get("languages", {})
-        count.update(f"killed in {languages.get(rank, 'C')}" for rank in session.struck)
+        count.update(f"killed in {one.languages.get(rank, 'C')}" for rank in session.struck)
         count.update({"had to be read": len(must), "read": len(one.analytics.read)})
         events = " ".join(f"{moment:.2f}:{what}:{name}" for moment, what, name in session.events)
         ended = f"{len(must)} kept; clean in {seconds:.1f} s"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from local_ray import LocalRay
-from processes import Child, descendants
+from processes import Child, cpu_seconds, descendants
 
 from comparing.records import Record, compare, median
 from comparing.session import BENCH, BUILD, OURS, PEER, STORE_BYTES, Outcome, Run, RunError, Session, mpirun
@@ -163,8 +163,7 @@ def cpu_times() -> dict[int, float]:
     found = {}
     for pid in descendants():
         with contextlib.suppress(OSError):
-            fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
-            found[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            found[pid] = cpu_seconds(pid)
     return found
 
 

@@ -3,7 +3,6 @@ with a chunk as large as all of theirs: what a timestep costs at least."""
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from pathlib import Path
@@ -11,19 +10,18 @@ from typing import Any
 
 import measure
 from local_ray import LocalRay
-from processes import Child, descendants
+from processes import Child, cpu_seconds, descendants
 
 RANKS, BYTES, STEPS = 64, 256 << 10, 100
 
 
-def cpu_seconds(local: LocalRay, actor: str) -> float:
-    """Of the process of an actor, up to now."""
+def cpu_of(local: LocalRay, actor: str) -> float:
+    """CPU seconds of the process of an actor, up to now."""
     for pid in descendants(local.pid):
         try:
             name = Path(f"/proc/{pid}/cmdline").read_text()
             if name.startswith("ray::") and f":{actor}" in name:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                return cpu_seconds(pid)
         except OSError:
             continue  # it has ended
     raise RuntimeError(f"no process of {actor}")
@@ -37,10 +35,10 @@ def one_run(aggregate: str, ranks: int, nbytes: int, steps: int) -> dict[str, An
         try:
             with measure.Ranks(ranks, nbytes, steps, "announced", ray.environment) as running:
                 running.wait_ready()
-                before = {name: cpu_seconds(ray, name) for name in ("NodeActor", "HeadNodeActor")}
+                before = {name: cpu_of(ray, name) for name in ("NodeActor", "HeadNodeActor")}
                 figures = running.figures()
                 wait_analysed(analytics, steps - 2)  # the last one is, when the simulation has ended
-                cpu = {name: cpu_seconds(ray, name) - seconds for name, seconds in before.items()}
+                cpu = {name: cpu_of(ray, name) - seconds for name, seconds in before.items()}
             if analytics.wait(120) != 0 or f"{steps} timesteps analysed, 0 wrong" not in analytics.lines:
                 raise RuntimeError("\n".join(["the analytics said:", *analytics.lines]))
         finally:
@@ -69,12 +67,11 @@ def wait_analysed(analytics: Child, timestep: int, seconds: float = 120.0) -> No
 
 
 def run(rounds: int, ranks: int = RANKS, nbytes: int = BYTES, steps: int = STEPS) -> list[dict[str, Any]]:
-    found = []
-    for turn in range(rounds):
-        for aggregate, count in (("none", ranks), ("node", ranks), ("none", 1)):
-            found.append(one_run(aggregate, count, ranks * nbytes // count, steps) | {"round": turn})
-            print(text(found[-1]), flush=True)
-    return found
+    cases = [
+        (aggregate, count, ranks * nbytes // count, steps)
+        for aggregate, count in (("none", ranks), ("node", ranks), ("none", 1))
+    ]
+    return measure.in_turn(rounds, cases, one_run, text)
 
 
 def text(one: dict[str, Any]) -> str:

@@ -44,13 +44,9 @@ def one_run(ranks: int, total: int, steps: int, acknowledge: str) -> dict[str, A
 
 
 def run(total: int, steps: int, rounds: int, counts: tuple[int, ...] = COUNTS) -> list[dict[str, Any]]:
-    found = []
-    for turn in range(rounds):
-        for ranks in counts:
-            for acknowledge in ("received", "announced"):
-                found.append(one_run(ranks, total, steps, acknowledge) | {"round": turn})
-                print(text(found[-1]), flush=True)
-    return found
+    levels = ("received", "announced")
+    cases = [(ranks, total, steps, acknowledge) for ranks in counts for acknowledge in levels]
+    return measure.in_turn(rounds, cases, one_run, text)
 
 
 def text(one: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,21 @@ def memory(pid: int) -> Memory:
             elif match[1].startswith("Private"):
                 private += size
     return Memory(private, slots, "libjvm.so" in text)
+
+
+def in_turn(
+    rounds: int,
+    cases: Sequence[tuple],
+    one_run: Callable[..., dict[str, Any]],
+    text: Callable[[dict[str, Any]], str],
+) -> list[dict[str, Any]]:
+    """The results of one_run(*case) for each case, round by round. Prints each as `text`."""
+    found = []
+    for turn in range(rounds):
+        for case in cases:
+            found.append(one_run(*case) | {"round": turn})
+            print(text(found[-1]), flush=True)
+    return found
 
 
 class Ranks:

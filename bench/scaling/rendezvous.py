@@ -15,34 +15,30 @@ STORES = ((250, 128), (500, 128), (1000, 128))
 """Nodes and ranks that only the store serves: a single process plays all of them."""
 
 
+def one_run(program: str, nodes: int, per_node: int, order: str) -> dict[str, Any]:
+    command = [str(measure.BUILD / "bin" / program), str(nodes), str(per_node), order]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=400, check=True)
+    return json.loads(done.stdout) | {"order": order}
+
+
+def cases(program: str, sizes: tuple[tuple[int, int], ...]) -> list[tuple[str, int, int, str]]:
+    return [(program, *size, order) for size in sizes for order in ("block", "cyclic")]
+
+
 def run(rounds: int, sizes: tuple[tuple[int, int], ...] = SIZES) -> list[dict[str, Any]]:
-    found = []
-    for turn in range(rounds):
-        for nodes, per_node in sizes:
-            for order in ("block", "cyclic"):
-                command = [str(measure.BUILD / "bin" / "scale_rendezvous"), str(nodes), str(per_node), order]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=400, check=True)
-                found.append(json.loads(done.stdout) | {"order": order, "round": turn})
-                print(text(found[-1]), flush=True)
-    return found
+    return measure.in_turn(rounds, cases("scale_rendezvous", sizes), one_run, text)
 
 
 def store(rounds: int, sizes: tuple[tuple[int, int], ...] = STORES) -> list[dict[str, Any]]:
-    found = []
-    for turn in range(rounds):
-        for nodes, per_node in sizes:
-            for order in ("block", "cyclic"):
-                command = [str(measure.BUILD / "bin" / "scale_store"), str(nodes), str(per_node), order]
-                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=400, check=True)
-                one = json.loads(done.stdout) | {"order": order, "round": turn}
-                print(
-                    f"{nodes:4d} nodes x {per_node:3d} ranks ({order:6s}): {one['store_cpu']:.2f} s CPU of "
-                    f"the store, {one['seconds']:.2f} s in all, {one['bytes'] / 1e6:.1f} MB, "
-                    f"{one['memory'] / 2**20:.0f} MiB",
-                    flush=True,
-                )
-                found.append(one)
-    return found
+    return measure.in_turn(rounds, cases("scale_store", sizes), one_run, store_text)
+
+
+def store_text(one: dict[str, Any]) -> str:
+    return (
+        f"{one['nodes']:4d} nodes x {one['per_node']:3d} ranks ({one['order']:6s}): "
+        f"{one['store_cpu']:.2f} s CPU of the store, {one['seconds']:.2f} s in all, "
+        f"{one['bytes'] / 1e6:.1f} MB, {one['memory'] / 2**20:.0f} MiB"
+    )
 
 
 def text(one: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,32 +73,33 @@ def aggregate(found: dict[str, Any]) -> str:
 
 
 def rendezvous(found: dict[str, Any]) -> str:
-    lines = [
-        "| nodes x ranks | order | rendezvous | barrier | CPU of the store | over TCP | bytes per rank |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    names = ("seconds", "barrier", "store_cpu", "bytes")
-    values = [medians(found["rendezvous"], ("nodes", "per_node", "order"), name) for name in names]
-    for nodes, per_node, order in values[0]:
-        seconds, barrier, store, sent = (of_name[nodes, per_node, order] for of_name in values)
-        lines.append(
+    def row(nodes: int, per_node: int, order: str, values: list[float]) -> str:
+        seconds, barrier, store, sent = values
+        return (
             f"| {nodes} x {per_node} | {order} | {seconds:.2f} s | {1e3 * barrier:.1f} ms "
             f"| {1e3 * store:.1f} ms | {sent / 1e6:.2f} MB | {sent / nodes / per_node:.0f} |"
         )
-    return "\n".join(lines)
+
+    heads = "| nodes x ranks | order | rendezvous | barrier | CPU of the store | over TCP | bytes per rank |"
+    return _by_shape(found["rendezvous"], ("seconds", "barrier", "store_cpu", "bytes"), heads, row)
 
 
 def store(found: dict[str, Any]) -> str:
-    lines = [
-        "| nodes x ranks | order | CPU of the store | its memory | to and fro | connections |",
-        "|---|---|---|---|---|---|",
-    ]
-    names = ("store_cpu", "memory", "bytes", "connections")
-    values = [medians(found["store"], ("nodes", "per_node", "order"), name) for name in names]
-    for nodes, per_node, order in values[0]:
-        cpu, memory, sent, connections = (of_name[nodes, per_node, order] for of_name in values)
-        lines.append(
+    def row(nodes: int, per_node: int, order: str, values: list[float]) -> str:
+        cpu, memory, sent, connections = values
+        return (
             f"| {nodes:,} x {per_node} | {order} | {cpu:.2f} s | {memory / 2**20:.0f} MiB "
             f"| {sent / 1e6:.1f} MB | {connections:,.0f} |"
         )
-    return "\n".join(lines)
+
+    heads = "| nodes x ranks | order | CPU of the store | its memory | to and fro | connections |"
+    return _by_shape(found["store"], ("store_cpu", "memory", "bytes", "connections"), heads, row)
+
+
+def _by_shape(
+    records: list[dict[str, Any]], names: tuple[str, ...], heads: str, row: Callable[..., str]
+) -> str:
+    """A row for each number of nodes and ranks and each order, of the medians of `names`."""
+    values = [medians(records, ("nodes", "per_node", "order"), name) for name in names]
+    rows = [row(*shape, [of_name[shape] for of_name in values]) for shape in values[0]]
+    return "\n".join([heads, "|---" * (heads.count("|") - 1) + "|", *rows])
